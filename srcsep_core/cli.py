@@ -1,0 +1,145 @@
+"""The command line: `srcsep train`, `status`, `notebooks`, `likelihood`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from srcsep_core import __version__
+from srcsep_core.config import OBJECTIVES, PROFILES, VARIANTS, get_profile
+from srcsep_core.errors import DivergenceError, InputError, StoreError
+
+
+class _Group(click.Group):
+    """A command group that reports a mendable error as one sentence with exit code 1."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except (InputError, StoreError, DivergenceError) as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+
+
+profile_option = click.option(
+    "-p", "--profile", default="laptop", show_default=True, help=f"One of {', '.join(PROFILES)}."
+)
+variant_option = click.option(
+    "--variant", default="released", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}."
+)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+
+
+@click.group(cls=_Group)
+@click.version_option(__version__)
+def main() -> None:
+    """Generative priors of audio: train them, measure what they can tell apart, run the notebooks."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+@main.command()
+@profile_option
+@variant_option
+@device_option
+@click.option("--objective", "objectives", multiple=True, help=f"One or more of {', '.join(OBJECTIVES)}; default all.")
+@click.option("--retrain", is_flag=True, help="Train anew even if the priors are cached or shipped.")
+@click.option("--ship", is_flag=True, help="Copy the trained priors into data/pretrained (for maintainers).")
+def train(profile: str, variant: str, device: str, objectives: tuple[str, ...], retrain: bool, ship: bool) -> None:
+    """Train the flow priors of a profile, or find them in the cache or among the shipped ones."""
+    from srcsep_core.cache import shipped_root
+    from srcsep_core.pipeline import Pipeline, flow_step, resolve_device
+
+    pipeline = Pipeline(device=resolve_device(device), progress=True)
+    for objective in objectives or OBJECTIVES:
+        step = flow_step(get_profile(profile), objective=objective, variant=variant)  # type: ignore[arg-type]
+        artefact = pipeline.remake(step) if retrain else pipeline.run(step)
+        if ship:
+            click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
+        else:
+            click.echo(f"{step.title}: {artefact.path}")
+
+
+@main.command()
+@profile_option
+@variant_option
+@click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
+def status(profile: str, variant: str, verbose: bool) -> None:
+    """List what is made, what is missing and what a run would do."""
+    from srcsep_core.pipeline import Pipeline, describe, steps_of
+
+    pipeline = Pipeline()
+    doing = {"made": "nothing to do", "shipped": "used as it is", "missing": "would be made"}
+    for step, state in pipeline.status(steps_of(get_profile(profile), variant)):
+        click.echo(f"{step.title:60s} {state:24s} {doing.get(state, 'would be continued')}")
+        if verbose:
+            click.echo(describe(step))
+    click.echo(f"cache: {pipeline.store.root}")
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("-p", "--profile", default="laptop", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@device_option
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="profile, seed or device.")
+@click.option("--in-place", is_flag=True, help="Also refresh the committed .ipynb files (for maintainers).")
+@click.option("--pair", "pair_only", is_flag=True, help="Only write the .ipynb files from the percent scripts.")
+def notebooks(
+    names: tuple[str, ...],
+    profile: str,
+    device: str,
+    parameters: tuple[str, ...],
+    in_place: bool,
+    pair_only: bool,
+) -> None:
+    """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery."""
+    from srcsep_core import notebooks as runner
+    from srcsep_core.pipeline import resolve_device
+    from srcsep_core.report import PARAMETERS, figures_folder
+
+    values = {"profile": profile, "device": device} | runner.parse_parameters(parameters, PARAMETERS)
+    get_profile(values["profile"])
+    resolve_device(values["device"])
+    if pair_only:
+        for source in runner.notebook_sources(names):
+            click.echo(runner.pair(source))
+        return
+    executed, index = runner.run_notebooks(names, values, in_place=in_place)
+    for done in executed:
+        click.echo(f"{done.name:28s} {done.seconds:6.0f} s  {done.page}")
+    click.echo(f"figures and tables: {figures_folder(values['profile'])}")
+    click.echo(f"gallery: {index}")
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@profile_option
+@variant_option
+@device_option
+@click.option("--objective", default="exact", show_default=True, help=f"One of {', '.join(OBJECTIVES)}.")
+@click.option("--resample", "resampling", is_flag=True, help="Resample a file of another rate to the priors' rate.")
+def likelihood(path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool) -> None:
+    """Log-likelihood of an audio file (mono) under every source's prior, in nats/sample."""
+    from srcsep_core.audio import check_signal, read_audio, resample
+    from srcsep_core.data.toy import ToyConfig
+    from srcsep_core.diagnostics import file_likelihood
+    from srcsep_core.pipeline import Pipeline, flow_step, resolve_device
+
+    chosen = get_profile(profile)
+    step = flow_step(chosen, objective=objective, variant=variant)  # type: ignore[arg-type]
+    rate = ToyConfig(variant).sample_rate
+    pipeline = Pipeline(device=resolve_device(device), progress=True)
+    audio = read_audio(path)
+    samples = audio.samples
+    if resampling and audio.sample_rate != rate:
+        click.echo(f"resampled from {audio.sample_rate} Hz to {rate} Hz", err=True)
+        samples = resample(samples, audio.sample_rate, rate)
+        check_signal(samples, rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
+    else:
+        check_signal(samples, audio.sample_rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
+    priors = pipeline.flow_priors(step)
+    table = file_likelihood(priors.flow, samples[:, None], priors.sources)
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    click.echo(f"likeliest: {table.loc[table['log_likelihood'].idxmax(), 'prior']} (nats/sample)")

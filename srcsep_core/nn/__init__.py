@@ -1,0 +1,1 @@
+"""Neural networks that the flows and priors are built from."""

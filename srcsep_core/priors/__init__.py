@@ -1,0 +1,1 @@
+"""Generative priors of one source each: `log_prob`, `score`, `sample`."""

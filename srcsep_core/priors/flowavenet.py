@@ -1,0 +1,210 @@
+"""The FloWaveNet prior: a normalizing flow on the waveform, one per source, several in one network.
+
+Sources: Kim et al. 2019 (arXiv 1811.02155); Frank & Ilse 2020, Eqs. 6-7; thesis "Prior architecture",
+Eqs. 38-45. Deviates from print: log |det| for Eq. 38; -1/2 (log 2 pi + z^2) for Eq. 45.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from srcsep_core.config import FlowConfig
+from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.flows.base import Compose, Transform
+from srcsep_core.flows.coupling import AffineCoupling
+from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
+from srcsep_core.nn.wavenet import WaveNetConfig, receptive_field
+
+
+class FlowTerms(NamedTuple):
+    """The two halves of the log-likelihood by position, and the latent, each of shape (rows, 1, T).
+
+    log_pz: log-density of the latent, the learned Gaussians of factored-out channels included (the number the
+    authors report); log_det: what the released evaluation leaves out. Their sum is the exact log-likelihood.
+    """
+
+    z: Tensor
+    log_pz: Tensor
+    log_det: Tensor
+
+
+class Block(nn.Module):
+    """Squeeze, then `flows` times (ActNorm, coupling, swap), then perhaps a split."""
+
+    def __init__(self, config: FlowConfig, channels: int, *, split: bool, groups: int) -> None:
+        super().__init__()
+        sizes = {"layers": config.layers, "width": config.width, "kernel_size": config.kernel_size}
+        steps: list[Transform] = []
+        for _ in range(config.flows):
+            steps += [
+                ActNorm(channels, groups=groups),
+                AffineCoupling.over(channels, **sizes, groups=groups),
+                SwapHalves(),
+            ]
+        self.squeeze = Squeeze()
+        self.steps = Compose(steps)
+        self.split = (
+            AffineCoupling.over(channels, layers=2, width=config.width, kernel_size=config.kernel_size, groups=groups)
+            if split
+            else None
+        )
+
+
+class FloWaveNet(nn.Module):
+    """The grouped network of `groups` independent flows, on rows (B * groups, 1, T).
+
+    Row r belongs to group r mod groups; no operation mixes rows or groups, so one grouped network equals as
+    many separate ones. T must be a multiple of 2**blocks.
+    """
+
+    def __init__(self, config: FlowConfig, groups: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        self.groups = groups
+        self.blocks = nn.ModuleList()
+        channels = 1
+        for index in range(1, config.blocks + 1):
+            channels *= 2
+            split = bool(config.split_every) and index % config.split_every == 0 and index < config.blocks
+            self.blocks.append(Block(config, channels, split=split, groups=groups))
+            channels = channels // 2 if split else channels
+
+    def terms(self, x: Tensor) -> FlowTerms:
+        """Latent, log p_Z and log |det| by position for rows `x` of shape (B * groups, 1, T)."""
+        h, log_det = x, torch.zeros_like(x)
+        left: list[tuple[Tensor, Tensor, Tensor]] = []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            h, part = block.steps.forward_map(block.squeeze.rearrange(h))
+            log_det = block.steps.rearrange(block.squeeze.rearrange(log_det)) + part
+            if block.split is not None:
+                h, part = block.split.forward_map(h)
+                (h, out), (log_det, log_det_out) = h.chunk(2, dim=1), log_det.chunk(2, dim=1)
+                left.append((out, _standard_normal(out) + part.chunk(2, dim=1)[1], log_det_out))
+        merged = (h, _standard_normal(h), log_det)
+        for block in reversed(self.blocks):
+            assert isinstance(block, Block)
+            if block.split is not None:
+                merged = tuple(torch.cat(pair, dim=1) for pair in zip(merged, left.pop(), strict=True))
+            merged = tuple(block.squeeze.restore(values) for values in merged)
+        return FlowTerms(*merged)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """The waveform rows (B * groups, 1, T) of a latent of the same shape."""
+        h, left = z, []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            h = block.squeeze.rearrange(h)
+            if block.split is not None:
+                h, out = h.chunk(2, dim=1)
+                left.append(out)
+        for block in reversed(self.blocks):
+            assert isinstance(block, Block)
+            if block.split is not None:
+                h, _ = block.split.inverse(torch.cat([h, left.pop()], dim=1))
+            h, _ = block.steps.inverse(h)
+            h = block.squeeze.restore(h)
+        return h
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-likelihood in nats of every source's signal under its own flow: (B, G, T) to (B, G)."""
+        terms = self.source_terms(x)
+        return (terms.log_pz + terms.log_det).sum(dim=2)
+
+    def source_terms(self, x: Tensor) -> FlowTerms:
+        """`terms` for (B, G, T) signals, source g under flow g; each result of shape (B, G, T)."""
+        check_waveform(x, multiple_of=self.config.squeeze_factor, channels=self.groups)
+        rows = x.reshape(-1, 1, x.shape[2])
+        return FlowTerms(*(values.view_as(x) for values in self.terms(rows)))
+
+    def extract(self, group: int) -> FloWaveNet:
+        """A copy of one group's flow as a network of its own."""
+        reference = next(self.parameters())
+        single = FloWaveNet(self.config, groups=1).to(device=reference.device, dtype=reference.dtype)
+        own = single.state_dict()
+        theirs = self.state_dict()
+        for name, value in own.items():
+            full = theirs[name]
+            if full.ndim:
+                size = value.shape[0]
+                full = full[group * size : (group + 1) * size]
+            own[name] = full.clone()
+        single.load_state_dict(own)
+        return single.train(self.training)
+
+
+class FloWaveNetPrior(nn.Module):
+    """The prior of one source, trained at noise level `sigma` (standard deviation; 0: noise-free)."""
+
+    def __init__(self, flow: FloWaveNet, sigma: float = 0.0) -> None:
+        super().__init__()
+        if flow.groups != 1:
+            raise InputError(f"a prior is of one source but the network has {flow.groups} groups; use extract(group)")
+        self.flow = flow
+        self.sigma = sigma
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-likelihood in nats, summed over time: (B, 1, T) to (B,)."""
+        return self.log_prob_map(x).sum(dim=1)
+
+    def log_prob_map(self, x: Tensor) -> Tensor:
+        """Log-likelihood by sample, (B, 1, T) to (B, T): log p_Z and log |det| at each sample's position."""
+        terms = self.terms(x)
+        return (terms.log_pz + terms.log_det)[:, 0]
+
+    def terms(self, x: Tensor) -> FlowTerms:
+        """Latent, log p_Z and log |det| by sample, each (B, 1, T)."""
+        check_waveform(x, multiple_of=self.flow.config.squeeze_factor)
+        return self.flow.terms(x)
+
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Gradient of the log-likelihood at `x`, (B, 1, T); `sigma` must be the level trained at, if given."""
+        if sigma is not None and not math.isclose(sigma, self.sigma, rel_tol=1e-6):
+            raise InputError(
+                f"this prior was trained at sigma {self.sigma:g}, not {sigma:g}; load the one for that level"
+            )
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self.log_prob(leaf).sum(), leaf)
+        return gradient
+
+    @torch.no_grad()
+    def sample(
+        self,
+        shape: tuple[int, int, int],
+        generator: torch.Generator | None = None,
+        *,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Draw signals of shape (B, 1, T); `temperature` scales the latent's standard deviation."""
+        reference = next(self.parameters())
+        device = generator.device if generator is not None else reference.device
+        z = torch.randn(shape, generator=generator, device=device, dtype=reference.dtype).to(reference.device)
+        check_waveform(z, multiple_of=self.flow.config.squeeze_factor)
+        with parametrize.cached():
+            return self.flow.inverse(z * temperature)
+
+
+def flow_receptive_field(config: FlowConfig) -> tuple[int, int]:
+    """How many samples (before, after) its own one entry of the latent can depend on.
+
+    Every coupling of block b reaches its WaveNet's half receptive field times 2**b samples, and the pairs that
+    b squeezes put side by side add the distance to the far ends of a group of 2**b samples. This is the
+    derivation that the thesis refers to ("Appendix recp size") and lacks. Summed over all couplings it is an
+    upper bound that the deepest channels attain.
+    """
+    reach = 0
+    for index in range(1, config.blocks + 1):
+        net = WaveNetConfig(1, 1, config.layers, config.width, config.kernel_size)
+        reach += config.flows * receptive_field(net)[0] * 2**index
+    edge = config.squeeze_factor - 1
+    return reach + edge, reach + edge
+
+
+def _standard_normal(z: Tensor) -> Tensor:
+    return -0.5 * (math.log(2 * math.pi) + z.square())

@@ -1,0 +1,264 @@
+"""One training loop for training, fine-tuning and resuming.
+
+Killed at any moment, a run started again with the same arguments continues from its last checkpoint and ends
+with the same weights as an unbroken one: the checkpoint holds weights, optimiser, random state and the loss
+curve, and each is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from srcsep_core.config import FlowConfig, Objective, TrainConfig
+from srcsep_core.data.toy import ToyConfig, add_noise, draw_sources
+from srcsep_core.errors import DivergenceError, InputError
+from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
+from srcsep_core.progress import Progress
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.safetensors"
+DIVERGENCE_WINDOW = 50
+DIVERGENCE_MARGIN = 20.0
+CURVE_BIN = 10
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and its loss curve.
+
+    `curve` has one row per bin of steps and source: step, source, loss, log_pz, log_det (nats/sample),
+    learning_rate.
+    """
+
+    flow: FloWaveNet
+    curve: pd.DataFrame
+
+
+def log_det_weight(objective: Objective) -> float:
+    """Weight of the log-determinant: 1 is the likelihood; the authors' code divides it by four sources."""
+    return 1.0 if objective == "exact" else 0.25
+
+
+def objective_by_source(terms: FlowTerms, objective: Objective) -> Tensor:
+    """The loss of every source in nats/sample, (G,): minus the mean of log p_Z + weight * log |det|."""
+    return -(terms.log_pz + log_det_weight(objective) * terms.log_det).mean(dim=(0, 2))
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Learning rate at `step`: linear warm-up, then the schedule."""
+    warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    if config.schedule == "cosine":
+        decay = 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    else:
+        decay = config.decay ** sum(step >= milestone * config.steps for milestone in config.milestones)
+    return config.learning_rate * warmup * decay
+
+
+def clip_gradients(flow: FloWaveNet, config: TrainConfig) -> None:
+    """Clip by value, then by norm for every source on its own, so that no source's step depends on another."""
+    gradients = [p.grad for p in flow.parameters() if p.grad is not None]
+    torch.nn.utils.clip_grad_value_(flow.parameters(), config.clip_value)
+    if config.clip_norm is None:
+        return
+    by_source = [gradient.view(flow.groups, -1) for gradient in gradients]
+    norm = torch.stack([g.square().sum(dim=1) for g in by_source]).sum(dim=0).sqrt()
+    factor = (config.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in by_source:
+        gradient.mul_(factor[:, None])
+
+
+def new_flow(config: FlowConfig, groups: int, seed: int) -> FloWaveNet:
+    """A freshly initialised network; leaves the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FloWaveNet(config, groups)
+
+
+def train_flow(
+    flow_config: FlowConfig,
+    data: ToyConfig,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    work_folder: Path,
+    run_key: str = "",
+    initial: Mapping[str, Tensor] | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train one flow per source of `data`, all in one grouped network.
+
+    `initial` are weights to start from (fine-tuning). Checkpoints are kept in `work_folder`; one that belongs
+    to another run (`run_key`) or cannot be read is set aside with a warning. Raises `DivergenceError` if the
+    loss stops being finite or runs away; the last good checkpoint stays.
+    """
+    if config.crop % flow_config.squeeze_factor:
+        raise InputError(
+            f"the crop of {config.crop} samples is not a multiple of {flow_config.squeeze_factor} "
+            f"(2**blocks); use {config.crop - config.crop % flow_config.squeeze_factor}"
+        )
+    run = _Run(flow_config, data, config, device, work_folder, run_key)
+    if initial is not None:
+        run.flow.load_state_dict(initial)
+    run.resume()
+    note = ""
+    with Progress(config.steps, f"train {config.objective}", initial=run.step, show=progress) as bar:
+        while run.step < config.steps:
+            run.advance()
+            save = run.step % config.checkpoint_every == 0 or run.step == config.steps
+            if save or run.step % CURVE_BIN == 0:
+                note = f"loss {run.check():.3f} nats/sample"
+            if save:
+                run.save()
+            bar.advance(note)
+    return Trained(run.flow.eval(), run.curve_frame())
+
+
+class _Run:
+    """The state of a training run: everything a checkpoint holds."""
+
+    def __init__(
+        self,
+        flow_config: FlowConfig,
+        data: ToyConfig,
+        config: TrainConfig,
+        device: torch.device,
+        work_folder: Path,
+        run_key: str,
+    ) -> None:
+        self.data, self.config, self.device, self.run_key = data, config, device, run_key
+        self.path = work_folder / CHECKPOINT
+        self.flow = new_flow(flow_config, len(data.sources), config.seed).to(device).train()
+        self.optimiser = torch.optim.Adam(self.flow.parameters(), lr=config.learning_rate)
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.step = 0
+        self.curve = torch.zeros(config.steps, len(data.sources), 2)
+
+    def advance(self) -> None:
+        """One optimisation step."""
+        config = self.config
+        x = draw_sources(self.data, config.batch_size, config.crop, self.generator)
+        x = add_noise(x, config.noise_sigma, self.generator, kind=config.noise)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.mixed_precision):
+            terms = self.flow.source_terms(x)
+        objective_by_source(terms, config.objective).sum().backward()
+        clip_gradients(self.flow, config)
+        self.optimiser.step()
+        with torch.no_grad():
+            both = torch.stack([terms.log_pz.mean(dim=(0, 2)), terms.log_det.mean(dim=(0, 2))], dim=1)
+            self.curve[self.step] = both
+        self.step += 1
+
+    def losses(self) -> Tensor:
+        """The loss so far, (step, G)."""
+        done = self.curve[: self.step]
+        return -(done[..., 0] + log_det_weight(self.config.objective) * done[..., 1])
+
+    def check(self) -> float:
+        """Raise `DivergenceError` if the run cannot be continued; returns the mean loss."""
+        losses = self.losses()
+        recent = losses[-DIVERGENCE_WINDOW:].median(dim=0).values
+        limit = losses[0].clamp(min=0) + DIVERGENCE_MARGIN
+        finite = losses.isfinite().all(dim=0) & self._finite_weights()
+        bad = [name for name, ok in zip(self.data.sources, (finite & (recent < limit)).tolist(), strict=True) if not ok]
+        if bad:
+            kept = f"the last good checkpoint is {self.path}" if self.path.exists() else "no checkpoint was reached"
+            raise DivergenceError(
+                f"training diverged at step {self.step} for {', '.join(bad)} (loss "
+                f"{[round(v, 2) for v in losses[-1].tolist()]} nats/sample); {kept}; "
+                f"lower the learning rate (now {self.config.learning_rate:g}) or clip_norm ({self.config.clip_norm})"
+            )
+        return float(losses[-1].mean())
+
+    def _finite_weights(self) -> Tensor:
+        groups = self.flow.groups
+        return torch.stack([p.isfinite().view(groups, -1).all(dim=1) for p in self.flow.parameters()]).all(dim=0).cpu()
+
+    def save(self) -> None:
+        """Write the checkpoint under a temporary name and move it into place."""
+        tensors = {f"model.{name}": value for name, value in self.flow.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
+        tensors["generator"] = self.generator.get_state()
+        tensors["curve"] = self.curve[: self.step]
+        tensors = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            save_file(tensors, temporary, metadata={"step": str(self.step), "run_key": self.run_key})
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint, if there is one of this very run."""
+        if not self.path.exists():
+            return
+        reason = None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("run_key") != self.run_key:
+                reason = f"it belongs to another run ({json.dumps(metadata)})"
+            else:
+                self._restore(tensors, int(metadata["step"]))
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            reason = f"it cannot be read ({error})"
+        if reason:
+            aside = self.path.with_suffix(".rejected")
+            os.replace(self.path, aside)
+            log.warning(
+                "the checkpoint %s is not used: %s; moved to %s, training starts anew",
+                self.path,
+                reason,
+                aside,
+            )
+
+    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        model = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, field = name.split(".", 2)
+                states.setdefault(int(index), {})[field] = value
+        optimiser = self.optimiser.state_dict() | {"state": states}
+        self.flow.load_state_dict(model)
+        self.optimiser.load_state_dict(optimiser)
+        self.generator.set_state(tensors["generator"])
+        self.curve[:step] = tensors["curve"]
+        self.step = step
+
+    def curve_frame(self) -> pd.DataFrame:
+        """The loss curve as a table, averaged over bins of `CURVE_BIN` steps."""
+        rows = []
+        losses = self.losses()
+        for start in range(0, self.step, CURVE_BIN):
+            part = slice(start, min(start + CURVE_BIN, self.step))
+            means = self.curve[part].mean(dim=0)
+            for k, source in enumerate(self.data.sources):
+                rows.append(
+                    {
+                        "step": part.stop,
+                        "source": source,
+                        "loss": float(losses[part, k].mean()),
+                        "log_pz": float(means[k, 0]),
+                        "log_det": float(means[k, 1]),
+                        "learning_rate": learning_rate(self.config, part.stop - 1),
+                    }
+                )
+        return pd.DataFrame(rows)
