@@ -31,13 +31,13 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
-from srcsep_core.audio import stft_magnitude_phase
-from srcsep_core.plots import SOURCE_COLOURS
-from srcsep_core.widgets import player
 
+from srcsep_core.audio import stft_magnitude_phase
 from srcsep_core.config import SOURCES, VARIANTS
 from srcsep_core.data.toy import ToyConfig, draw_parameters, draw_sources, draw_test_set, mix, waveform
+from srcsep_core.plots import SOURCE_COLOURS
 from srcsep_core.report import start
+from srcsep_core.widgets import player
 
 run = start("01_toy_data", profile, seed, device)
 
@@ -118,7 +118,8 @@ run.save_figure(figure, "toy_variants")
 #
 # One test signal of each source, `released`, one second, Hann window. Sine: one line. Square and triangle: odd
 # harmonics that fall like 1/n and 1/n². Saw: all harmonics, 1/n. What lies above half the sample rate folds back:
-# the waveforms are sampled without a band limit, as in the released code.
+# the waveforms are sampled without a band limit, as in the released code. The line at 0 Hz is the offset that a
+# whole number of samples a period leaves, for example one sample more on the high half of an odd square.
 
 # %%
 config = ToyConfig()

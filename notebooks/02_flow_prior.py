@@ -32,14 +32,14 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
-from srcsep_core.plots import SOURCE_COLOURS
-from srcsep_core.widgets import player
 
 from srcsep_core.config import OBJECTIVES, SOURCES, FlowConfig
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.pipeline import flow_step
+from srcsep_core.plots import SOURCE_COLOURS
 from srcsep_core.priors.flowavenet import flow_receptive_field
 from srcsep_core.report import start
+from srcsep_core.widgets import player
 
 run = start("02_flow_prior", profile, seed, device)
 toy = ToyConfig()
@@ -172,8 +172,7 @@ for layers, part in field.groupby("layers"):
         color=plt.cm.cividis(layers / 11),
     )
 ax.set(yscale="log", xlabel="blocks (6 flows each)", ylabel="receptive field / s at 14 700 Hz")
-ax.axhline(16_384 / 14_700, color="0.5", linestyle=":", linewidth=1)
-ax.annotate("training crop, 16 384 samples", (1.0, 16_384 / 14_700 * 1.15), fontsize=8, color="0.3")
+ax.axhline(16_384 / 14_700, color="0.5", linestyle=":", linewidth=1, label="training crop,\n16 384 samples")
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 run.save_figure(figure, "receptive_field", field)
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from srcsep_core.config import resolved
 from srcsep_core.errors import StoreError
@@ -107,15 +108,19 @@ def clear_os_errors(root: Path) -> Iterator[None]:
     """Turn what the operating system refuses into one sentence that names the folder and the remedy."""
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         remedy = "set SRCSEP_CACHE to a folder on a disk that you can write to"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        code = error.errno if isinstance(error, OSError) else None
+        if code in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
             message = f"no space left for the cache in {root}; free some space or {remedy}"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            message = f"the cache folder {root} cannot be used ({error.strerror}); {remedy}"
+        elif code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            message = f"the cache folder {root} cannot be used ({os.strerror(code)}); {remedy}"
         else:
             raise
         raise StoreError(message) from error
+
+
+Maker = Callable[[Path, Path], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -172,9 +177,7 @@ class Store:
                 log.warning("the shipped artefact %s is not used: %s; it is made anew", folder, reason)
         return None
 
-    def get_or_make(
-        self, step: str, key: str, make: Callable[[Path, Path], Mapping[str, Any] | None], **facts: Any
-    ) -> Artefact:
+    def get_or_make(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
         """The artefact `key`; `make(folder, work_folder)` writes its files if it is not there yet.
 
         `make` fills `folder`, may keep checkpoints in `work_folder`, and may return facts to record. It runs
@@ -183,20 +186,23 @@ class Store:
         found = self.find(step, key)
         if found is not None:
             return found
+        with self._lock(step, key):
+            return self.find(step, key) or self._make(step, key, make, facts)
+
+    def make_anew(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
+        """As `get_or_make`, whether the artefact is there or not; an older one stays until the new one is whole."""
+        with self._lock(step, key):
+            return self._make(step, key, make, facts)
+
+    @contextmanager
+    def _lock(self, step: str, key: str) -> Iterator[None]:
         with clear_os_errors(self.root):
             locks = self.root / "locks"
             locks.mkdir(parents=True, exist_ok=True)
             with FileLock(locks / f"{step}-{key[:20]}.lock"):
-                found = self.find(step, key)
-                return found if found is not None else self._make(step, key, make, facts)
+                yield
 
-    def _make(
-        self,
-        step: str,
-        key: str,
-        make: Callable[[Path, Path], Mapping[str, Any] | None],
-        facts: Mapping[str, Any],
-    ) -> Artefact:
+    def _make(self, step: str, key: str, make: Maker, facts: Mapping[str, Any]) -> Artefact:
         final, work = self.folder(step, key), self.work_folder(step, key)
         building = final.with_name(f".building-{uuid.uuid4().hex}")
         building.mkdir(parents=True)
@@ -205,7 +211,7 @@ class Store:
             recorded = make(building, work) or {}
             write_json(building / PROVENANCE, provenance(step=step, key=key, **facts, **recorded))
             seal(building, key)
-            os.replace(building, final)
+            replace_folder(building, final)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
@@ -222,6 +228,15 @@ class Store:
         if self.shipped is None or not self.shipped.is_dir():
             return []
         return sorted(path.parent for path in self.shipped.glob(f"*/{MARKER}"))
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Move a finished folder into place; an older one at `target` is removed once it is out of the way."""
+    old = target.with_name(f".replaced-{uuid.uuid4().hex}")
+    if target.exists():
+        os.replace(target, old)
+    os.replace(new, target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def seal(folder: Path, key: str) -> None:

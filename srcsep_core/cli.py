@@ -1,4 +1,4 @@
-"""The command line: `srcsep train`, `status`, `notebooks`, `likelihood`."""
+"""The command line: `srcsep train`, `status`, `notebooks`, `likelihood`, `readme`."""
 
 from __future__ import annotations
 
@@ -135,11 +135,28 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     samples = audio.samples
     if resampling and audio.sample_rate != rate:
         click.echo(f"resampled from {audio.sample_rate} Hz to {rate} Hz", err=True)
-        samples = resample(samples, audio.sample_rate, rate)
+        samples = resample(samples, from_rate=audio.sample_rate, to_rate=rate)
         check_signal(samples, rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
     else:
         check_signal(samples, audio.sample_rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
     priors = pipeline.flow_priors(step)
     table = file_likelihood(priors.flow, samples[:, None], priors.sources)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    click.echo(f"likeliest: {table.loc[table['log_likelihood'].idxmax(), 'prior']} (nats/sample)")
+    likeliest = table.sort_values("log_likelihood")["prior"].iloc[-1]
+    click.echo(f"log-likelihood in nats/sample; likeliest source: {likeliest}")
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say whether the README agrees with the tables.")
+def readme(check: bool) -> None:
+    """Renew the README's results from figures/discrimination.csv (for maintainers)."""
+    from srcsep_core.cache import project_root
+    from srcsep_core.readme import update_readme
+
+    path = project_root() / "README.md"
+    renewed = update_readme(path)
+    if check and renewed != path.read_text():
+        raise InputError("README.md does not agree with figures/discrimination.csv; run `srcsep readme`")
+    if not check:
+        path.write_text(renewed)
+    click.echo("README.md agrees with figures/discrimination.csv")

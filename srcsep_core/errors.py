@@ -36,7 +36,8 @@ def check_waveform(x: Tensor, *, multiple_of: int = 1, channels: int | None = 1)
     length = x.shape[2]
     if length < multiple_of:
         raise InputError(
-            f"the signal has {length} samples but the model squeezes by {multiple_of}; pass at least {multiple_of} samples"
+            f"the signal is too short: {length} samples where the model squeezes by {multiple_of}; "
+            f"pass at least {multiple_of} samples"
         )
     if length % multiple_of:
         raise InputError(

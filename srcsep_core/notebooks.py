@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -92,6 +93,8 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
     """Run one notebook through papermill and write its HTML page."""
     import papermill
 
+    for chatty in ("papermill", "traitlets"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     started = time.monotonic()
     output.parent.mkdir(parents=True, exist_ok=True)
     pages.mkdir(parents=True, exist_ok=True)

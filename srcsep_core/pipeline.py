@@ -5,12 +5,11 @@ A step is an idempotent function of its resolved configuration and its parents' 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from srcsep_core import diagnostics
-from srcsep_core.cache import Artefact, Store, content_key, seal, shipped_root, write_json
+from srcsep_core.cache import Artefact, Store, content_key, replace_folder, seal, shipped_root, write_json
 from srcsep_core.config import EvalConfig, FlowConfig, Objective, Profile, TrainConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set, evaluation_config
 from srcsep_core.errors import InputError
@@ -217,25 +216,23 @@ class Pipeline:
     def run(self, step: Step) -> Artefact:
         """The step's artefact, made if needed, its parents first."""
         found = self.store.find(step.name, step.key)
-        if found is not None:
-            return found
+        return found if found is not None else self._make(step, self.store.get_or_make)
+
+    def remake(self, step: Step) -> Artefact:
+        """Make the step anew, whatever is cached or shipped; an unfinished run of it is continued."""
+        return self._make(step, self.store.make_anew)
+
+    def _make(self, step: Step, making: Callable[..., Artefact]) -> Artefact:
         for parent in step.parents:
             self.run(parent)
         log.info("making %s", step.title)
-        return self.store.get_or_make(
+        return making(
             step.name,
             step.key,
             lambda folder, work: step.make(self, folder, work),
             title=step.title,
             parents=[parent.key for parent in step.parents],
         )
-
-    def remake(self, step: Step) -> Artefact:
-        """Make the step anew, whatever is cached or shipped; an unfinished run of it is continued."""
-        fresh = dataclasses.replace(self, store=Store(self.store.root))
-        if not (self.store.work_folder(step.name, step.key) / CHECKPOINT).exists():
-            shutil.rmtree(self.store.folder(step.name, step.key), ignore_errors=True)
-        return fresh.run(step)
 
     def flow_priors(self, step: TrainFlow) -> FlowPriors:
         """The trained priors of a step, in evaluation mode on the pipeline's device."""
@@ -263,8 +260,7 @@ class Pipeline:
         shutil.rmtree(building, ignore_errors=True)
         shutil.copytree(artefact.path, building)
         seal(building, step.key)
-        shutil.rmtree(target, ignore_errors=True)
-        building.replace(target)
+        replace_folder(building, target)
         return target
 
     def status(self, steps: list[Step]) -> Iterator[tuple[Step, str]]:

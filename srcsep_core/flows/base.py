@@ -61,6 +61,7 @@ class Compose(Transform):
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         log_det = y.new_zeros(y.shape[0])
         for transform in reversed(self.transforms):
+            assert isinstance(transform, Transform)
             y, part = transform.inverse(y)
             log_det = log_det + part
         return y, log_det

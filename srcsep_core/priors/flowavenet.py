@@ -86,7 +86,7 @@ class FloWaveNet(nn.Module):
                 h, part = block.split.forward_map(h)
                 (h, out), (log_det, log_det_out) = h.chunk(2, dim=1), log_det.chunk(2, dim=1)
                 left.append((out, _standard_normal(out) + part.chunk(2, dim=1)[1], log_det_out))
-        merged = (h, _standard_normal(h), log_det)
+        merged: tuple[Tensor, ...] = (h, _standard_normal(h), log_det)
         for block in reversed(self.blocks):
             assert isinstance(block, Block)
             if block.split is not None:

@@ -1,0 +1,271 @@
+"""Audio files, resampling, mu-law and the short-time Fourier transform; the only user of torchaudio and soundfile.
+
+Samples are float32 tensors (C, T) in [-1, 1]; rates are in Hz.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+
+Signal = Tensor | np.ndarray
+
+FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+MU_LAW_CLASSES = 256
+SILENCE_PEAK = 1e-5
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A recording: `samples` (C, T), float32, and its `sample_rate` in Hz."""
+
+    samples: Tensor
+    sample_rate: int
+
+
+def read_audio(path: str | Path) -> Audio:
+    """Read a whole WAV, FLAC, OGG or MP3 file.
+
+    Raises `InputError` if the file is missing, cannot be read, is in an unsupported format or holds no samples.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; check the path")
+    try:
+        samples, sample_rate = soundfile.read(io.BytesIO(path.read_bytes()), dtype="float32", always_2d=True)
+    except OSError as error:
+        raise InputError(f"the file {path} cannot be read ({error.strerror}); check its permissions") from error
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"the file {path} is not audio that can be decoded ({error.error_string}); convert it to WAV or FLAC"
+        ) from error
+    if len(samples) == 0:
+        raise InputError(f"the file {path} holds 0 samples; record or export it again")
+    return Audio(torch.from_numpy(samples.T.copy()), sample_rate)
+
+
+def encode_audio(samples: Tensor, sample_rate: int, suffix: str = ".flac") -> bytes:
+    """The content of a 16-bit WAV or FLAC file (`suffix`) with `samples` (C, T) in [-1, 1].
+
+    Raises `InputError` for another suffix, a wrong shape, no samples, NaN or infinity, samples outside [-1, 1]
+    (they would be clipped), and a number of channels or a rate that the format does not have.
+    """
+    if suffix.lower() not in FORMATS:
+        raise InputError(f"audio cannot be written as {suffix!r}; use {' or '.join(FORMATS)}")
+    _check_samples(samples)
+    _check_range(samples)
+    buffer = io.BytesIO()
+    frames = (samples.detach().cpu().double() * 32768).round().clamp(-32768, 32767).short().numpy().T
+    try:
+        soundfile.write(buffer, frames, sample_rate, format=FORMATS[suffix.lower()], subtype="PCM_16")
+    except (soundfile.LibsndfileError, OverflowError, TypeError) as error:
+        raise InputError(
+            f"{suffix} cannot hold {samples.shape[0]} channel(s) at {sample_rate} Hz; "
+            "use 1 to 8 channels and a whole sample rate such as 16000 Hz"
+        ) from error
+    return buffer.getvalue()
+
+
+def write_audio(path: str | Path, samples: Tensor, sample_rate: int) -> Path:
+    """Write `samples` (C, T) in [-1, 1] as 16-bit WAV or FLAC, by the suffix of `path`; returns the path.
+
+    The file appears whole or not at all. Raises `InputError` as `encode_audio` does, and if the folder cannot
+    be written to.
+    """
+    path = Path(path)
+    content = encode_audio(samples, sample_rate, path.suffix)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}); choose a folder you can write to") from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+    return path
+
+
+def check_signal(
+    samples: Tensor,
+    sample_rate: int,
+    *,
+    expected_rate: int | None = None,
+    minimum: int = 1,
+    channels: int | None = 1,
+) -> None:
+    """Raise `InputError` unless `samples` (C, T) are a sounding signal that a model can use.
+
+    It must have `channels` channels (None: any number), `expected_rate` Hz (None: any rate), at least `minimum`
+    samples, finite values, and a peak of 1e-5 or more.
+    """
+    _check_samples(samples)
+    count, length = samples.shape
+    if channels is not None and count != channels:
+        remedy = "average them with mono(samples)" if channels == 1 else "select the channels to use"
+        raise InputError(f"the signal has {count} channels but {channels} is needed; {remedy}")
+    if expected_rate is not None and sample_rate != expected_rate:
+        raise InputError(
+            f"the sample rate is {sample_rate} Hz but {expected_rate} Hz is needed; "
+            f"use resample(samples, from_rate={sample_rate}, to_rate={expected_rate})"
+        )
+    if length < minimum:
+        raise InputError(f"the signal has {length} samples but {minimum} are needed; use a longer signal")
+    peak = float(samples.abs().max())
+    if peak < SILENCE_PEAK:
+        raise InputError(f"the signal is silent (peak {peak:.1g}); choose a passage that sounds or raise its gain")
+
+
+def mono(samples: Tensor) -> Tensor:
+    """The average of the channels: (C, T) to (1, T)."""
+    _check_samples(samples)
+    return samples.mean(dim=0, keepdim=True)
+
+
+def resample(samples: Tensor, *, from_rate: int, to_rate: int) -> Tensor:
+    """Band-limited resampling (C, T) to (C, ceil(T * to_rate / from_rate)), rates in whole Hz.
+
+    Windowed sinc interpolation (Smith 2002, "Digital audio resampling", as in torchaudio).
+    """
+    _check_samples(samples)
+    for rate in (from_rate, to_rate):
+        if rate < 1 or rate != int(rate):
+            raise InputError(f"the sample rate {rate} is not a whole number of Hz; use for example 16000")
+    from torchaudio.functional import resample as torchaudio_resample
+
+    return torchaudio_resample(samples, int(from_rate), int(to_rate))
+
+
+def mu_law_encode(samples: Tensor) -> Tensor:
+    """Samples in [-1, 1] of any shape to 256 mu-law classes, int64 0..255 (ITU-T G.711 curve, mu = 255)."""
+    _check_finite(samples)
+    _check_range(samples)
+    from torchaudio.functional import mu_law_encoding
+
+    return mu_law_encoding(samples, MU_LAW_CLASSES)
+
+
+def mu_law_decode(classes: Tensor) -> Tensor:
+    """Mu-law classes 0..255 of any shape to samples in [-1, 1], float32; the inverse of `mu_law_encode`."""
+    if classes.is_floating_point() or classes.is_complex():
+        raise InputError(f"mu-law classes are whole numbers, got {classes.dtype}; encode with mu_law_encode")
+    if classes.numel() and (int(classes.min()) < 0 or int(classes.max()) >= MU_LAW_CLASSES):
+        raise InputError(
+            f"mu-law classes span {int(classes.min())}..{int(classes.max())} but must lie in "
+            f"0..{MU_LAW_CLASSES - 1}; encode with mu_law_encode"
+        )
+    from torchaudio.functional import mu_law_decoding
+
+    return mu_law_decoding(classes, MU_LAW_CLASSES)
+
+
+@dataclass(frozen=True)
+class Stft:
+    """A short-time Fourier transform of F frequencies and N frames.
+
+    magnitude_db (..., F, N): 0 dB is a sine of amplitude 1; phase_rad (..., F, N) in [-pi, pi], counted from
+    the first sample of the frame; frequencies_hz (F,); times_s (N,): the middle of each frame.
+    """
+
+    magnitude_db: Tensor
+    phase_rad: Tensor
+    frequencies_hz: Tensor
+    times_s: Tensor
+
+
+def stft_magnitude_phase(
+    x: Tensor, sample_rate: int, *, window: int = 512, hop: int = 128, floor_db: float = -120.0
+) -> Stft:
+    """Magnitude and phase of the signal `x` (T,) or (C, T): Hann window of `window` samples every `hop` samples.
+
+    Every frame lies wholly within the signal, so nothing is invented at its ends. Magnitudes below `floor_db`
+    are set to it. The bins at 0 Hz and at half the sample rate read up to 6 dB too high, because the scale is
+    that of a sine, whose energy is shared by two bins.
+    Raises `InputError` for another shape, values that are not finite, window < 2, hop < 1 and T < window.
+    """
+    if x.ndim not in (1, 2):
+        raise InputError(f"expected a signal of shape (T,) or (C, T), got {tuple(x.shape)}; take one signal")
+    _check_finite(x)
+    if window < 2 or hop < 1:
+        raise InputError(f"window {window} or hop {hop} is too small; use for example 512 and 128")
+    if x.shape[-1] < window:
+        raise InputError(
+            f"the signal has {x.shape[-1]} samples but the window {window}; use a longer signal or a shorter window"
+        )
+    weights = torch.hann_window(window, dtype=x.dtype, device=x.device)
+    spectrum = torch.stft(x, window, hop, window=weights, center=False, return_complex=True)
+    magnitude = spectrum.abs() * 2 / weights.sum()
+    frequencies, frames = spectrum.shape[-2:]
+    return Stft(
+        magnitude_db=20 * magnitude.clamp_min(10 ** (floor_db / 20)).log10(),
+        phase_rad=spectrum.angle(),
+        frequencies_hz=torch.arange(frequencies, device=x.device) * sample_rate / window,
+        times_s=(torch.arange(frames, device=x.device) * hop + window / 2) / sample_rate,
+    )
+
+
+def stack_tracks(tracks: Mapping[str, Signal]) -> Tensor:
+    """Named one-channel signals, each (T,) or (1, T), as one tensor (K, T), float32 on the CPU.
+
+    Raises `InputError` if there are no tracks, and for a track that is empty, has several channels, is not
+    finite or differs in length; the message names the track.
+    """
+    if not tracks:
+        raise InputError("there are 0 tracks; pass at least one, as {'name': samples}")
+    rows: dict[str, Tensor] = {}
+    for name, track in tracks.items():
+        row = track.detach().cpu().float() if isinstance(track, Tensor) else _from_numpy(track)
+        if row.ndim == 0 or row.numel() != row.shape[-1]:
+            raise InputError(f"track {name!r} has the shape {tuple(row.shape)}; pass one channel of shape (T,)")
+        if row.numel() == 0:
+            raise InputError(f"track {name!r} has 0 samples; pass a longer signal")
+        _check_finite(row, f"track {name!r}")
+        rows[name] = row.reshape(-1)
+    lengths = {name: len(row) for name, row in rows.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"the tracks differ in length ({found} samples); cut them to {min(lengths.values())}")
+    return torch.stack(list(rows.values()))
+
+
+def _from_numpy(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def _check_samples(samples: Tensor) -> None:
+    if samples.ndim != 2:
+        raise InputError(
+            f"expected samples of shape (C, T), got {tuple(samples.shape)}; "
+            "add the channel axis with samples[None] or take one signal"
+        )
+    if samples.numel() == 0:
+        raise InputError(f"the signal is empty (shape {tuple(samples.shape)}); pass at least one sample")
+    _check_finite(samples)
+
+
+def _check_finite(samples: Tensor, what: str = "the signal") -> None:
+    if not samples.is_floating_point():
+        raise InputError(f"{what} is {samples.dtype}; convert it to floating point in [-1, 1]")
+    bad = int((~samples.isfinite()).sum())
+    if bad:
+        raise InputError(
+            f"{bad} of {samples.numel()} samples of {what} are NaN or infinite; clean or drop the signal first"
+        )
+
+
+def _check_range(samples: Tensor) -> None:
+    peak = float(samples.abs().max()) if samples.numel() else 0.0
+    if peak > 1.0:
+        raise InputError(f"the signal peaks at {peak:.4g}, outside [-1, 1]; divide it by its peak first")

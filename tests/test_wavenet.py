@@ -1,0 +1,120 @@
+"""The WaveNet stack: its reach, its causality, its groups."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srcsep_core.nn.wavenet import GroupedConv1d, WaveNet, WaveNetConfig, receptive_field
+
+Perturb = Callable[[nn.Module], None]
+
+STACKS = {
+    "centred": WaveNetConfig(1, 2, layers=3, width=8),
+    "centred, one layer": WaveNetConfig(1, 2, layers=1, width=8),
+    "centred, wide kernel": WaveNetConfig(2, 2, layers=2, width=8, kernel_size=5),
+    "centred, even kernel": WaveNetConfig(1, 2, layers=3, width=8, kernel_size=2),
+    "causal": WaveNetConfig(1, 2, layers=3, width=8, causal=True),
+    "causal, kernel 2": WaveNetConfig(1, 2, layers=4, width=8, kernel_size=2, causal=True),
+}
+each_stack = pytest.mark.parametrize("config", STACKS.values(), ids=STACKS.keys())
+
+
+def dependence(net: nn.Module, channels: int, length: int) -> Tensor:
+    """Entry (t, u) says whether output t depends on input u, by gradient over a batch of random inputs."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, channels, length, generator=generator, dtype=torch.float64, requires_grad=True)
+    outputs = net(x).sum(dim=(0, 1))
+    rows = [torch.autograd.grad(outputs[t], x, retain_graph=True)[0] for t in range(length)]
+    return torch.stack(rows).abs().amax(dim=(1, 2)) > 0
+
+
+@each_stack
+def test_receptive_field_is_the_support_of_the_gradient(config: WaveNetConfig, perturb: Perturb) -> None:
+    net = WaveNet(config).double()
+    perturb(net)
+    before, after = receptive_field(config)
+    middle = before + 3
+    seen = dependence(net, config.in_channels, middle + after + 4)[middle].nonzero()
+    assert (middle - int(seen.min()), int(seen.max()) - middle) == (before, after)
+
+
+def test_receptive_field_of_the_thesis_figure_and_its_front_convolution() -> None:
+    """Kernel 2 and dilations 1..8 see 15 samples before their own, 16 in all; the front convolution adds one."""
+    assert receptive_field(STACKS["causal, kernel 2"]) == (15 + 1, 0)
+
+
+def test_receptive_field_of_the_paper_coupling() -> None:
+    assert receptive_field(WaveNetConfig(1, 2, layers=10, width=32)) == (1024, 1024)
+
+
+def test_dilations_double() -> None:
+    assert WaveNetConfig(1, 1, layers=5, width=1).dilations == (1, 2, 4, 8, 16)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_causal_stack_sees_no_later_input(kernel_size: int, perturb: Perturb) -> None:
+    net = WaveNet(WaveNetConfig(1, 2, layers=3, width=8, kernel_size=kernel_size, causal=True)).double()
+    perturb(net)
+    seen = dependence(net, channels=1, length=24)
+    assert not seen.triu(diagonal=1).any()
+    assert seen.diagonal().all()
+
+
+def test_centred_stack_sees_both_sides(perturb: Perturb) -> None:
+    net = WaveNet(STACKS["centred"]).double()
+    perturb(net)
+    seen = dependence(net, channels=1, length=24)
+    assert torch.equal(seen, seen.T)
+    assert seen.triu(diagonal=1).any()
+
+
+@each_stack
+def test_output_is_zero_before_training(config: WaveNetConfig, generator: torch.Generator) -> None:
+    x = torch.randn(3, config.in_channels, 40, generator=generator)
+    assert not WaveNet(config)(x).any()
+
+
+@each_stack
+@pytest.mark.parametrize("length", [1, 2, 7, 64])
+def test_length_is_preserved(config: WaveNetConfig, length: int) -> None:
+    assert WaveNet(config)(torch.zeros(2, config.in_channels, length)).shape == (2, config.out_channels, length)
+
+
+def test_grouped_stack_equals_separate_ones(perturb: Perturb, generator: torch.Generator) -> None:
+    sizes = {"in_channels": 2, "out_channels": 4, "layers": 2, "width": 3}
+    grouped = WaveNet(WaveNetConfig(**sizes, groups=3)).double()
+    perturb(grouped)
+    x = torch.randn(2, 3, 2, 16, generator=generator, dtype=torch.float64)
+    together = grouped(x.reshape(6, 2, 16)).view(2, 3, 4, 16)
+    for group in range(3):
+        single = WaveNet(WaveNetConfig(**sizes)).double()
+        own = {name: value.chunk(3)[group] for name, value in grouped.state_dict().items()}
+        single.load_state_dict(own)
+        torch.testing.assert_close(single(x[:, group]), together[:, group], rtol=0, atol=1e-12)
+
+
+def test_grouped_convolution_keeps_groups_apart(generator: torch.Generator) -> None:
+    convolution = GroupedConv1d(1, 1, groups=2, kernel_size=3)
+    x = torch.randn(2, 1, 8, generator=generator, requires_grad=True)
+    (gradient,) = torch.autograd.grad(convolution(x)[0].sum(), x)
+    assert gradient[0].any()
+    assert not gradient[1].any()
+
+
+def test_gradient_reaches_every_parameter_once_the_last_layer_is_not_zero(
+    perturb: Perturb, generator: torch.Generator
+) -> None:
+    net = WaveNet(WaveNetConfig(1, 2, layers=3, width=4))
+    perturb(net.out)
+    net(torch.randn(4, 1, 32, generator=generator)).square().sum().backward()
+    unreached = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not unreached
+
+
+def test_only_the_last_layer_learns_in_the_first_step(generator: torch.Generator) -> None:
+    net = WaveNet(WaveNetConfig(1, 2, layers=2, width=4))
+    net(torch.randn(4, 1, 32, generator=generator)).sum().backward()
+    reached = {name.split(".")[0] for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    assert reached == {"out"}
