@@ -165,10 +165,22 @@ class Store:
         with clear_os_errors(self.root):
             folder = self.folder(step, key)
             if folder.exists():
-                reason = fault(folder, key)
-                if reason is None:
+                if fault(folder, key) is None:
                     return Artefact(folder, key)
-                self._set_aside(folder, reason)
+                with self._lock(step, key):
+                    return self._find_locked(step, key)
+        return self._find_shipped(key)
+
+    def _find_locked(self, step: str, key: str) -> Artefact | None:
+        folder = self.folder(step, key)
+        if folder.exists():
+            reason = fault(folder, key)
+            if reason is None:
+                return Artefact(folder, key)
+            self._set_aside(folder, reason)
+        return self._find_shipped(key)
+
+    def _find_shipped(self, key: str) -> Artefact | None:
         for folder in self._shipped_folders():
             if _marked_key(folder) == key:
                 reason = fault(folder, key)
@@ -187,7 +199,7 @@ class Store:
         if found is not None:
             return found
         with self._lock(step, key):
-            return self.find(step, key) or self._make(step, key, make, facts)
+            return self._find_locked(step, key) or self._make(step, key, make, facts)
 
     def make_anew(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
         """As `get_or_make`, whether the artefact is there or not; an older one stays until the new one is whole."""
@@ -204,7 +216,8 @@ class Store:
 
     def _make(self, step: str, key: str, make: Maker, facts: Mapping[str, Any]) -> Artefact:
         final, work = self.folder(step, key), self.work_folder(step, key)
-        building = final.with_name(f".building-{uuid.uuid4().hex}")
+        building = final.with_name(f".building-{final.name}")
+        shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         work.mkdir(parents=True, exist_ok=True)
         try:
@@ -235,7 +248,12 @@ def replace_folder(new: Path, target: Path) -> None:
     old = target.with_name(f".replaced-{uuid.uuid4().hex}")
     if target.exists():
         os.replace(target, old)
-    os.replace(new, target)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -256,20 +274,18 @@ def fault(folder: Path, key: str) -> str | None:
         return f"its marker {MARKER} is missing"
     try:
         content = json.loads(marker.read_text())
-        files = dict(content["files"])
-    except (ValueError, KeyError, TypeError):
+        files = {name: (facts["bytes"], facts["sha256"]) for name, facts in content["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"its marker {MARKER} is not readable"
     if content.get("key") != key:
         return f"it was made for another configuration (key {str(content.get('key'))[:20]})"
-    for name, facts in files.items():
+    for name, (size, digest) in files.items():
         path = folder / name
         if not path.exists():
             return f"the file {name} is missing"
-        if path.stat().st_size != facts["bytes"]:
-            return (
-                f"the file {name} has {path.stat().st_size} bytes instead of {facts['bytes']} (truncated or replaced)"
-            )
-        if file_digest(path) != facts["sha256"]:
+        if path.stat().st_size != size:
+            return f"the file {name} has {path.stat().st_size} bytes instead of {size} (truncated or replaced)"
+        if file_digest(path) != digest:
             return f"the file {name} was changed after it was made"
     return None
 

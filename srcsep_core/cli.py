@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from srcsep_core import __version__
 from srcsep_core.config import OBJECTIVES, PROFILES, VARIANTS, get_profile
 from srcsep_core.errors import DivergenceError, InputError, StoreError
+from srcsep_core.progress import log_to_stderr
 
 
 class _Group(click.Group):
@@ -37,7 +37,7 @@ device_option = click.option("--device", default="auto", show_default=True, help
 @click.version_option(__version__)
 def main() -> None:
     """Generative priors of audio: train them, measure what they can tell apart, run the notebooks."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
 
 
 @main.command()

@@ -38,6 +38,8 @@ class FlowConfig:
         for name in ("blocks", "flows", "layers", "width"):
             if getattr(self, name) < 1:
                 raise InputError(f"FlowConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.split_every < 0:
+            raise InputError(f"FlowConfig.split_every is {self.split_every}; use 0 for no split, or 1 or more")
         if self.kernel_size % 2 == 0 or self.kernel_size < 1:
             raise InputError(f"FlowConfig.kernel_size is {self.kernel_size}; a centred kernel must be odd")
 
@@ -66,7 +68,7 @@ class TrainConfig:
     crop: int = 16_384
     learning_rate: float = 1e-4
     schedule: Literal["multistep", "cosine"] = "multistep"
-    milestones: tuple[float, ...] = (0.36, 0.52, 0.68, 0.84, 0.92)
+    milestones: tuple[float, ...] = (0.36, 0.52, 0.68, 0.84, 1.0)
     decay: float = 0.6
     warmup_steps: int = 0
     clip_value: float = 30.0
@@ -85,6 +87,10 @@ class TrainConfig:
                 raise InputError(f"TrainConfig.{name} is {getattr(self, name)}; use at least 1")
         if self.schedule not in ("multistep", "cosine"):
             raise InputError(f"unknown schedule {self.schedule!r}; use multistep or cosine")
+        if self.learning_rate < 0:
+            raise InputError(f"TrainConfig.learning_rate is {self.learning_rate}; use for example 1e-4")
+        if self.warmup_steps < 0:
+            raise InputError(f"TrainConfig.warmup_steps is {self.warmup_steps}; use 0 or more")
         if self.noise not in ("thesis", "released"):
             raise InputError(f"unknown noise {self.noise!r}; use thesis or released")
         if self.noise_sigma < 0:
@@ -99,6 +105,11 @@ class EvalConfig:
     length: int = 16_384
     seed: int = 1234
     batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("signals", "length", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"EvalConfig.{name} is {getattr(self, name)}; use at least 1")
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,7 @@ _LAPTOP_TRAINING = TrainConfig(
     crop=2048,
     learning_rate=3e-3,
     schedule="cosine",
+    milestones=(),
     warmup_steps=50,
     clip_norm=50.0,
     checkpoint_every=100,
@@ -153,9 +165,19 @@ def get_profile(name: str) -> Profile:
 def resolved(config: Any) -> Any:
     """Plain JSON data of a (nested) configuration, every field written out."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return {field.name: resolved(getattr(config, field.name)) for field in dataclasses.fields(config)}
+        return {field.name: _resolved_field(config, field) for field in dataclasses.fields(config)}
     if isinstance(config, dict):
         return {str(key): resolved(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
         return [resolved(value) for value in config]
     return config
+
+
+def _resolved_field(config: Any, field: dataclasses.Field[Any]) -> Any:
+    """A field's plain data, with 10 written for a float field as 10.0, so that equal configurations hash alike."""
+    value = resolved(getattr(config, field.name))
+    if "float" not in str(field.type):
+        return value
+    if isinstance(value, list):
+        return [float(item) for item in value]
+    return value if value is None else float(value)

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from srcsep_core.errors import InputError
 from srcsep_core.priors.flowavenet import FloWaveNet
 from srcsep_core.progress import Progress
 
@@ -82,6 +83,8 @@ def file_likelihood(flow: FloWaveNet, signal: Tensor, sources: Sequence[str]) ->
 
 def protocol_values(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """The table with a column `value` (nats/sample) under `protocol`: `exact`, or `released` without log |det|."""
+    if protocol not in PROTOCOLS:
+        raise InputError(f"unknown protocol {protocol!r}; use one of {', '.join(PROTOCOLS)}")
     value = table["log_pz"] + table["log_det"] if protocol == "exact" else table["log_pz"]
     return table.assign(value=value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -17,10 +18,13 @@ class StoreError(RuntimeError):
     """The artefact store cannot be read or written."""
 
 
-def check_waveform(x: Tensor, *, multiple_of: int = 1, channels: int | None = 1) -> None:
+def check_waveform(
+    x: Tensor, *, multiple_of: int = 1, channels: int | None = 1, dtype: torch.dtype | None = None
+) -> None:
     """Raise `InputError` unless `x` is a finite waveform batch (B, C, T) that the caller can use.
 
-    Silence passes: a prior has a density at zero too. `multiple_of` is what T must be divisible by.
+    Silence passes: a prior has a density at zero too. `multiple_of` is what T must be divisible by, `dtype` the
+    precision of the model.
     """
     if x.ndim != 3:
         raise InputError(
@@ -49,3 +53,5 @@ def check_waveform(x: Tensor, *, multiple_of: int = 1, channels: int | None = 1)
     bad = int((~x.isfinite()).sum())
     if bad:
         raise InputError(f"{bad} of {x.numel()} samples are NaN or infinite; clean the signal first")
+    if dtype is not None and x.dtype != dtype:
+        raise InputError(f"the samples are {x.dtype} but the model is {dtype}; convert one of them with .to(...)")

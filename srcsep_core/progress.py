@@ -14,6 +14,12 @@ log = logging.getLogger(__name__)
 LINE_EVERY_S = 30.0
 
 
+def log_to_stderr() -> None:
+    """Show this package's log lines on stderr, and of other packages warnings only."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("srcsep_core").setLevel(logging.INFO)
+
+
 def interactive() -> bool:
     """Whether a bar can be redrawn in place: a terminal or a Jupyter kernel."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules

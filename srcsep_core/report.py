@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import logging
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from srcsep_core.config import Profile, get_profile
 from srcsep_core.errors import InputError
 from srcsep_core.pipeline import Pipeline, Step, resolve_device
 from srcsep_core.plots import save_figure, set_style
+from srcsep_core.progress import log_to_stderr
 
 PARAMETERS = ("profile", "seed", "device")
 
@@ -73,7 +72,7 @@ def start(notebook: str, profile: str, seed: int, device: str) -> Session:
         raise InputError(f"unknown notebook parameter(s) {', '.join(sorted(unknown))}; use {', '.join(PARAMETERS)}")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise InputError(f"the seed {seed!r} is not a whole number; use for example 0")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     set_style()
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     return Session(notebook, get_profile(profile), seed, pipeline, figures_folder(profile))

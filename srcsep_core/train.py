@@ -83,7 +83,7 @@ def clip_gradients(flow: FloWaveNet, config: TrainConfig) -> None:
 def new_flow(config: FlowConfig, groups: int, seed: int) -> FloWaveNet:
     """A freshly initialised network; leaves the global random state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
         return FloWaveNet(config, groups)
 
 
@@ -104,15 +104,26 @@ def train_flow(
     to another run (`run_key`) or cannot be read is set aside with a warning. Raises `DivergenceError` if the
     loss stops being finite or runs away; the last good checkpoint stays.
     """
+    if config.crop < flow_config.squeeze_factor:
+        raise InputError(
+            f"the crop of {config.crop} samples is shorter than {flow_config.squeeze_factor} (2**blocks); "
+            f"use at least {flow_config.squeeze_factor}"
+        )
     if config.crop % flow_config.squeeze_factor:
         raise InputError(
             f"the crop of {config.crop} samples is not a multiple of {flow_config.squeeze_factor} "
             f"(2**blocks); use {config.crop - config.crop % flow_config.squeeze_factor}"
         )
-    run = _Run(flow_config, data, config, device, work_folder, run_key)
-    if initial is not None:
-        run.flow.load_state_dict(initial)
-    run.resume()
+
+    def fresh() -> _Run:
+        run = _Run(flow_config, data, config, device, work_folder, run_key)
+        if initial is not None:
+            run.flow.load_state_dict(initial)
+        return run
+
+    run = fresh()
+    if not run.resume():
+        run = fresh()  # rid of what was read from a checkpoint that turned out to be useless
     note = ""
     with Progress(config.steps, f"train {config.objective}", initial=run.step, show=progress) as bar:
         while run.step < config.steps:
@@ -204,10 +215,10 @@ class _Run:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def resume(self) -> None:
-        """Continue from the checkpoint, if there is one of this very run."""
+    def resume(self) -> bool:
+        """Continue from the checkpoint, if there is one of this very run; False if it was useless and set aside."""
         if not self.path.exists():
-            return
+            return True
         reason = None
         try:
             with safe_open(self.path, framework="pt") as file:
@@ -228,6 +239,7 @@ class _Run:
                 reason,
                 aside,
             )
+        return reason is None
 
     def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
         model = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
@@ -236,6 +248,9 @@ class _Run:
             if name.startswith("optimiser."):
                 _, index, field = name.split(".", 2)
                 states.setdefault(int(index), {})[field] = value
+        parameters = len(list(self.flow.parameters()))
+        if len(states) != parameters:
+            raise KeyError(f"the state of {len(states)} of {parameters} parameters")
         optimiser = self.optimiser.state_dict() | {"state": states}
         self.flow.load_state_dict(model)
         self.optimiser.load_state_dict(optimiser)

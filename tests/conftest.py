@@ -42,7 +42,7 @@ def generator() -> torch.Generator:
 
 
 @pytest.fixture
-def perturb() -> Callable[[nn.Module], None]:
+def perturb() -> Callable[..., None]:
     """A function that moves every parameter off its initial value, so that no layer is the identity."""
 
     def move(module: nn.Module, scale: float = 0.2) -> None:

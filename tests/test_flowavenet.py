@@ -17,7 +17,7 @@ from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, flow_rece
 from srcsep_core.train import clip_gradients, objective_by_source
 from srcsep_core.types import Prior
 
-Perturb = Callable[[nn.Module], None]
+Perturb = Callable[..., None]
 
 SIZES = {
     "no split": FlowConfig(blocks=2, flows=2, layers=2, width=4, split_every=0),

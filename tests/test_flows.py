@@ -14,7 +14,7 @@ from srcsep_core.flows.base import Compose, Inverse, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 
-Perturb = Callable[[nn.Module], None]
+Perturb = Callable[..., None]
 
 
 def coupling(channels: int, groups: int = 1) -> AffineCoupling:

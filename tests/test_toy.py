@@ -61,7 +61,7 @@ def test_released_periods_are_whole_numbers_between_13_and_563() -> None:
 
 def test_released_keys_are_uniform_which_makes_periods_log_uniform() -> None:
     """A period n stands for every key with a true period in [n, n + 1): spread it over that range again."""
-    periods = (14_700 / draw("released").frequency).round().flatten().numpy()
+    periods = (14_700 / draw("released", batch=50_000).frequency).round().flatten().numpy()
     longest, shortest = (14_700 / (440 * 2 ** ((key - 49) / 12)) for key in (0.1, 64.9))
 
     def share_below(period: np.ndarray) -> np.ndarray:
@@ -157,7 +157,7 @@ def test_sine_has_the_frequency_and_phase_that_it_is_given(variant: str) -> None
 def test_released_signals_are_periodic_to_the_last_bit() -> None:
     config = ToyConfig("released")
     drawn = toy.draw_parameters(config, 20, torch.Generator().manual_seed(0))
-    signals = toy.synthesise(config, drawn, 2000)
+    signals = toy.synthesise(config, drawn, 48_000)
     periods = (14_700 / drawn.frequency).round().long()
     for row, row_periods in zip(signals, periods, strict=True):
         for x, period in zip(row, row_periods.tolist(), strict=True):

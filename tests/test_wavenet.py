@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from srcsep_core.nn.wavenet import GroupedConv1d, WaveNet, WaveNetConfig, receptive_field
 
-Perturb = Callable[[nn.Module], None]
+Perturb = Callable[..., None]
 
 STACKS = {
     "centred": WaveNetConfig(1, 2, layers=3, width=8),

@@ -41,6 +41,8 @@ class ToyConfig:
         if self.variant not in VARIANTS:
             raise InputError(f"unknown toy variant {self.variant!r}; use one of {', '.join(VARIANTS)}")
         unknown = [name for name in self.sources if name not in SOURCES]
+        if len(set(self.sources)) < len(self.sources):
+            raise InputError(f"the toy sources {', '.join(self.sources)} repeat one; name each once")
         if unknown or not self.sources:
             raise InputError(f"unknown toy source(s) {unknown or 'none given'}; use some of {', '.join(SOURCES)}")
 
@@ -149,6 +151,8 @@ def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str 
 
     `thesis`: that noise, uncapped. `released`: times U(0, 1) per example, and the sum clamped to [-1, 1].
     """
+    if kind not in ("thesis", "released"):
+        raise InputError(f"unknown noise {kind!r}; use thesis or released")
     if not sigma:
         return x
     noise = sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)

@@ -118,9 +118,14 @@ class FloWaveNet(nn.Module):
 
     def source_terms(self, x: Tensor) -> FlowTerms:
         """`terms` for (B, G, T) signals, source g under flow g; each result of shape (B, G, T)."""
-        check_waveform(x, multiple_of=self.config.squeeze_factor, channels=self.groups)
+        self.check(x, channels=self.groups)
         rows = x.reshape(-1, 1, x.shape[2])
         return FlowTerms(*(values.view_as(x) for values in self.terms(rows)))
+
+    def check(self, x: Tensor, channels: int = 1) -> None:
+        """Raise `InputError` unless this network can take the signals `x` of shape (B, channels, T)."""
+        precision = next(self.parameters()).dtype
+        check_waveform(x, multiple_of=self.config.squeeze_factor, channels=channels, dtype=precision)
 
     def extract(self, group: int) -> FloWaveNet:
         """A copy of one group's flow as a network of its own."""
@@ -159,7 +164,7 @@ class FloWaveNetPrior(nn.Module):
 
     def terms(self, x: Tensor) -> FlowTerms:
         """Latent, log p_Z and log |det| by sample, each (B, 1, T)."""
-        check_waveform(x, multiple_of=self.flow.config.squeeze_factor)
+        self.flow.check(x)
         return self.flow.terms(x)
 
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
@@ -168,6 +173,7 @@ class FloWaveNetPrior(nn.Module):
             raise InputError(
                 f"this prior was trained at sigma {self.sigma:g}, not {sigma:g}; load the one for that level"
             )
+        self.flow.check(x)
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
             (gradient,) = torch.autograd.grad(self.log_prob(leaf).sum(), leaf)
@@ -185,7 +191,7 @@ class FloWaveNetPrior(nn.Module):
         reference = next(self.parameters())
         device = generator.device if generator is not None else reference.device
         z = torch.randn(shape, generator=generator, device=device, dtype=reference.dtype).to(reference.device)
-        check_waveform(z, multiple_of=self.flow.config.squeeze_factor)
+        self.flow.check(z)
         with parametrize.cached():
             return self.flow.inverse(z * temperature)
 
@@ -195,8 +201,8 @@ def flow_receptive_field(config: FlowConfig) -> tuple[int, int]:
 
     Every coupling of block b reaches its WaveNet's half receptive field times 2**b samples, and the pairs that
     b squeezes put side by side add the distance to the far ends of a group of 2**b samples. This is the
-    derivation that the thesis refers to ("Appendix recp size") and lacks. Summed over all couplings it is an
-    upper bound that the deepest channels attain.
+    derivation that the thesis refers to ("Appendix recp size") and lacks. The sum is an upper
+    bound: the reach of the couplings is attained, the far end of a group only but for a few samples.
     """
     reach = 0
     for index in range(1, config.blocks + 1):

@@ -1,0 +1,107 @@
+"""The command line: one plain sentence for a mistake, exit code 1, and no work done twice."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from srcsep_core import __version__, pipeline
+from srcsep_core.cli import main
+
+
+@pytest.fixture(autouse=True)
+def only_this_cache(cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache, and nothing shipped."""
+    monkeypatch.setattr(pipeline, "shipped_root", lambda: tmp_path / "shipped")
+
+
+def srcsep(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def train_smoke(*options: str) -> Result:
+    return srcsep("train", "-p", "smoke", "--objective", "exact", "--device", "cpu", *options)
+
+
+def test_version() -> None:
+    assert __version__ in srcsep("--version").output
+
+
+@pytest.mark.parametrize("command", ["train", "status", "notebooks", "likelihood"])
+def test_help_of_every_command(command: str) -> None:
+    assert command in srcsep("--help").output
+    assert srcsep(command, "--help").exit_code == 0
+
+
+def test_status_of_an_empty_cache_lists_what_would_be_made(cache_folder: Path) -> None:
+    result = srcsep("status", "-p", "smoke")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert [("missing" in line, "would be made" in line) for line in lines[:-1]] == [(True, True)] * 4
+    assert all("released-smoke" in line for line in lines[:-1])
+    assert lines[-1] == f"cache: {cache_folder}"
+    assert not cache_folder.exists()
+
+
+def test_verbose_status_shows_configurations_and_keys() -> None:
+    output = srcsep("status", "-p", "smoke", "--variant", "paper", "--verbose").output
+    assert '"variant": "paper"' in output
+    assert output.count('"key"') == 4
+
+
+def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = train_smoke()
+    assert first.exit_code == 0
+    path = first.output.split()[-1]
+    assert (Path(path) / pipeline.WEIGHTS).exists()
+    assert path.startswith(str(cache_folder))
+
+    monkeypatch.setattr(pipeline, "train_flow", None)
+    again = train_smoke()
+    assert again.exit_code == 0
+    assert again.output.split()[-1] == path
+    status = srcsep("status", "-p", "smoke").output.splitlines()
+    assert [line.split()[1] for line in status[:-1]] == ["made", "missing", "missing", "missing"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value", "remedy"),
+    [
+        (["status", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
+        (["train", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
+        (["status", "--variant", "relased"], "unknown toy variant 'relased'", "released, paper, thesis"),
+        (["train", "-p", "smoke", "--variant", "relased"], "unknown toy variant 'relased'", "released, paper, thesis"),
+        (["train", "-p", "smoke", "--device", "gpu"], "unknown device 'gpu'", "auto, cpu or cuda"),
+        (["train", "-p", "smoke", "--objective", "exakt"], "unknown objective 'exakt'", "exact, released"),
+    ],
+)
+def test_mistake_is_one_sentence_with_the_value_and_the_remedy(arguments: list[str], value: str, remedy: str) -> None:
+    result = srcsep(*arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert value in result.output and remedy in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_mistake_leaves_no_cache_behind(cache_folder: Path) -> None:
+    train_smoke("--variant", "relased")
+    assert not cache_folder.exists()
+
+
+def test_cache_that_cannot_be_used_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "file" / "cache"))
+    result = train_smoke()
+    assert result.exit_code == 1
+    (sentence,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert str(tmp_path / "file" / "cache") in sentence and "SRCSEP_CACHE" in sentence
+
+
+def test_exit_code_and_words_reach_the_shell(start_python: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start_python("from srcsep_core.cli import main; main()", "status", "-p", "huge")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert output == ""
+    assert errors == "Error: unknown profile 'huge'; use one of smoke, laptop, paper\n"

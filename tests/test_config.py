@@ -1,0 +1,120 @@
+"""Configurations: the paper's sizes, nothing left out of what is hashed, nothing senseless let in."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from srcsep_core.config import (
+    PROFILES,
+    EvalConfig,
+    FlowConfig,
+    Profile,
+    TrainConfig,
+    get_profile,
+    resolved,
+)
+from srcsep_core.data.toy import ToyConfig
+from srcsep_core.errors import InputError
+
+CONFIGS = [FlowConfig(), TrainConfig(), EvalConfig(), ToyConfig(), get_profile("paper")]
+
+
+def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> None:
+    paper = get_profile("paper")
+    assert resolved(paper.flow) == {
+        "blocks": 4,
+        "flows": 6,
+        "layers": 10,
+        "width": 32,
+        "kernel_size": 3,
+        "split_every": 2,
+    }
+    train = paper.train
+    assert (train.steps, train.batch_size, train.crop) == (168_040, 5, 16_384)
+    assert (train.learning_rate, train.decay, len(train.milestones)) == (1e-4, 0.6, 5)
+    assert (train.clip_value, train.clip_norm, train.noise_sigma) == (30.0, None, 0.0)
+    assert (paper.evaluation.signals, paper.evaluation.length) == (1500, 16_384)
+
+
+def test_milestones_are_five_points_from_36_percent_on() -> None:
+    milestones = TrainConfig().milestones
+    assert milestones[0] == 0.36
+    assert list(milestones) == sorted(set(milestones))
+    assert milestones[-1] <= 1
+
+
+def test_profiles_are_smoke_laptop_and_paper_from_small_to_large() -> None:
+    assert list(PROFILES) == ["smoke", "laptop", "paper"]
+    sizes = [(p.flow.blocks * p.flow.flows * p.flow.layers, p.train.steps, p.train.crop) for p in PROFILES.values()]
+    for smaller, larger in itertools.pairwise(sizes):
+        assert all(a < b for a, b in zip(smaller, larger, strict=True))
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+def test_profile_has_lengths_that_its_flow_can_squeeze(profile: Profile) -> None:
+    assert profile.name in PROFILES
+    assert profile.train.crop % profile.flow.squeeze_factor == 0
+    assert profile.evaluation.length % profile.flow.squeeze_factor == 0
+
+
+def test_profile_replaces_fields_of_its_training() -> None:
+    laptop = get_profile("laptop")
+    changed = laptop.training(objective="released", seed=3)
+    assert (changed.objective, changed.seed) == ("released", 3)
+    assert dataclasses.replace(changed, objective="exact", seed=0) == laptop.train
+
+
+@pytest.mark.parametrize(("blocks", "factor"), [(1, 2), (4, 16)])
+def test_length_has_to_be_a_multiple_of_two_to_the_number_of_blocks(blocks: int, factor: int) -> None:
+    assert FlowConfig(blocks=blocks).squeeze_factor == factor
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: type(config).__name__)
+def test_configuration_is_frozen(config: Any) -> None:
+    name = dataclasses.fields(config)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, name, None)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: type(config).__name__)
+def test_resolved_writes_out_every_field(config: Any) -> None:
+    assert list(resolved(config)) == [field.name for field in dataclasses.fields(config)]
+
+
+def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
+    plain = resolved({"profile": get_profile("paper"), "pair": (FlowConfig(), 1)})
+    assert plain["profile"]["flow"] == plain["pair"][0] == dataclasses.asdict(FlowConfig())
+    assert plain["profile"]["train"]["milestones"] == list(TrainConfig().milestones)
+    assert plain["pair"][1] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: get_profile("huge"), "unknown profile 'huge'; use one of smoke, laptop, paper"),
+        (lambda: TrainConfig(objective="exakt"), "unknown objective 'exakt'; use one of exact, released"),
+        (lambda: TrainConfig(schedule="linear"), "unknown schedule 'linear'; use multistep or cosine"),
+        (lambda: TrainConfig(noise="pink"), "unknown noise 'pink'; use thesis or released"),
+        (lambda: TrainConfig(noise_sigma=-0.1), "noise_sigma is -0.1"),
+        (lambda: TrainConfig(steps=0), "steps is 0; use at least 1"),
+        (lambda: TrainConfig(batch_size=-1), "batch_size is -1"),
+        (lambda: TrainConfig(crop=0), "crop is 0"),
+        (lambda: TrainConfig(checkpoint_every=0), "checkpoint_every is 0"),
+        (lambda: FlowConfig(blocks=0), "blocks is 0; use at least 1"),
+        (lambda: FlowConfig(flows=0), "flows is 0"),
+        (lambda: FlowConfig(layers=-2), "layers is -2"),
+        (lambda: FlowConfig(width=0), "width is 0"),
+        (lambda: FlowConfig(kernel_size=4), "kernel_size is 4; a centred kernel must be odd"),
+        (lambda: FlowConfig(kernel_size=-1), "kernel_size is -1"),
+        (lambda: EvalConfig(signals=0), "signals is 0"),
+        (lambda: EvalConfig(length=0), "length is 0"),
+        (lambda: EvalConfig(batch_size=0), "batch_size is 0"),
+    ],
+)
+def test_senseless_value_is_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        make()
+    assert message in str(error.value)

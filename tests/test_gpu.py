@@ -1,0 +1,147 @@
+"""The same numbers on a GPU as on the CPU, within what float32 and bfloat16 can hold."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from srcsep_core.config import FlowConfig, TrainConfig, get_profile
+from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
+from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
+from srcsep_core.train import clip_gradients, new_flow, objective_by_source, train_flow
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, PyTorch finds none"),
+]
+
+GPU = torch.device("cuda")
+# Nats a sample. On the CPU this network in float32 is 2e-7 away from itself in float64; a GPU adds up in another
+# order. TensorFloat-32 would be off by about 1e-3.
+FLOAT32_NATS = 1e-4
+# With the networks in bfloat16 it is 5e-3 away on the CPU.
+BFLOAT16_NATS = 5e-2
+
+
+@pytest.fixture(autouse=True)
+def full_precision() -> Iterator[None]:
+    """No TensorFloat-32, which rounds the factors of every convolution to 3 digits."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.fixture
+def flow(perturb: Callable[..., None]) -> FloWaveNet:
+    """A laptop-sized network of four priors, no layer of which is the identity, on the CPU."""
+    made = new_flow(get_profile("laptop").flow, groups=4, seed=0)
+    made.source_terms(signals())
+    perturb(made, 0.05)
+    return made.eval()
+
+
+def signals() -> Tensor:
+    return draw_test_set(ToyConfig(), signals=4, length=1024, seed=0)
+
+
+def on_gpu(flow: FloWaveNet) -> FloWaveNet:
+    copy = FloWaveNet(flow.config, flow.groups)
+    copy.load_state_dict(flow.state_dict())
+    return copy.to(GPU).eval()
+
+
+@torch.no_grad()
+def test_log_prob_is_that_of_the_cpu(flow: FloWaveNet) -> None:
+    x = signals()
+    ours = flow.log_prob(x) / x.shape[2]
+    theirs = on_gpu(flow).log_prob(x.to(GPU)).cpu() / x.shape[2]
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=FLOAT32_NATS)
+
+
+def test_score_is_that_of_the_cpu(flow: FloWaveNet) -> None:
+    x = signals()[:, :1]
+    ours = FloWaveNetPrior(flow.extract(0)).score(x)
+    theirs = FloWaveNetPrior(on_gpu(flow).extract(0)).score(x.to(GPU)).cpu()
+    assert (theirs - ours).norm() < 1e-3 * ours.norm()
+
+
+@torch.no_grad()
+def test_inverse_returns_the_waveform(flow: FloWaveNet) -> None:
+    rows = signals().view(-1, 1, 1024).to(GPU)
+    net = on_gpu(flow)
+    torch.testing.assert_close(net.inverse(net.terms(rows).z), rows, rtol=0, atol=1e-3)
+
+
+def test_one_training_step_is_that_of_the_cpu(flow: FloWaveNet) -> None:
+    """The gradients, and the loss after a step of gradient descent along them."""
+    config = TrainConfig(clip_norm=10.0)
+    gradients, losses = [], []
+    for net in (flow, on_gpu(flow)):
+        x = signals().to(next(net.parameters()).device)
+        objective_by_source(net.source_terms(x), "exact").sum().backward()
+        clip_gradients(net, config)
+        gradients.append(torch.cat([p.grad.flatten().cpu() for p in net.parameters() if p.grad is not None]))
+        torch.optim.SGD(net.parameters(), lr=1e-4).step()
+        losses.append(objective_by_source(net.source_terms(x), "exact").detach().cpu())
+    ours, theirs = gradients
+    assert (theirs - ours).norm() < 1e-3 * ours.norm()
+    torch.testing.assert_close(losses[1], losses[0], rtol=0, atol=FLOAT32_NATS)
+
+
+@torch.no_grad()
+def test_mixed_precision_keeps_the_log_determinant_in_float32_and_the_likelihood_close(flow: FloWaveNet) -> None:
+    x = signals().to(GPU)
+    net = on_gpu(flow)
+    exact = net.source_terms(x)
+    with torch.autocast("cuda", torch.bfloat16):
+        mixed = net.source_terms(x)
+    assert mixed.log_det.dtype == mixed.log_pz.dtype == mixed.z.dtype == torch.float32
+    assert not torch.equal(mixed.z, exact.z)
+    for ours, theirs in zip(mixed[1:], exact[1:], strict=True):
+        torch.testing.assert_close(ours.mean(dim=2), theirs.mean(dim=2), rtol=0, atol=BFLOAT16_NATS)
+
+
+def train_on_gpu(config: TrainConfig, folder: Path) -> tuple[FloWaveNet, list[float]]:
+    size = FlowConfig(blocks=2, flows=2, layers=2, width=4)
+    trained = train_flow(size, ToyConfig(), config, device=GPU, work_folder=folder, run_key="gpu")
+    return trained.flow, trained.curve["loss"].tolist()
+
+
+SHORT = TrainConfig(steps=40, batch_size=4, crop=256, learning_rate=1e-3, checkpoint_every=20)
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_training_lowers_the_loss(mixed_precision: bool, tmp_path: Path) -> None:
+    flow, losses = train_on_gpu(dataclasses.replace(SHORT, mixed_precision=mixed_precision), tmp_path)
+    assert next(flow.parameters()).is_cuda
+    assert sum(losses[-4:]) < sum(losses[:4])
+
+
+def test_finished_run_is_read_from_its_checkpoint(tmp_path: Path) -> None:
+    first, _ = train_on_gpu(SHORT, tmp_path)
+    again, _ = train_on_gpu(SHORT, tmp_path)
+    for ours, theirs in zip(again.parameters(), first.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_signals_are_drawn_on_the_device_of_the_generator() -> None:
+    x = draw_sources(ToyConfig(), 2, 64, torch.Generator(GPU).manual_seed(0))
+    assert x.is_cuda
+    assert x.abs().max() <= 1
+
+
+def test_sample_is_drawn_on_the_gpu_from_a_generator_of_either_device(flow: FloWaveNet) -> None:
+    prior = FloWaveNetPrior(on_gpu(flow).extract(0))
+    for device in ("cpu", "cuda"):
+        sample = prior.sample((1, 1, 64), torch.Generator(device).manual_seed(0))
+        assert sample.is_cuda and sample.isfinite().all()
+
+
+def test_new_flow_leaves_the_random_state_of_the_gpu_alone() -> None:
+    before = torch.cuda.get_rng_state()
+    new_flow(get_profile("smoke").flow, groups=2, seed=3)
+    assert torch.equal(torch.cuda.get_rng_state(), before)

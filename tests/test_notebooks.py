@@ -1,0 +1,190 @@
+"""The notebooks run headless, hold the same cells as their sources, and refuse what they do not know."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from srcsep_core import notebooks
+from srcsep_core.cli import main
+from srcsep_core.errors import InputError
+from srcsep_core.report import PARAMETERS
+
+SOURCES = notebooks.notebook_sources()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every notebook executed at the smoke profile, once; the folder of what they wrote."""
+    folder = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SRCSEP_CACHE", str(folder / "cache"))
+        patch.setenv("SRCSEP_FIGURES", str(folder / "figures"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        result = CliRunner().invoke(main, ["notebooks", "-p", "smoke", "--device", "cpu"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder / "figures"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_ipynb_holds_the_cells_of_its_source(source: Path) -> None:
+    paired = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    assert notebooks.cells_of(paired) == notebooks.cells_of(jupytext.read(source))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_committed_notebook_is_executed_without_errors(source: Path) -> None:
+    paired = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    code = [cell for cell in paired.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
+    assert paired.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_one_parameters_cell_with_plain_literals(source: Path) -> None:
+    cells = [c for c in jupytext.read(source).cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(cells) == 1
+    names: dict[str, object] = {}
+    exec(cells[0].source, {}, names)
+    assert tuple(names) == PARAMETERS
+    assert names["profile"] == "laptop"
+
+
+@pytest.mark.slow
+def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> None:
+    written = {path.name for path in (smoke / "smoke").iterdir()}
+    for stem in (
+        "toy_period",
+        "toy_frequency_law",
+        "training_curves",
+        "prior_samples",
+        "likelihood_map",
+        "receptive_field",
+        "discrimination_toy_flow",
+        "figure3_toy_flow",
+    ):
+        assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv"} <= written
+    index = (smoke / "gallery" / "index.html").read_text()
+    for source in SOURCES:
+        assert f"{source.stem}.html" in index
+        assert "<audio" in (smoke / "gallery" / f"{source.stem}.html").read_text() or source.stem.startswith("03")
+
+
+@pytest.mark.slow
+def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
+    likelihood = pd.read_csv(smoke / "smoke" / "cross_likelihood.csv")
+    expected = [
+        "protocol",
+        "objective",
+        "model",
+        "dataset",
+        "variant",
+        "prior_sigma",
+        "source",
+        "prior",
+        "n",
+        "mean",
+        "median",
+        "q05",
+        "q95",
+    ]
+    assert expected == list(likelihood.columns)[: len(expected)]
+    assert len(likelihood) == 2 * 2 * 16
+    discrimination = pd.read_csv(smoke / "smoke" / "discrimination.csv")
+    expected = [
+        "protocol",
+        "objective",
+        "model",
+        "dataset",
+        "variant",
+        "prior_sigma",
+        "source",
+        "prior",
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "n",
+    ]
+    assert list(discrimination.columns) == expected
+    own = discrimination["source"] == discrimination["prior"]
+    assert discrimination.loc[own, "accuracy"].between(0, 1).all()
+    assert discrimination.loc[~own, "auroc"].between(0, 1).all()
+
+
+@pytest.mark.slow
+def test_smoke_run_leaves_the_committed_figures_alone(smoke: Path) -> None:
+    assert not [path for path in smoke.iterdir() if path.suffix == ".csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "profil", "smoke"], "unknown notebook parameter(s) profil"),
+        (["-p", "profile", "desktop"], "unknown profile 'desktop'"),
+        (["-p", "seed", "many"], "the seed 'many' is not a whole number"),
+    ],
+)
+def test_papermill_itself_stops_at_a_bad_parameter(arguments: list[str], words: str, tmp_path: Path) -> None:
+    notebook = SOURCES[0].with_suffix(".ipynb")
+    command = [sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(tmp_path))
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--parameter", "profil=smoke"], "unknown notebook parameter 'profil=smoke'"),
+        (["-p", "desktop"], "unknown profile 'desktop'"),
+        (["77"], "no notebook called 77"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_the_command_line_refuses_what_it_does_not_know(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "figures"))
+    result = CliRunner().invoke(main, ["notebooks", *arguments])
+    assert result.exit_code == 1
+    assert words in result.output
+    assert not (tmp_path / "figures").exists()
+
+
+def test_pairing_writes_a_runnable_notebook_and_keeps_outputs(tmp_path: Path) -> None:
+    source = tmp_path / "00_example.py"
+    source.write_text('# %% [markdown]\n# # Title\n\n# %% tags=["parameters"]\nx = 1\n')
+    target = notebooks.pair(source)
+    notebook = nbformat.read(target, as_version=4)
+    assert [cell.cell_type for cell in notebook.cells] == ["markdown", "code"]
+    notebook.cells[1].execution_count = 7
+    nbformat.write(notebook, target)
+    assert nbformat.read(notebooks.pair(source), as_version=4).cells[1].execution_count == 7
+    source.write_text(source.read_text().replace("x = 1", "x = 2"))
+    assert nbformat.read(notebooks.pair(source), as_version=4).cells[1].source == "x = 2"
+
+
+def test_seed_is_read_as_a_number() -> None:
+    assert notebooks.parse_parameters(["seed=3", "profile=smoke"], PARAMETERS) == {"seed": 3, "profile": "smoke"}
+    with pytest.raises(InputError, match="sead=3"):
+        notebooks.parse_parameters(["sead=3"], PARAMETERS)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    import os
+
+    assert shutil.which(sys.executable)
+    return os.environ | {"SRCSEP_CACHE": str(folder / "cache"), "SRCSEP_FIGURES": str(folder / "figures")}

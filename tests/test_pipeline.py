@@ -1,0 +1,339 @@
+"""The graph of steps: what is asked for is made once, with its parents, and is the same ever after."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from srcsep_core import diagnostics, pipeline, train
+from srcsep_core.cache import Store
+from srcsep_core.config import EvalConfig, FlowConfig, Profile, TrainConfig, get_profile, resolved
+from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.errors import DivergenceError, InputError, StoreError
+from srcsep_core.pipeline import (
+    CrossLikelihood,
+    Pipeline,
+    TrainFlow,
+    cross_likelihood_step,
+    describe,
+    flow_step,
+    resolve_device,
+    steps_of,
+)
+from srcsep_core.priors.flowavenet import FloWaveNet
+
+TINY = Profile(
+    "tiny",
+    FlowConfig(blocks=1, flows=1, layers=1, width=2),
+    TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2),
+    EvalConfig(signals=5, length=32, batch_size=2),
+)
+PRIOR = flow_step(TINY)
+TABLE = cross_likelihood_step(TINY, PRIOR)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Pipeline:
+    """A pipeline with an empty cache and nothing shipped."""
+    return Pipeline(Store(tmp_path / "cache"))
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The run keys of the trainings that took place."""
+    keys: list[str] = []
+
+    def counted(*arguments: object, run_key: str, **others: object) -> train.Trained:
+        keys.append(run_key)
+        return train.train_flow(*arguments, run_key=run_key, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "train_flow", counted)
+    return keys
+
+
+def states(line: Pipeline, *steps: pipeline.Step) -> list[str]:
+    return [state for _, state in line.status(list(steps))]
+
+
+def weights(flow: FloWaveNet) -> list[torch.Tensor]:
+    return list(flow.state_dict().values())
+
+
+def assert_same_weights(ours: FloWaveNet, theirs: FloWaveNet) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(weights(ours), weights(theirs), strict=True))
+
+
+def stop_at(step: int, error: BaseException) -> Callable[[object], None]:
+    """An `advance` that raises in place of the given step (counted from 1)."""
+    advance = train._Run.advance
+
+    def stopping(run: train._Run) -> None:
+        if run.step + 1 == step:
+            raise error
+        advance(run)
+
+    return stopping
+
+
+# What a step makes
+
+
+def test_status_goes_from_missing_to_made(line: Pipeline) -> None:
+    assert states(line, PRIOR) == ["missing"]
+    line.run(PRIOR)
+    assert states(line, PRIOR) == ["made"]
+
+
+def test_asking_for_status_makes_nothing(line: Pipeline) -> None:
+    states(line, *steps_of(TINY))
+    assert not line.store.root.exists()
+
+
+def test_training_happens_once(line: Pipeline, trainings: list[str]) -> None:
+    line.run(PRIOR)
+    line.flow_priors(PRIOR)
+    line.cross_likelihood(TABLE)
+    assert trainings == [PRIOR.key]
+
+
+def test_asking_for_a_step_makes_its_parents(line: Pipeline, trainings: list[str]) -> None:
+    line.run(TABLE)
+    assert trainings == [PRIOR.key]
+    assert states(line, PRIOR, TABLE) == ["made", "made"]
+
+
+def test_priors_have_the_weights_and_curve_that_training_ends_with(line: Pipeline, tmp_path: Path) -> None:
+    priors = line.flow_priors(PRIOR)
+    trained = train.train_flow(
+        TINY.flow, ToyConfig(), TINY.train, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
+    )
+    assert_same_weights(priors.flow, trained.flow)
+    pd.testing.assert_frame_equal(priors.curve, trained.curve, rtol=1e-5)
+
+
+def test_priors_come_in_evaluation_mode(line: Pipeline) -> None:
+    assert not line.flow_priors(PRIOR).flow.training
+
+
+def test_prior_of_a_source_is_its_group(line: Pipeline) -> None:
+    priors = line.flow_priors(PRIOR)
+    assert_same_weights(priors.prior("saw").flow, priors.flow.extract(2))
+
+
+def test_prior_knows_the_noise_level_that_it_was_trained_at(line: Pipeline) -> None:
+    noisy = flow_step(TINY, noise_sigma=0.077)
+    assert line.flow_priors(noisy).prior("sine").sigma == 0.077
+    assert line.flow_priors(PRIOR).prior("sine").sigma == 0
+
+
+def test_prior_of_an_unknown_source_is_named(line: Pipeline) -> None:
+    with pytest.raises(InputError, match="no prior for 'cello'; there are sine, square, saw, triangle"):
+        line.flow_priors(PRIOR).prior("cello")
+
+
+def test_cross_likelihood_is_that_of_the_trained_prior_on_the_test_set(line: Pipeline) -> None:
+    priors = line.flow_priors(PRIOR)
+    signals = draw_test_set(ToyConfig(), TINY.evaluation.signals, TINY.evaluation.length, TINY.evaluation.seed)
+    expected = diagnostics.likelihood_table(priors.flow, signals, priors.sources, batch_size=2)
+    pd.testing.assert_frame_equal(line.cross_likelihood(TABLE), expected, rtol=1e-7)
+
+
+def test_second_call_reads_the_same_table_from_the_store(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = line.cross_likelihood(TABLE)
+    monkeypatch.setattr(diagnostics, "likelihood_table", None)
+    again = Pipeline(Store(line.store.root)).cross_likelihood(TABLE)
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+
+
+def test_another_cache_holds_the_same_result_bit_by_bit(line: Pipeline, tmp_path: Path) -> None:
+    other = Pipeline(Store(tmp_path / "other"))
+    ours, theirs = (p.run(TABLE) for p in (line, other))
+    assert (ours / pipeline.VALUES).read_bytes() == (theirs / pipeline.VALUES).read_bytes()
+
+
+def test_provenance_names_step_device_and_parents(line: Pipeline) -> None:
+    facts = line.run(TABLE).provenance
+    assert facts["title"] == TABLE.title
+    assert facts["device"] == "cpu"
+    assert facts["parents"] == [PRIOR.key]
+
+
+def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
+    written = json.loads((line.run(PRIOR) / pipeline.CONFIG).read_text())
+    assert written["flow"] == resolved(TINY.flow)
+    assert written["data"] == resolved(ToyConfig())
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        flow_step(TINY, objective="released"),
+        flow_step(TINY, variant="paper"),
+        flow_step(TINY, seed=1),
+        flow_step(TINY, noise_sigma=0.1),
+        flow_step(replace(TINY, flow=replace(TINY.flow, width=3))),
+    ],
+    ids=["objective", "variant", "seed", "noise", "size"],
+)
+def test_key_of_a_prior_and_of_what_is_made_from_it_depends_on_its_configuration(other: TrainFlow) -> None:
+    assert other.key != PRIOR.key
+    assert replace(TABLE, prior=other).key != TABLE.key
+
+
+@pytest.mark.parametrize(
+    "same", [flow_step(TINY, checkpoint_every=5), flow_step(replace(TINY, name="another name"))], ids=["saves", "name"]
+)
+def test_key_of_a_prior_does_not_depend_on_what_leaves_it_the_same(same: TrainFlow) -> None:
+    assert same.key == PRIOR.key
+
+
+def test_key_of_a_table_depends_on_the_test_set_but_not_on_how_it_is_cut_into_batches() -> None:
+    def table(**changes: int) -> CrossLikelihood:
+        return replace(TABLE, evaluation=replace(TABLE.evaluation, **changes))
+
+    assert len({table(signals=6).key, table(length=64).key, table(seed=1).key, TABLE.key}) == 4
+    assert table(batch_size=3).key == TABLE.key
+
+
+def test_steps_of_a_profile_come_after_their_parents() -> None:
+    steps = steps_of(get_profile("smoke"), "paper")
+    assert len({step.key for step in steps}) == len({step.title for step in steps}) == 4
+    for index, step in enumerate(steps):
+        assert {parent.key for parent in step.parents} <= {s.key for s in steps[:index]}
+
+
+def test_description_is_the_configuration_as_json() -> None:
+    description = json.loads(describe(PRIOR))
+    assert description == {"step": "flow-prior", "key": PRIOR.key, **PRIOR.config}
+
+
+# Interrupted, made anew, shipped
+
+
+def test_interrupted_training_shows_its_step_and_is_continued(
+    line: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train._Run, "advance", stop_at(6, KeyboardInterrupt()))
+        line.run(PRIOR)
+    assert states(line, PRIOR, TABLE) == ["unfinished (step 4)", "missing"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train._Run, "advance", stop_at(4, AssertionError("started anew")))
+        continued = line.flow_priors(PRIOR)
+    assert states(line, PRIOR) == ["made"]
+    assert_same_weights(continued.flow, Pipeline(Store(tmp_path / "unbroken")).flow_priors(PRIOR).flow)
+
+
+def test_diverged_training_leaves_its_last_checkpoint_and_no_artefact(
+    line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train._Run, "advance", stop_at(5, DivergenceError("training diverged")))
+    with pytest.raises(DivergenceError):
+        line.run(PRIOR)
+    assert states(line, PRIOR) == ["unfinished (step 4)"]
+
+
+def test_remake_trains_anew_and_gives_the_same_weights(line: Pipeline, trainings: list[str]) -> None:
+    first = line.flow_priors(PRIOR)
+    line.remake(PRIOR)
+    again = line.flow_priors(PRIOR)
+    assert trainings == [PRIOR.key] * 2
+    assert_same_weights(again.flow, first.flow)
+
+
+def test_remake_of_what_is_missing_makes_it(line: Pipeline, trainings: list[str]) -> None:
+    line.remake(PRIOR)
+    assert states(line, PRIOR) == ["made"]
+    assert trainings == [PRIOR.key]
+
+
+def test_interrupted_remake_keeps_what_was_there_and_is_continued(
+    line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = line.flow_priors(PRIOR)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train._Run, "advance", stop_at(4, KeyboardInterrupt()))
+        line.remake(PRIOR)
+    assert_same_weights(line.flow_priors(PRIOR).flow, first.flow)
+    monkeypatch.setattr(train._Run, "advance", stop_at(2, AssertionError("started anew")))
+    line.remake(PRIOR)
+    assert_same_weights(line.flow_priors(PRIOR).flow, first.flow)
+
+
+def test_shipped_prior_is_found_with_an_empty_cache(line: Pipeline, tmp_path: Path, trainings: list[str]) -> None:
+    target = line.ship(PRIOR, tmp_path / "shipped")
+    user = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))
+    assert target == tmp_path / "shipped" / PRIOR.title
+    assert states(user, PRIOR, TABLE) == ["shipped", "missing"]
+    assert_same_weights(user.flow_priors(PRIOR).flow, line.flow_priors(PRIOR).flow)
+    pd.testing.assert_frame_equal(user.cross_likelihood(TABLE), line.cross_likelihood(TABLE))
+    assert trainings == [PRIOR.key]
+
+
+def test_shipping_again_replaces_and_leaves_nothing_else(line: Pipeline, tmp_path: Path) -> None:
+    for _ in range(2):
+        line.ship(PRIOR, tmp_path / "shipped")
+    assert [path.name for path in (tmp_path / "shipped").iterdir()] == [PRIOR.title]
+
+
+def test_steps_that_differ_are_shipped_side_by_side(line: Pipeline, tmp_path: Path) -> None:
+    for step in (PRIOR, flow_step(TINY, noise_sigma=0.077), flow_step(TINY, variant="paper")):
+        line.ship(step, tmp_path / "shipped")
+    assert len(list((tmp_path / "shipped").iterdir())) == 3
+
+
+def test_remake_of_a_shipped_prior_trains_and_is_used_from_then_on(
+    line: Pipeline, tmp_path: Path, trainings: list[str]
+) -> None:
+    line.ship(PRIOR, tmp_path / "shipped")
+    user = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))
+    user.remake(PRIOR)
+    assert states(user, PRIOR) == ["made"]
+    assert trainings == [PRIOR.key] * 2
+
+
+# Trouble
+
+
+@pytest.mark.parametrize("place", ["srcsep_core.train.save_file", "srcsep_core.pipeline.save_file"])
+def test_full_disk_while_weights_are_saved_is_named(
+    place: str, line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"no space left.*SRCSEP_CACHE") as error:
+        patch.setattr(place, full)
+        line.run(PRIOR)
+    assert str(line.store.root) in str(error.value)
+    assert states(line, PRIOR)[0] in ("missing", "unfinished (step 6)")
+    line.run(PRIOR)
+    assert states(line, PRIOR) == ["made"]
+
+
+@pytest.mark.parametrize("name", ["gpu", "CPU", "cuda:7", ""])
+def test_unknown_device_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"unknown device '{name}'; use auto, cpu or cuda"):
+        resolve_device(name)
+
+
+def test_missing_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch finds no GPU; use auto or cpu"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(False, "cpu"), (True, "cuda")])
+def test_auto_takes_a_gpu_if_there_is_one(gpu: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert resolve_device("auto").type == expected
+    assert resolve_device("cpu").type == "cpu"

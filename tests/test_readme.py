@@ -1,0 +1,49 @@
+"""The README says what the tables say, and its example runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from srcsep_core.cache import project_root
+from srcsep_core.errors import InputError
+from srcsep_core.readme import BEGIN, END, results_table, update_readme
+
+README = project_root() / "README.md"
+
+
+def test_results_agree_with_the_committed_table() -> None:
+    assert update_readme() == README.read_text()
+
+
+def test_a_changed_table_changes_the_text() -> None:
+    table = pd.read_csv(project_root() / "figures" / "discrimination.csv")
+    changed = table.assign(accuracy=table["accuracy"] / 2)
+    assert results_table(changed) != results_table(table)
+
+
+def test_missing_markers_are_named(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n")
+    with pytest.raises(InputError, match=re.escape(END)):
+        update_readme(readme)
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\((?!#|http)([^)]+)\)", README.read_text())
+    assert links
+    assert [link for link in links if not (project_root() / link).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_fifteen_lines_run(cache_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 15
+    names: dict[str, object] = {}
+    exec(code.replace("steps=300", "steps=20").replace("progress=True", ""), names)
+    printed = capsys.readouterr().out
+    assert re.search(r"saw signals +-?\d+\.\d+ nats/sample", printed)
+    assert "torch.Size([8, 1, 1024])" in printed
