@@ -114,12 +114,16 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that scales with the machine."""
+    """Everything that scales with the machine.
+
+    Priors are trained with `train` and then, if `refine` is set, trained on from the weights reached.
+    """
 
     name: str
     flow: FlowConfig
     train: TrainConfig
     evaluation: EvalConfig
+    refine: TrainConfig | None = None
 
     def training(self, **changes: Any) -> TrainConfig:
         """The profile's training configuration with some fields replaced."""
@@ -150,6 +154,7 @@ PROFILES: dict[str, Profile] = {
         FlowConfig(blocks=4, flows=4, layers=4, width=16),
         _LAPTOP_TRAINING,
         EvalConfig(signals=256, length=2048),
+        refine=dataclasses.replace(_LAPTOP_TRAINING, learning_rate=2e-3, seed=1),
     ),
     "paper": Profile("paper", FlowConfig(), TrainConfig(mixed_precision=True), EvalConfig()),
 }

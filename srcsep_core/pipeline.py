@@ -5,6 +5,7 @@ A step is an idempotent function of its resolved configuration and its parents' 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -21,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from srcsep_core import diagnostics
 from srcsep_core.cache import Artefact, Store, content_key, replace_folder, seal, shipped_root, write_json
-from srcsep_core.config import EvalConfig, FlowConfig, Objective, Profile, TrainConfig, resolved
+from srcsep_core.config import OBJECTIVES, EvalConfig, FlowConfig, Objective, Profile, TrainConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set, evaluation_config
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
@@ -89,12 +90,16 @@ class Step(ABC):
 
 @dataclass(frozen=True)
 class TrainFlow(Step):
-    """Train one noise-free or noise-conditioned flow prior per toy source."""
+    """Train one noise-free or noise-conditioned flow prior per toy source.
 
-    profile: str
+    With `initial` the weights that this step reached are the start (fine-tuning). `label` is for people.
+    """
+
+    label: str
     flow: FlowConfig
     data: ToyConfig
     train: TrainConfig
+    initial: TrainFlow | None = None
 
     @property
     def name(self) -> str:
@@ -103,7 +108,11 @@ class TrainFlow(Step):
     @property
     def title(self) -> str:
         noise = f"-sigma{self.train.noise_sigma:g}" if self.train.noise_sigma else ""
-        return f"flow-{self.data.variant}-{self.profile}-{self.train.objective}{noise}"
+        return f"flow-{self.data.variant}-{self.label}-{self.train.objective}{noise}"
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return () if self.initial is None else (self.initial,)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -115,6 +124,7 @@ class TrainFlow(Step):
         return training
 
     def make(self, pipeline: Pipeline, folder: Path, work: Path) -> dict[str, Any]:
+        initial = None if self.initial is None else load_file(pipeline.run(self.initial) / WEIGHTS)
         trained = train_flow(
             self.flow,
             self.data,
@@ -122,6 +132,7 @@ class TrainFlow(Step):
             device=pipeline.device,
             work_folder=work,
             run_key=self.key,
+            initial=initial,
             progress=pipeline.progress,
         )
         state = {name: value.cpu().contiguous() for name, value in trained.flow.state_dict().items()}
@@ -192,9 +203,16 @@ class FlowPriors:
 def flow_step(
     profile: Profile, *, objective: Objective = "exact", variant: str = "released", **training: Any
 ) -> TrainFlow:
-    """The step that trains the toy flow priors of a profile; `training` replaces fields of its TrainConfig."""
-    train = profile.training(objective=objective, **training)
-    return TrainFlow(profile.name, profile.flow, ToyConfig(variant), train)
+    """The step that trains the toy flow priors of a profile; `training` replaces fields of its TrainConfig.
+
+    Where the profile refines, this is the refining step and its parent the first training.
+    """
+    changes = {"objective": objective, **training}
+    data = ToyConfig(variant)
+    if profile.refine is None:
+        return TrainFlow(profile.name, profile.flow, data, profile.training(**changes))
+    first = TrainFlow(f"{profile.name}-start", profile.flow, data, profile.training(**changes))
+    return TrainFlow(profile.name, profile.flow, data, dataclasses.replace(profile.refine, **changes), initial=first)
 
 
 def cross_likelihood_step(profile: Profile, prior: TrainFlow) -> CrossLikelihood:
@@ -211,9 +229,9 @@ def cross_likelihood_step(profile: Profile, prior: TrainFlow) -> CrossLikelihood
 def steps_of(profile: Profile, variant: str = "released") -> list[Step]:
     """Every step that the notebooks of a profile ask for, parents first."""
     steps: list[Step] = []
-    for objective in ("exact", "released"):
-        prior = flow_step(profile, objective=objective, variant=variant)
-        steps += [prior, cross_likelihood_step(profile, prior)]
+    for objective in OBJECTIVES:
+        prior = flow_step(profile, objective=objective, variant=variant)  # type: ignore[arg-type]
+        steps += [*prior.parents, prior, cross_likelihood_step(profile, prior)]
     return steps
 
 
@@ -235,8 +253,6 @@ class Pipeline:
         return self._make(step, self.store.make_anew)
 
     def _make(self, step: Step, making: Callable[..., Artefact]) -> Artefact:
-        for parent in step.parents:
-            self.run(parent)
         log.info("making %s", step.title)
         return making(
             step.name,
