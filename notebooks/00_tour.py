@@ -31,9 +31,9 @@ from IPython.display import display
 
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_sources, mix
-from srcsep_core.pipeline import flow_step
 from srcsep_core.plots import source_grid
 from srcsep_core.report import start
+from srcsep_core.steps import flow_step
 from srcsep_core.widgets import player
 
 run = start("00_tour", profile, seed, device)

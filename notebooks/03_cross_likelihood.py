@@ -34,10 +34,10 @@ from IPython.display import display
 
 from srcsep_core.config import OBJECTIVES, SOURCES
 from srcsep_core.diagnostics import PROTOCOLS, discriminate, protocol_values, summarise
-from srcsep_core.pipeline import cross_likelihood_step, flow_step
 from srcsep_core.plots import cross_likelihood_figure
 from srcsep_core.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.report import start
+from srcsep_core.steps import cross_likelihood_step, flow_step
 
 run = start("03_cross_likelihood", profile, seed, device)
 

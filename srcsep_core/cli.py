@@ -50,7 +50,8 @@ def main() -> None:
 def train(profile: str, variant: str, device: str, objectives: tuple[str, ...], retrain: bool, ship: bool) -> None:
     """Train the flow priors of a profile, or find them in the cache or among the shipped ones."""
     from srcsep_core.cache import shipped_root
-    from srcsep_core.pipeline import Pipeline, flow_step, resolve_device
+    from srcsep_core.pipeline import Pipeline, resolve_device
+    from srcsep_core.steps import flow_step
 
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     for objective in objectives or OBJECTIVES:
@@ -68,7 +69,8 @@ def train(profile: str, variant: str, device: str, objectives: tuple[str, ...], 
 @click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
 def status(profile: str, variant: str, verbose: bool) -> None:
     """List what is made, what is missing and what a run would do."""
-    from srcsep_core.pipeline import Pipeline, describe, steps_of
+    from srcsep_core.pipeline import Pipeline, describe
+    from srcsep_core.steps import steps_of
 
     pipeline = Pipeline()
     doing = {"made": "nothing to do", "shipped": "used as it is", "missing": "would be made"}
@@ -125,7 +127,8 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     from srcsep_core.audio import check_signal, read_audio, resample
     from srcsep_core.data.toy import ToyConfig
     from srcsep_core.diagnostics import file_likelihood
-    from srcsep_core.pipeline import Pipeline, flow_step, resolve_device
+    from srcsep_core.pipeline import Pipeline, resolve_device
+    from srcsep_core.steps import flow_step
 
     chosen = get_profile(profile)
     step = flow_step(chosen, objective=objective, variant=variant)  # type: ignore[arg-type]

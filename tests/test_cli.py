@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from srcsep_core import __version__, pipeline
+from srcsep_core import __version__, pipeline, steps
 from srcsep_core.cli import main
 
 
@@ -55,10 +55,10 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
     first = train_smoke()
     assert first.exit_code == 0
     path = first.output.split()[-1]
-    assert (Path(path) / pipeline.WEIGHTS).exists()
+    assert (Path(path) / steps.WEIGHTS).exists()
     assert path.startswith(str(cache_folder))
 
-    monkeypatch.setattr(pipeline, "train_flow", None)
+    monkeypatch.setattr(steps, "train_flow", None)
     again = train_smoke()
     assert again.exit_code == 0
     assert again.output.split()[-1] == path

@@ -10,22 +10,14 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from srcsep_core import diagnostics, pipeline, train
+from srcsep_core import diagnostics, steps, train
 from srcsep_core.cache import Store
 from srcsep_core.config import EvalConfig, FlowConfig, Profile, TrainConfig, get_profile, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
-from srcsep_core.pipeline import (
-    CrossLikelihood,
-    Pipeline,
-    TrainFlow,
-    cross_likelihood_step,
-    describe,
-    flow_step,
-    resolve_device,
-    steps_of,
-)
+from srcsep_core.pipeline import Pipeline, describe, resolve_device
 from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.steps import CrossLikelihood, TrainFlow, cross_likelihood_step, flow_step, steps_of
 
 TINY = Profile(
     "tiny",
@@ -52,12 +44,12 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         keys.append(run_key)
         return train.train_flow(*arguments, run_key=run_key, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "train_flow", counted)
+    monkeypatch.setattr(steps, "train_flow", counted)
     return keys
 
 
-def states(line: Pipeline, *steps: pipeline.Step) -> list[str]:
-    return [state for _, state in line.status(list(steps))]
+def states(line: Pipeline, *wanted: steps.Step) -> list[str]:
+    return [state for _, state in line.status(wanted)]
 
 
 def weights(flow: FloWaveNet) -> list[torch.Tensor]:
@@ -153,7 +145,7 @@ def test_second_call_reads_the_same_table_from_the_store(line: Pipeline, monkeyp
 def test_another_cache_holds_the_same_result_bit_by_bit(line: Pipeline, tmp_path: Path) -> None:
     other = Pipeline(Store(tmp_path / "other"))
     ours, theirs = (p.run(TABLE) for p in (line, other))
-    assert (ours / pipeline.VALUES).read_bytes() == (theirs / pipeline.VALUES).read_bytes()
+    assert (ours / steps.VALUES).read_bytes() == (theirs / steps.VALUES).read_bytes()
 
 
 def test_provenance_names_step_device_and_parents(line: Pipeline) -> None:
@@ -164,7 +156,7 @@ def test_provenance_names_step_device_and_parents(line: Pipeline) -> None:
 
 
 def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
-    written = json.loads((line.run(PRIOR) / pipeline.CONFIG).read_text())
+    written = json.loads((line.run(PRIOR) / steps.CONFIG).read_text())
     assert written["flow"] == resolved(TINY.flow)
     assert written["data"] == resolved(ToyConfig())
 
@@ -204,10 +196,10 @@ def test_key_of_a_table_depends_on_the_test_set_but_not_on_how_it_is_cut_into_ba
 
 
 def test_steps_of_a_profile_come_after_their_parents() -> None:
-    steps = steps_of(get_profile("smoke"), "paper")
-    assert len({step.key for step in steps}) == len({step.title for step in steps}) == 4
-    for index, step in enumerate(steps):
-        assert {parent.key for parent in step.parents} <= {s.key for s in steps[:index]}
+    graph = steps_of(get_profile("smoke"), "paper")
+    assert len({step.key for step in graph}) == len({step.title for step in graph}) == 4
+    for index, step in enumerate(graph):
+        assert {parent.key for parent in step.parents} <= {s.key for s in graph[:index]}
 
 
 def test_description_is_the_configuration_as_json() -> None:
@@ -304,7 +296,7 @@ def test_remake_of_a_shipped_prior_trains_and_is_used_from_then_on(
 # Trouble
 
 
-@pytest.mark.parametrize("place", ["srcsep_core.train.save_file", "srcsep_core.pipeline.save_file"])
+@pytest.mark.parametrize("place", ["srcsep_core.train.save_file", "srcsep_core.steps.save_file"])
 def test_full_disk_while_weights_are_saved_is_named(
     place: str, line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,3 +329,37 @@ def test_auto_takes_a_gpu_if_there_is_one(gpu: bool, expected: str, monkeypatch:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert resolve_device("auto").type == expected
     assert resolve_device("cpu").type == "cpu"
+
+
+# --- Training in two runs -------------------------------------------------------------------------
+
+REFINED = flow_step(replace(TINY, refine=replace(TINY.train, learning_rate=0.0, seed=1)))
+
+
+def test_refining_starts_from_the_weights_of_the_first_training(line: Pipeline) -> None:
+    assert REFINED.initial is not None
+    first = line.flow_priors(REFINED.initial).flow.state_dict()
+    refined = line.flow_priors(REFINED).flow.state_dict()
+    assert all(torch.equal(first[name], refined[name]) for name in first)
+
+
+def test_loss_curve_covers_both_trainings(line: Pipeline) -> None:
+    counted = line.flow_priors(REFINED).curve["step"]
+    assert counted.is_monotonic_increasing
+    assert counted.max() == 2 * TINY.train.steps
+
+
+def test_status_lists_the_first_training_only_while_it_is_needed(line: Pipeline, tmp_path: Path) -> None:
+    assert [step.key for step, _ in line.status([REFINED])] == [PRIOR.key, REFINED.key]
+    line.run(REFINED)
+    line.ship(REFINED, tmp_path / "shipped")
+    elsewhere = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))
+    assert states(elsewhere, REFINED) == ["shipped"]
+
+
+def test_objective_and_noise_hold_for_both_trainings() -> None:
+    step = flow_step(get_profile("laptop"), objective="released", noise_sigma=0.1)
+    assert step.initial is not None
+    for training in (step.train, step.initial.train):
+        assert (training.objective, training.noise_sigma) == ("released", 0.1)
+    assert step.title != step.initial.title
