@@ -30,11 +30,13 @@ device = "auto"
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from IPython.display import display
 
 from srcsep_core.config import OBJECTIVES, SOURCES
+from srcsep_core.data.toy import ToyConfig, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import PROTOCOLS, discriminate, protocol_values, summarise
-from srcsep_core.plots import cross_likelihood_figure
+from srcsep_core.plots import SOURCE_COLOURS, SOURCE_MARKERS, cross_likelihood_figure
 from srcsep_core.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.report import start
 from srcsep_core.steps import cross_likelihood_step, flow_step
@@ -170,6 +172,46 @@ for protocol, objective in [("exact", "exact"), ("released", "released")]:
     for name, row in part[part["source"] == part["prior"]].set_index("source").iterrows():
         low, high = row["accuracy_low"], row["accuracy_high"]
         print(f"accuracy of {name}: {row['accuracy']:.3f} [{low:.3f}, {high:.3f}]")
+
+# %% [markdown]
+# ## What pitch does to the AUROC
+#
+# A low note is easier to predict than a high one under every prior, so a low sine can be likelier under the triangle
+# prior than a high triangle is. This is a matter of pitch, not of shape. In the ratio log p(prior) - log p(source)
+# it cancels, and the ratio is what decides between two explanations of the same signal.
+
+# %%
+ratios = []
+for (protocol, objective), single in values.items():
+    ratios.append(discriminate(single, ratio=True).assign(protocol=protocol, objective=objective))
+ratios = pd.concat(ratios, ignore_index=True)
+ratios = ratios.loc[ratios["source"] != ratios["prior"], ["protocol", "objective", *ratios.columns[:5], "n"]]
+run.save_table(ratios, "discrimination_ratio")
+part = ratios[(ratios["protocol"] == "exact") & (ratios["objective"] == "exact")]
+print("AUROC of the log-likelihood ratio, exact protocol and objective (rows data, columns priors)")
+display(matrix(part, "auroc").round(4))
+
+# %%
+signals = draw_parameters(
+    evaluation_config(ToyConfig()),
+    run.profile.evaluation.signals,
+    torch.Generator().manual_seed(run.profile.evaluation.seed),
+)
+period = {name: 14_700 / signals.frequency[:, k].numpy() for k, name in enumerate(SOURCES)}
+single = values["exact", "exact"]
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True, sharey=True)
+pitch = []
+for ax, prior in zip(axes, ("sine", "triangle"), strict=True):
+    for name in ("sine", "triangle"):
+        rows = single[(single["prior"] == prior) & (single["source"] == name)].sort_values("signal")
+        marker = SOURCE_MARKERS[name]
+        ax.scatter(period[name], rows["value"], s=9, marker=marker, color=SOURCE_COLOURS[name], label=f"{name} data")
+        pitch.append(rows.assign(period=period[name])[["source", "prior", "signal", "period", "value"]])
+    ax.set(title=f"{prior} prior", xlabel="period / samples", xscale="log")
+    ax.set_yscale("symlog", linthresh=10)
+axes[0].set_ylabel("log-likelihood / (nats/sample)")
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+run.save_figure(figure, "likelihood_against_pitch", pd.concat(pitch, ignore_index=True))
 
 # %% [markdown]
 # ## Published beside ours, by cell

@@ -114,11 +114,13 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def discriminate(values: pd.DataFrame) -> pd.DataFrame:
+def discriminate(values: pd.DataFrame, *, ratio: bool = False) -> pd.DataFrame:
     """AUROC of every pair and argmax-over-priors accuracy of every source, with bootstrap intervals.
 
     Row (source, prior) with source != prior: `auroc` is the chance that a signal of the prior's own source is
-    more likely under that prior than a signal of `source` (Hanley & McNeil 1982; ties count half). Row
+    more likely under that prior than a signal of `source` (Hanley & McNeil 1982; ties count half). With `ratio`
+    the signals are compared by log p(prior) - log p(source) instead, in which what both priors find easy, such
+    as a low pitch, cancels (a likelihood ratio, as in Ren et al. 2019, arXiv 1906.02845). Row
     (source, source): `accuracy` is the share of the source's signals that its own prior finds likeliest. The
     columns that do not apply are empty. Intervals are percentile bootstrap over signals (95 %); where every
     resample agrees, at 0 or 1, they have no width and say only that no error was seen among n signals.
@@ -140,6 +142,8 @@ def discriminate(values: pd.DataFrame) -> pd.DataFrame:
                 row |= {"accuracy": correct.mean(), "accuracy_low": low, "accuracy_high": high, "n": len(own)}
             else:
                 positive, negative = cells[prior, prior], cells[source, prior]
+                if ratio:
+                    positive, negative = positive - cells[prior, source], negative - cells[source, source]
                 draws = auroc(positive[_resample(len(positive))], negative[_resample(len(negative), seed=1)])
                 low, high = interval(draws)
                 row |= {"auroc": float(auroc(positive, negative)), "auroc_low": low, "auroc_high": high}

@@ -241,3 +241,18 @@ def test_the_table_refuses_signals_that_are_not_finite(flow: FloWaveNet, signals
     signals[2, 1, 3] = math.nan
     with pytest.raises(InputError, match="NaN"):
         diagnostics.likelihood_table(flow, signals, SOURCES)
+
+
+def test_ratio_cancels_what_both_priors_share() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for source in ("a", "b"):
+        easy = 10 * rng.normal(size=50)
+        for prior in ("a", "b"):
+            value = easy + (source == prior)
+            rows.append(pd.DataFrame({"source": source, "prior": prior, "signal": range(50), "value": value}))
+    values = pd.concat(rows)
+    plain = diagnostics.discriminate(values).set_index(["source", "prior"])["auroc"]
+    ratio = diagnostics.discriminate(values, ratio=True).set_index(["source", "prior"])["auroc"]
+    assert plain["a", "b"] < 0.8
+    assert ratio["a", "b"] == ratio["b", "a"] == 1
