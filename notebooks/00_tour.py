@@ -55,7 +55,7 @@ display(player(signals, toy.sample_rate, title="Four toy sources and their mix")
 
 # %%
 figure = source_grid(signals, toy.sample_rate, duration_s=0.02)
-run.save_figure(figure, "tour_sources")
+run.save_figure(figure, "tour_sources", pd.DataFrame(signals)[: int(0.02 * toy.sample_rate)])
 
 # %% [markdown]
 # ## One prior, one likelihood

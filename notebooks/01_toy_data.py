@@ -100,10 +100,13 @@ display(summary.pivot(index="q", columns="variant", values="frequency_hz").round
 
 # %%
 figure, axes = plt.subplots(3, 4, figsize=(10, 5), sharex=True, sharey=True)
+shown = []
 for row, variant in zip(axes, VARIANTS, strict=True):
     config = ToyConfig(variant)
     example = draw_test_set(config, 1, int(0.01 * config.sample_rate), run.seed)
     time_ms = np.arange(example.shape[2]) / config.sample_rate * 1e3
+    waves = {name: example[0, k].numpy() for k, name in enumerate(SOURCES)}
+    shown.append(pd.DataFrame({"variant": variant, "time_ms": time_ms, **waves}))
     for k, (ax, name) in enumerate(zip(row, SOURCES, strict=True)):
         ax.plot(time_ms, example[0, k], color=SOURCE_COLOURS[name], linewidth=1)
         if variant == VARIANTS[0]:
@@ -111,7 +114,7 @@ for row, variant in zip(axes, VARIANTS, strict=True):
     row[0].set_ylabel(f"{variant}\namplitude")
 for ax in axes[-1]:
     ax.set_xlabel("time / ms")
-run.save_figure(figure, "toy_variants")
+run.save_figure(figure, "toy_variants", pd.concat(shown, ignore_index=True))
 
 # %% [markdown]
 # ## Spectra
@@ -135,18 +138,30 @@ for ax in axes[-1]:
     ax.set_xlabel("frequency / kHz")
 for ax in axes[:, 0]:
     ax.set_ylabel("level / dB")
-run.save_figure(figure, "toy_spectra")
+levels = {f"{name}_db": spectrum[k] for k, name in enumerate(SOURCES)}
+run.save_figure(figure, "toy_spectra", pd.DataFrame({"frequency_hz": frequency, **levels}).round(1))
 
 # %% [markdown]
 # ## STFT magnitude and phase (thesis Figure 2)
 #
 # The magnitude names the waveform at a glance; the phase looks like noise. A model of the magnitude throws the
-# phase away, which is the thesis' argument for modelling the waveform itself.
+# phase away, which is the thesis' argument for modelling the waveform itself. Window 256 samples, hop 64.
 
 # %%
 figure, axes = plt.subplots(2, 4, figsize=(10, 4.4), sharex=True, sharey=True)
+cells = []
 for k, name in enumerate(SOURCES):
-    stft = stft_magnitude_phase(torch.from_numpy(signal[k]), config.sample_rate)
+    part = torch.from_numpy(signal[k, : config.sample_rate // 8])
+    stft = stft_magnitude_phase(part, config.sample_rate, window=256, hop=64)
+    frequencies, times = np.meshgrid(stft.frequencies_hz, stft.times_s, indexing="ij")
+    columns = {
+        "source": name,
+        "frequency_hz": frequencies.ravel().round(1),
+        "time_s": times.ravel().round(4),
+        "magnitude_db": stft.magnitude_db.numpy().ravel().round(1),
+        "phase_rad": stft.phase_rad.numpy().ravel().round(2),
+    }
+    cells.append(pd.DataFrame(columns))
     extent = {"shading": "nearest", "rasterized": True}
     top = axes[0, k].pcolormesh(
         stft.times_s, stft.frequencies_hz / 1e3, stft.magnitude_db, vmin=-80, vmax=0, cmap="magma", **extent
@@ -160,7 +175,7 @@ for ax in axes[:, 0]:
     ax.set_ylabel("frequency / kHz")
 figure.colorbar(top, ax=axes[0], label="magnitude / dB")
 figure.colorbar(bottom, ax=axes[1], label="phase / rad")
-run.save_figure(figure, "toy_stft")
+run.save_figure(figure, "toy_stft", pd.concat(cells, ignore_index=True))
 
 # %% [markdown]
 # ## Listen

@@ -154,7 +154,7 @@ for name, ax in zip(("auroc", "accuracy"), axes, strict=True):
     published = authors_discrimination().set_index("prior").loc[list(SOURCES)]
     column_name = "auroc_worst" if name == "auroc" else "argmax_prior_accuracy"
     ax.scatter(np.arange(4) + 2.5 * width, published[column_name], marker="x", color="black", label="published")
-    ax.set_ylim(-0.03, 1.05)
+    ax.set_ylim(min(0.75, ax.get_ylim()[0]), 1.02)
     for border in (0.6, 1.6, 2.6):
         ax.axvline(border, color="0.85", linewidth=0.8)
 axes[0].set_ylabel("AUROC, worst pair")
@@ -179,6 +179,9 @@ for protocol, objective in [("exact", "exact"), ("released", "released")]:
 # A low note is easier to predict than a high one under every prior, so a low sine can be likelier under the triangle
 # prior than a high triangle is. This is a matter of pitch, not of shape. In the ratio log p(prior) - log p(source)
 # it cancels, and the ratio is what decides between two explanations of the same signal.
+#
+# This is what keeps our small exact priors from the published AUROC in one direction: sine data under the triangle
+# prior. At every pitch the triangle's own signals are the likelier ones; only across pitches do the two overlap.
 
 # %%
 ratios = []
@@ -208,6 +211,8 @@ for ax, prior in zip(axes, ("sine", "triangle"), strict=True):
         ax.scatter(period[name], rows["value"], s=9, marker=marker, color=SOURCE_COLOURS[name], label=f"{name} data")
         pitch.append(rows.assign(period=period[name])[["source", "prior", "signal", "period", "value"]])
     ax.set(title=f"{prior} prior", xlabel="period / samples", xscale="log")
+    ax.set_xticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])
+    ax.minorticks_off()
     ax.set_yscale("symlog", linthresh=10)
 axes[0].set_ylabel("log-likelihood / (nats/sample)")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -234,6 +239,17 @@ for column in ("ours_released", "ours_exact"):
     sign = (np.sign(comparison["published"]) == np.sign(comparison[column])).mean()
     rank = (comparison["rank_published"] == comparison[f"rank_{column}"]).mean()
     print(f"{column}: same sign in {sign:.0%} of cells, same rank within the row in {rank:.0%}")
+
+# %% [markdown]
+# ## What it means
+#
+# - The claim stands: toy flow priors are discriminative without noise, under the authors' metric and under an exact
+#   likelihood. Every source's own prior is the likeliest for all or nearly all of its signals.
+# - Leaving out log |det| changes the diagonal by several nats/sample and the rest of the matrix hardly: far from
+#   the data log p_Z is so low that the determinant does not matter.
+# - The weak pair is sine and triangle, in the published results as in ours.
+# - Our priors are small, trained for minutes, one seed. An AUROC or accuracy of 1 with an interval of no width says
+#   that no error was seen among the signals tested, not that none is possible.
 
 # %%
 print(run.provenance([*steps.values(), *(step.prior for step in steps.values())]))

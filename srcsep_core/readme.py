@@ -50,7 +50,11 @@ def _cell(rows: pd.DataFrame, source: str) -> str:
     pairs = rows[(rows["prior"] == source) & (rows["source"] != source)].sort_values("auroc")
     worst = pairs.iloc[0]
     own = rows[(rows["prior"] == source) & (rows["source"] == source)].iloc[0]
-    return (
-        f"{worst['auroc']:.3f} [{worst['auroc_low']:.3f}, {worst['auroc_high']:.3f}] / "
-        f"{own['accuracy']:.3f} [{own['accuracy_low']:.3f}, {own['accuracy_high']:.3f}]"
-    )
+    parts = [_with_interval(worst, "auroc"), _with_interval(own, "accuracy")]
+    return " / ".join(parts)
+
+
+def _with_interval(row: pd.Series, name: str) -> str:
+    """A value with its interval, which is left out where every bootstrap resample agrees."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:.3f}" if low == high else f"{row[name]:.3f} [{low:.3f}, {high:.3f}]"
