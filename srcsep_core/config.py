@@ -114,16 +114,12 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that scales with the machine.
-
-    Priors are trained with `train` and then, if `refine` is set, trained on from the weights reached.
-    """
+    """Everything that scales with the machine."""
 
     name: str
     flow: FlowConfig
     train: TrainConfig
     evaluation: EvalConfig
-    refine: TrainConfig | None = None
 
     def training(self, **changes: Any) -> TrainConfig:
         """The profile's training configuration with some fields replaced."""
@@ -131,7 +127,7 @@ class Profile:
 
 
 _LAPTOP_TRAINING = TrainConfig(
-    steps=6000,
+    steps=2400,
     batch_size=8,
     crop=2048,
     learning_rate=3e-3,
@@ -151,10 +147,9 @@ PROFILES: dict[str, Profile] = {
     ),
     "laptop": Profile(
         "laptop",
-        FlowConfig(blocks=4, flows=4, layers=4, width=16),
+        FlowConfig(blocks=4, flows=4, layers=6, width=16),
         _LAPTOP_TRAINING,
         EvalConfig(signals=256, length=2048),
-        refine=dataclasses.replace(_LAPTOP_TRAINING, learning_rate=2e-3, seed=1),
     ),
     "paper": Profile("paper", FlowConfig(), TrainConfig(mixed_precision=True), EvalConfig()),
 }

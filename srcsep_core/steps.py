@@ -5,7 +5,6 @@ A step says what it makes; `pipeline` finds it in the store or has it made.
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,16 +216,9 @@ def load_flow_priors(step: TrainFlow, artefact: Artefact, device: torch.device) 
 def flow_step(
     profile: Profile, *, objective: Objective = "exact", variant: str = "released", **training: Any
 ) -> TrainFlow:
-    """The step that trains the toy flow priors of a profile; `training` replaces fields of its TrainConfig.
-
-    Where the profile refines, this is the refining step and its parent the first training.
-    """
-    changes = {"objective": objective, **training}
-    data = ToyConfig(variant)
-    if profile.refine is None:
-        return TrainFlow(profile.name, profile.flow, data, profile.training(**changes))
-    first = TrainFlow(f"{profile.name}-start", profile.flow, data, profile.training(**changes))
-    return TrainFlow(profile.name, profile.flow, data, dataclasses.replace(profile.refine, **changes), initial=first)
+    """The step that trains the toy flow priors of a profile; `training` replaces fields of its TrainConfig."""
+    train = profile.training(objective=objective, **training)
+    return TrainFlow(profile.name, profile.flow, ToyConfig(variant), train)
 
 
 def cross_likelihood_step(profile: Profile, prior: TrainFlow) -> CrossLikelihood:
