@@ -77,8 +77,7 @@ final = last.groupby(["objective", "source"], sort=False)[list(labels)].median()
 display(final.round(2))
 
 # %% [markdown]
-# Two training runs follow each other (the step back in the middle is the second start of the learning rate). The
-# `exact` objective reaches the higher log-likelihood, nearly all of it in log |det|. The `released` objective gives
+# The `exact` objective reaches the higher log-likelihood, nearly all of it in log |det|. The `released` objective gives
 # log |det| away for log p_Z: it contracts the signal towards the mode of the latent. Since the authors report
 # log p_Z alone, their number looks better the more the flow contracts.
 

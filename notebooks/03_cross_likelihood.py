@@ -180,8 +180,8 @@ for protocol, objective in [("exact", "exact"), ("released", "released")]:
 # prior than a high triangle is. This is a matter of pitch, not of shape. In the ratio log p(prior) - log p(source)
 # it cancels, and the ratio is what decides between two explanations of the same signal.
 #
-# This is what keeps our small exact priors from the published AUROC in one direction: sine data under the triangle
-# prior. At every pitch the triangle's own signals are the likelier ones; only across pitches do the two overlap.
+# Below, the one pair that is not fully told apart. At every pitch a prior's own signals are the likelier ones; only
+# across pitches do the two sources come near each other.
 
 # %%
 ratios = []

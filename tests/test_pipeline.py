@@ -331,14 +331,13 @@ def test_auto_takes_a_gpu_if_there_is_one(gpu: bool, expected: str, monkeypatch:
     assert resolve_device("cpu").type == "cpu"
 
 
-# --- Training in two runs -------------------------------------------------------------------------
+# --- Fine-tuning ----------------------------------------------------------------------------------
 
-REFINED = flow_step(replace(TINY, refine=replace(TINY.train, learning_rate=0.0, seed=1)))
+REFINED = replace(PRIOR, label="refined", train=replace(TINY.train, learning_rate=0.0, seed=1), initial=PRIOR)
 
 
-def test_refining_starts_from_the_weights_of_the_first_training(line: Pipeline) -> None:
-    assert REFINED.initial is not None
-    first = line.flow_priors(REFINED.initial).flow.state_dict()
+def test_fine_tuning_starts_from_the_weights_of_the_first_training(line: Pipeline) -> None:
+    first = line.flow_priors(PRIOR).flow.state_dict()
     refined = line.flow_priors(REFINED).flow.state_dict()
     assert all(torch.equal(first[name], refined[name]) for name in first)
 
@@ -355,11 +354,3 @@ def test_status_lists_the_first_training_only_while_it_is_needed(line: Pipeline,
     line.ship(REFINED, tmp_path / "shipped")
     elsewhere = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))
     assert states(elsewhere, REFINED) == ["shipped"]
-
-
-def test_objective_and_noise_hold_for_both_trainings() -> None:
-    step = flow_step(get_profile("laptop"), objective="released", noise_sigma=0.1)
-    assert step.initial is not None
-    for training in (step.train, step.initial.train):
-        assert (training.objective, training.noise_sigma) == ("released", 0.1)
-    assert step.title != step.initial.title
