@@ -83,7 +83,7 @@ def status(profile: str, variant: str, verbose: bool) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("-p", "--profile", default="laptop", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@profile_option
 @device_option
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="profile, seed or device.")
 @click.option("--in-place", is_flag=True, help="Also refresh the committed .ipynb files (for maintainers).")
@@ -135,13 +135,11 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     rate = ToyConfig(variant).sample_rate
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     audio = read_audio(path)
-    samples = audio.samples
-    if resampling and audio.sample_rate != rate:
+    samples, found_rate = audio.samples, audio.sample_rate
+    if resampling and found_rate != rate:
+        samples, found_rate = resample(samples, from_rate=found_rate, to_rate=rate), rate
         click.echo(f"resampled from {audio.sample_rate} Hz to {rate} Hz", err=True)
-        samples = resample(samples, from_rate=audio.sample_rate, to_rate=rate)
-        check_signal(samples, rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
-    else:
-        check_signal(samples, audio.sample_rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
+    check_signal(samples, found_rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
     priors = pipeline.flow_priors(step)
     table = file_likelihood(priors.flow, samples[:, None], priors.sources)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))

@@ -84,7 +84,8 @@ class Step(ABC):
 class TrainFlow(Step):
     """Train one noise-free or noise-conditioned flow prior per toy source.
 
-    With `initial` the weights that this step reached are the start (fine-tuning). `label` is for people.
+    If `initial` is given, training starts from the weights which that step reached (fine-tuning). `label` is for
+    people and does not change the result.
     """
 
     label: str
