@@ -15,8 +15,10 @@ from srcsep_core.errors import InputError
 SOURCES = ("sine", "square", "saw", "triangle")
 VARIANTS = ("released", "paper", "thesis")
 OBJECTIVES = ("exact", "released")
+NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
 
 Objective = Literal["exact", "released"]
+Noise = Literal["thesis", "released"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class TrainConfig:
     clip_value: float = 30.0
     clip_norm: float | None = None
     noise_sigma: float = 0.0
-    noise: Literal["thesis", "released"] = "thesis"
+    noise: Noise = "thesis"
     seed: int = 0
     mixed_precision: bool = False
     checkpoint_every: int = 1000
@@ -114,16 +116,21 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that scales with the machine."""
+    """Everything that scales with the machine; `fine_tune` is for the noise levels, from noise-free weights."""
 
     name: str
     flow: FlowConfig
     train: TrainConfig
+    fine_tune: TrainConfig
     evaluation: EvalConfig
 
     def training(self, **changes: Any) -> TrainConfig:
         """The profile's training configuration with some fields replaced."""
         return dataclasses.replace(self.train, **changes)
+
+    def fine_tuning(self, **changes: Any) -> TrainConfig:
+        """The profile's fine-tuning configuration with some fields replaced."""
+        return dataclasses.replace(self.fine_tune, **changes)
 
 
 _LAPTOP_TRAINING = TrainConfig(
@@ -138,20 +145,31 @@ _LAPTOP_TRAINING = TrainConfig(
     checkpoint_every=100,
 )
 
+_LAPTOP_FINE_TUNING = dataclasses.replace(_LAPTOP_TRAINING, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
+_SMOKE = {"crop": 1024, "warmup_steps": 10, "checkpoint_every": 20}
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "smoke",
         FlowConfig(blocks=2, flows=2, layers=3, width=8),
-        dataclasses.replace(_LAPTOP_TRAINING, steps=60, crop=1024, warmup_steps=10, checkpoint_every=20),
+        dataclasses.replace(_LAPTOP_TRAINING, steps=60, **_SMOKE),
+        dataclasses.replace(_LAPTOP_FINE_TUNING, steps=20, **_SMOKE),
         EvalConfig(signals=16, length=1024),
     ),
     "laptop": Profile(
         "laptop",
         FlowConfig(blocks=4, flows=4, layers=6, width=16),
         _LAPTOP_TRAINING,
+        _LAPTOP_FINE_TUNING,
         EvalConfig(signals=256, length=2048),
     ),
-    "paper": Profile("paper", FlowConfig(), TrainConfig(mixed_precision=True), EvalConfig()),
+    "paper": Profile(
+        "paper",
+        FlowConfig(),
+        TrainConfig(mixed_precision=True),
+        TrainConfig(steps=20_000, mixed_precision=True, seed=1),
+        EvalConfig(),
+    ),
 }
 
 

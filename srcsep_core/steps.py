@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from srcsep_core import diagnostics
 from srcsep_core.cache import Artefact, content_key, write_json
-from srcsep_core.config import OBJECTIVES, EvalConfig, FlowConfig, Objective, Profile, TrainConfig, resolved
+from srcsep_core.config import OBJECTIVES, EvalConfig, FlowConfig, Noise, Objective, Profile, TrainConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set, evaluation_config
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
@@ -100,8 +100,11 @@ class TrainFlow(Step):
 
     @property
     def title(self) -> str:
-        noise = f"-sigma{self.train.noise_sigma:g}" if self.train.noise_sigma else ""
-        return f"flow-{self.data.variant}-{self.label}-{self.train.objective}{noise}"
+        parts = ["flow", self.data.variant, self.label, self.train.objective]
+        if self.train.noise_sigma:
+            parts += [f"sigma{self.train.noise_sigma:g}", f"{self.train.noise}-noise"]
+            parts += [] if self.initial else ["scratch"]
+        return "-".join(parts)
 
     @property
     def parents(self) -> tuple[Step, ...]:
@@ -220,6 +223,31 @@ def flow_step(
     """The step that trains the toy flow priors of a profile; `training` replaces fields of its TrainConfig."""
     train = profile.training(objective=objective, **training)
     return TrainFlow(profile.name, profile.flow, ToyConfig(variant), train)
+
+
+def noisy_flow_step(
+    profile: Profile,
+    sigma: float,
+    *,
+    objective: Objective = "exact",
+    variant: str = "released",
+    noise: Noise | None = None,
+    scratch: bool = False,
+) -> TrainFlow:
+    """The step that trains the flow priors at noise level `sigma`, from the noise-free weights or from `scratch`.
+
+    Without `noise` it is the objective's own: Gaussian at just that level for `exact` (what the thesis says), and
+    scaled by U(0, 1) and clamped for `released` (what the authors' code does).
+    """
+    kind: Noise = noise or ("thesis" if objective == "exact" else "released")
+    clean = flow_step(profile, objective=objective, variant=variant)
+    if scratch:
+        steps = max(1, profile.train.steps // 4)
+        return flow_step(
+            profile, objective=objective, variant=variant, noise_sigma=sigma, noise=kind, steps=steps, seed=1
+        )
+    train = profile.fine_tuning(objective=objective, noise_sigma=sigma, noise=kind)
+    return TrainFlow(profile.name, profile.flow, ToyConfig(variant), train, initial=clean)
 
 
 def cross_likelihood_step(profile: Profile, prior: TrainFlow) -> CrossLikelihood:
