@@ -14,17 +14,22 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import click
 import pandas as pd
 import torch
 
+from srcsep_core.cache import Artefact
 from srcsep_core.config import SOURCES, get_profile
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
+from srcsep_core.objectives import objective_by_source
 from srcsep_core.pipeline import resolve_device
+from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.priorset import FlowPriors
 from srcsep_core.progress import Progress
-from srcsep_core.train import clip_gradients, new_flow, objective_by_source
+from srcsep_core.train import clip_gradients, new_network
 
 OUTPUT = Path(__file__).with_suffix(".csv")
 
@@ -44,9 +49,10 @@ def timed(work: Callable[[], object], repeats: int, device: torch.device) -> lis
 def measure(sources: int, length: int, repeats: int, device: torch.device) -> list[dict[str, object]]:
     """Rows of a training step and an evaluation of the paper-size model."""
     profile = get_profile("paper")
-    flow = new_flow(profile.flow, sources, seed=0).to(device).train()
-    optimiser = torch.optim.Adam(flow.parameters(), lr=profile.train.learning_rate)
     toy = ToyConfig(sources=SOURCES[:sources])
+    flow = cast(FloWaveNet, new_network(lambda: FloWaveNet(profile.flow, sources), seed=0)).to(device).train()
+    priors = FlowPriors(flow, toy.sources, toy, 0.0, pd.DataFrame(), Artefact(Path(), ""))
+    optimiser = torch.optim.Adam(flow.parameters(), lr=profile.train.learning_rate)
     signals = draw_test_set(toy, 1, length, seed=0)
     batch = signals.to(device)
 
@@ -56,11 +62,12 @@ def measure(sources: int, length: int, repeats: int, device: torch.device) -> li
         clip_gradients(flow, profile.train)
         optimiser.step()
 
+    def evaluation() -> None:
+        flow.eval()
+        likelihood_table(priors, signals)
+
     rows = []
-    for name, work in (
-        ("training step", training_step),
-        ("cross-likelihood", lambda: likelihood_table(flow.eval(), signals, toy.sources)),
-    ):
+    for name, work in (("training step", training_step), ("cross-likelihood", evaluation)):
         seconds = timed(work, repeats, device)
         rows.append(
             {

@@ -35,39 +35,41 @@ from IPython.display import display
 
 from srcsep_core.config import OBJECTIVES, SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_parameters, evaluation_config
-from srcsep_core.diagnostics import PROTOCOLS, discriminate, protocol_values, summarise
+from srcsep_core.diagnostics import protocol_values
 from srcsep_core.plots import SOURCE_COLOURS, SOURCE_MARKERS, cross_likelihood_figure
 from srcsep_core.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.report import start
+from srcsep_core.results import cross_likelihood_tables, papers_own
 from srcsep_core.steps import cross_likelihood_step, flow_step
 
 run = start("03_cross_likelihood", profile, seed, device)
 
+# %% [markdown]
+# The next cell fills `cross_likelihood.csv` and `discrimination.csv` for every set of priors of this project; this
+# notebook looks at the noise-free flows, [04](04_wavenet_prior.ipynb) at the WaveNets and
+# [05](05_noise_conditioning.ipynb) at the priors with a noise level.
+
 # %%
-steps = {o: cross_likelihood_step(run.profile, flow_step(run.profile, objective=o)) for o in OBJECTIVES}
-values, likelihood, discrimination = {}, [], []
-for objective, step in steps.items():
-    table = run.pipeline.cross_likelihood(step)
-    for protocol in PROTOCOLS:
-        single = protocol_values(table, protocol)
-        values[protocol, objective] = single
-        facts = {
-            "protocol": protocol,
-            "objective": objective,
-            "model": "flowavenet",
-            "dataset": "toy",
-            "variant": "released",
-            "prior_sigma": 0.0,
-        }
-        likelihood.append(summarise(single).assign(**facts))
-        discrimination.append(discriminate(single).assign(**facts))
-keys = ["protocol", "objective", "model", "dataset", "variant", "prior_sigma", "source", "prior"]
-likelihood = pd.concat(likelihood, ignore_index=True)
-likelihood = likelihood[keys + [c for c in likelihood if c not in keys]]
-discrimination = pd.concat(discrimination, ignore_index=True)
-discrimination = discrimination[keys + [c for c in discrimination if c not in keys]]
+likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 run.save_table(likelihood, "cross_likelihood")
 run.save_table(discrimination, "discrimination")
+
+
+def noise_free_flow(table):
+    """The rows of the noise-free flows at the released length, amplitude 1.0."""
+    own = papers_own(table)
+    chosen = (own["model"] == "flowavenet") & (own["prior_sigma"] == 0)
+    return own[chosen & (own["length"] == run.profile.evaluation.length)]
+
+
+ratios = discrimination[discrimination["ratio"]].assign(ratio=False)
+likelihood, discrimination, ratios = (noise_free_flow(t) for t in (likelihood, discrimination, ratios))
+steps = {o: cross_likelihood_step(run.profile, flow_step(run.profile, objective=o)) for o in OBJECTIVES}
+values = {
+    (protocol, objective): protocol_values(run.pipeline.values(step), protocol)
+    for objective, step in steps.items()
+    for protocol in ("released", "exact")
+}
 print(f"{likelihood['n'].iloc[0]} test signals a source, {run.profile.evaluation.length} samples each")
 
 # %% [markdown]
@@ -184,12 +186,6 @@ for protocol, objective in [("exact", "exact"), ("released", "released")]:
 # across pitches do the two sources come near each other.
 
 # %%
-ratios = []
-for (protocol, objective), single in values.items():
-    ratios.append(discriminate(single, ratio=True).assign(protocol=protocol, objective=objective))
-ratios = pd.concat(ratios, ignore_index=True)
-ratios = ratios.loc[ratios["source"] != ratios["prior"], ["protocol", "objective", *ratios.columns[:5], "n"]]
-run.save_table(ratios, "discrimination_ratio")
 part = ratios[(ratios["protocol"] == "exact") & (ratios["objective"] == "exact")]
 print("AUROC of the log-likelihood ratio, exact protocol and objective (rows data, columns priors)")
 display(matrix(part, "auroc").round(4))
@@ -252,4 +248,4 @@ for column in ("ours_released", "ours_exact"):
 #   that no error was seen among the signals tested, not that none is possible.
 
 # %%
-print(run.provenance([*steps.values(), *(step.prior for step in steps.values())]))
+print(run.provenance([*steps.values(), *(step.subject.trained for step in steps.values())]))

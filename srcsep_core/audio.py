@@ -148,27 +148,27 @@ def resample(samples: Tensor, *, from_rate: int, to_rate: int) -> Tensor:
     return torchaudio_resample(samples, int(from_rate), int(to_rate))
 
 
-def mu_law_encode(samples: Tensor) -> Tensor:
-    """Samples in [-1, 1] of any shape to 256 mu-law classes, int64 0..255 (ITU-T G.711 curve, mu = 255)."""
+def mu_law_encode(samples: Tensor, classes: int = MU_LAW_CLASSES) -> Tensor:
+    """Samples in [-1, 1] of any shape to mu-law classes, int64 0..classes-1 (ITU-T G.711 curve, mu = classes - 1)."""
     _check_finite(samples)
     _check_range(samples)
     from torchaudio.functional import mu_law_encoding
 
-    return mu_law_encoding(samples, MU_LAW_CLASSES)
+    return mu_law_encoding(samples, classes)
 
 
-def mu_law_decode(classes: Tensor) -> Tensor:
-    """Mu-law classes 0..255 of any shape to samples in [-1, 1], float32; the inverse of `mu_law_encode`."""
-    if classes.is_floating_point() or classes.is_complex():
-        raise InputError(f"mu-law classes are whole numbers, got {classes.dtype}; encode with mu_law_encode")
-    if classes.numel() and (int(classes.min()) < 0 or int(classes.max()) >= MU_LAW_CLASSES):
+def mu_law_decode(codes: Tensor, classes: int = MU_LAW_CLASSES) -> Tensor:
+    """Mu-law classes 0..classes-1 of any shape to samples in [-1, 1], float32; the inverse of `mu_law_encode`."""
+    if codes.is_floating_point() or codes.is_complex():
+        raise InputError(f"mu-law classes are whole numbers, got {codes.dtype}; encode with mu_law_encode")
+    if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= classes):
         raise InputError(
-            f"mu-law classes span {int(classes.min())}..{int(classes.max())} but must lie in "
-            f"0..{MU_LAW_CLASSES - 1}; encode with mu_law_encode"
+            f"mu-law classes span {int(codes.min())}..{int(codes.max())} but must lie in "
+            f"0..{classes - 1}; encode with mu_law_encode"
         )
     from torchaudio.functional import mu_law_decoding
 
-    return mu_law_decoding(classes, MU_LAW_CLASSES)
+    return mu_law_decoding(codes, classes)
 
 
 @dataclass(frozen=True)

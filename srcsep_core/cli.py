@@ -12,6 +12,8 @@ from srcsep_core.config import OBJECTIVES, PROFILES, VARIANTS, get_profile
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
 
+MODELS = ("flowavenet", "wavenet")
+
 
 class _Group(click.Group):
     """A command group that reports a mendable error as one sentence with exit code 1."""
@@ -44,18 +46,38 @@ def main() -> None:
 @profile_option
 @variant_option
 @device_option
+@click.option("--model", "models", multiple=True, help=f"One or more of {', '.join(MODELS)}; default all.")
 @click.option("--objective", "objectives", multiple=True, help=f"One or more of {', '.join(OBJECTIVES)}; default all.")
+@click.option("--noise-free", is_flag=True, help="Leave out the priors that are conditioned on noise.")
 @click.option("--retrain", is_flag=True, help="Train anew even if the priors are cached or shipped.")
 @click.option("--ship", is_flag=True, help="Copy the trained priors into data/pretrained (for maintainers).")
-def train(profile: str, variant: str, device: str, objectives: tuple[str, ...], retrain: bool, ship: bool) -> None:
-    """Train the flow priors of a profile, or find them in the cache or among the shipped ones."""
+def train(
+    profile: str,
+    variant: str,
+    device: str,
+    models: tuple[str, ...],
+    objectives: tuple[str, ...],
+    noise_free: bool,
+    retrain: bool,
+    ship: bool,
+) -> None:
+    """Train the priors of a profile, or find them in the cache or among the shipped ones."""
     from srcsep_core.cache import shipped_root
     from srcsep_core.pipeline import Pipeline, resolve_device
-    from srcsep_core.steps import flow_step
+    from srcsep_core.steps import priors_of
 
+    for what, given, known in (("model", models, MODELS), ("objective", objectives, OBJECTIVES)):
+        for name in given:
+            if name not in known:
+                raise InputError(f"unknown {what} {name!r}; use one of {', '.join(known)}")
+    steps = priors_of(get_profile(profile), variant)
     pipeline = Pipeline(device=resolve_device(device), progress=True)
-    for objective in objectives or OBJECTIVES:
-        step = flow_step(get_profile(profile), objective=objective, variant=variant)  # type: ignore[arg-type]
+    for step in steps:
+        noisy = bool(step.train.noise_sigma) or step.conditional
+        if step.model not in (models or MODELS) or step.train.objective not in (objectives or OBJECTIVES):
+            continue
+        if noisy and noise_free:
+            continue
         artefact = pipeline.remake(step) if retrain else pipeline.run(step)
         if ship:
             click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
@@ -141,7 +163,7 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
         click.echo(f"resampled from {audio.sample_rate} Hz to {rate} Hz", err=True)
     check_signal(samples, found_rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
     priors = pipeline.flow_priors(step)
-    table = file_likelihood(priors.flow, samples[:, None], priors.sources)
+    table = file_likelihood(priors, samples[:, None])
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     likeliest = table.sort_values("log_likelihood")["prior"].iloc[-1]
     click.echo(f"log-likelihood in nats/sample; likeliest source: {likeliest}")
@@ -150,14 +172,14 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether the README agrees with the tables.")
 def readme(check: bool) -> None:
-    """Renew the README's results from figures/discrimination.csv (for maintainers)."""
+    """Renew the README's claims table from figures/claims.csv (for maintainers)."""
     from srcsep_core.cache import project_root
     from srcsep_core.readme import update_readme
 
     path = project_root() / "README.md"
     renewed = update_readme(path)
     if check and renewed != path.read_text():
-        raise InputError("README.md does not agree with figures/discrimination.csv; run `srcsep readme`")
+        raise InputError("README.md does not agree with figures/claims.csv; run `srcsep readme`")
     if not check:
         path.write_text(renewed)
-    click.echo("README.md agrees with figures/discrimination.csv")
+    click.echo("README.md agrees with figures/claims.csv")

@@ -7,18 +7,17 @@ later. `resolved` turns one into the plain data that the cache hashes.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from srcsep_core.errors import InputError
 
 SOURCES = ("sine", "square", "saw", "triangle")
 VARIANTS = ("released", "paper", "thesis")
-OBJECTIVES = ("exact", "released")
-NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
-
 Objective = Literal["exact", "released"]
 Noise = Literal["thesis", "released"]
+OBJECTIVES: tuple[Objective, ...] = ("exact", "released")
+NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,55 @@ class FlowConfig:
     def squeeze_factor(self) -> int:
         """What the length of every signal must be a multiple of."""
         return 2**self.blocks
+
+
+@dataclass(frozen=True)
+class ConditionalFlowConfig(FlowConfig):
+    """A flow that takes the noise level as an input, from `sigma_min` to `sigma_max` (standard deviations).
+
+    `context` is the number of cosine features of log sigma that every coupling network is given.
+    """
+
+    context: int = 8
+    sigma_min: float = 0.01
+    sigma_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(
+                f"ConditionalFlowConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max"
+            )
+        if self.context < 1:
+            raise InputError(f"ConditionalFlowConfig.context is {self.context}; use at least 1")
+
+
+@dataclass(frozen=True)
+class WaveNetPriorConfig:
+    """Size of a WaveNet prior of 256 mu-law classes.
+
+    `likelihood` is `exact` (causal, softmax, a density) or `released` (what the authors' code computes: first and
+    last but one convolution not causal, raw codes 0..254 as input, a sigmoid over the logits). `scale` is the
+    amplitude that the outermost class of the exact model reaches: noise is not capped, so it must exceed 1.
+    """
+
+    likelihood: Objective = "exact"
+    layers: int = 10
+    width: int = 64
+    head_width: int = 256
+    kernel_size: int = 3
+    scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.likelihood not in OBJECTIVES:
+            raise InputError(f"unknown likelihood {self.likelihood!r}; use one of {', '.join(OBJECTIVES)}")
+        for name in ("layers", "width", "head_width"):
+            if getattr(self, name) < 1:
+                raise InputError(f"WaveNetPriorConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.kernel_size < 2:
+            raise InputError(f"WaveNetPriorConfig.kernel_size is {self.kernel_size}; use at least 2 to see the past")
+        if self.scale <= 0:
+            raise InputError(f"WaveNetPriorConfig.scale is {self.scale}; use for example 2")
 
 
 @dataclass(frozen=True)
@@ -101,36 +149,76 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """The test set of the cross-likelihood: how many signals a source, how long, and their seed."""
+    """A test set: how many signals a source, how long, their seed, and the noise added to them.
+
+    `amplitude` is `released` (what the released evaluation does: the `released` variant fixes it at 1.0) or
+    `training` (drawn as in training).
+    """
 
     signals: int = 1500
     length: int = 16_384
     seed: int = 1234
     batch_size: int = 16
+    data_sigma: float = 0.0
+    amplitude: Literal["released", "training"] = "released"
 
     def __post_init__(self) -> None:
         for name in ("signals", "length", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"EvalConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.data_sigma < 0:
+            raise InputError(f"EvalConfig.data_sigma is {self.data_sigma}; a standard deviation is not negative")
+        if self.amplitude not in ("released", "training"):
+            raise InputError(f"unknown amplitude {self.amplitude!r}; use released or training")
+
+
+@dataclass(frozen=True)
+class EvalPlan:
+    """How the many sets of priors are measured; `Profile.evaluation` is for the noise-free ones.
+
+    `noisy`: cross-likelihood of priors with a noise level; `oracle`: of the oracle; `long`: of all at the long
+    length; `curve` and `long_curve`: noise curves; then the lengths of constant and random inputs (released: 8000)
+    and how many draws.
+    """
+
+    noisy: EvalConfig
+    oracle: EvalConfig
+    long: EvalConfig
+    curve: EvalConfig
+    long_curve: EvalConfig
+    input_lengths: tuple[int, int]
+    draws: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that scales with the machine; `fine_tune` is for the noise levels, from noise-free weights."""
+    """Everything that scales with the machine.
+
+    `noise_levels` are those that priors are conditioned on. `train` is for noise-free flows, `fine_tune` for a noise
+    level from noise-free weights, `scratch` for one from fresh weights, `conditional` for the flow that takes the
+    noise level as an input.
+    """
 
     name: str
+    noise_levels: tuple[float, ...]
     flow: FlowConfig
     train: TrainConfig
     fine_tune: TrainConfig
+    scratch: TrainConfig
+    conditional: TrainConfig
+    wavenet: WaveNetPriorConfig
+    wavenet_train: TrainConfig
+    wavenet_fine_tune: TrainConfig
     evaluation: EvalConfig
+    plan: EvalPlan
 
     def training(self, **changes: Any) -> TrainConfig:
         """The profile's training configuration with some fields replaced."""
-        return dataclasses.replace(self.train, **changes)
+        return replace(self.train, **changes)
 
     def fine_tuning(self, **changes: Any) -> TrainConfig:
         """The profile's fine-tuning configuration with some fields replaced."""
-        return dataclasses.replace(self.fine_tune, **changes)
+        return replace(self.fine_tune, **changes)
 
 
 _LAPTOP_TRAINING = TrainConfig(
@@ -145,30 +233,78 @@ _LAPTOP_TRAINING = TrainConfig(
     checkpoint_every=100,
 )
 
-_LAPTOP_FINE_TUNING = dataclasses.replace(_LAPTOP_TRAINING, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
-_SMOKE = {"crop": 1024, "warmup_steps": 10, "checkpoint_every": 20}
+_LAPTOP_FINE_TUNING = replace(_LAPTOP_TRAINING, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
+_SMOKE_TRAINING = replace(_LAPTOP_TRAINING, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
+_SMOKE_FINE_TUNING = replace(_SMOKE_TRAINING, steps=10, learning_rate=2e-3, seed=1)
+_PAPER_TRAINING = TrainConfig(mixed_precision=True)
+_PAPER_FINE_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "smoke",
-        FlowConfig(blocks=2, flows=2, layers=3, width=8),
-        dataclasses.replace(_LAPTOP_TRAINING, steps=60, **_SMOKE),
-        dataclasses.replace(_LAPTOP_FINE_TUNING, steps=20, **_SMOKE),
-        EvalConfig(signals=16, length=1024),
+        noise_levels=(0.359,),
+        flow=FlowConfig(blocks=2, flows=2, layers=3, width=8),
+        train=_SMOKE_TRAINING,
+        fine_tune=_SMOKE_FINE_TUNING,
+        scratch=replace(_SMOKE_TRAINING, steps=10, seed=1),
+        conditional=replace(_SMOKE_TRAINING, steps=10),
+        wavenet=WaveNetPriorConfig(layers=6, width=8, head_width=16),
+        wavenet_train=_SMOKE_TRAINING,
+        wavenet_fine_tune=_SMOKE_FINE_TUNING,
+        evaluation=EvalConfig(signals=16, length=512),
+        plan=EvalPlan(
+            noisy=EvalConfig(signals=6, length=512),
+            oracle=EvalConfig(signals=4, length=512),
+            long=EvalConfig(signals=4, length=1024),
+            curve=EvalConfig(signals=4, length=512),
+            long_curve=EvalConfig(signals=2, length=1024),
+            input_lengths=(512, 1024),
+            draws=(2, 2),
+        ),
     ),
     "laptop": Profile(
         "laptop",
-        FlowConfig(blocks=4, flows=4, layers=6, width=16),
-        _LAPTOP_TRAINING,
-        _LAPTOP_FINE_TUNING,
-        EvalConfig(signals=256, length=2048),
+        noise_levels=NOISE_LEVELS,
+        flow=FlowConfig(blocks=4, flows=4, layers=6, width=16),
+        train=_LAPTOP_TRAINING,
+        fine_tune=_LAPTOP_FINE_TUNING,
+        scratch=replace(_LAPTOP_TRAINING, steps=400, seed=1),
+        conditional=replace(_LAPTOP_TRAINING, steps=1000, seed=1),
+        wavenet=WaveNetPriorConfig(layers=9, width=16, head_width=64),
+        wavenet_train=_LAPTOP_TRAINING,
+        wavenet_fine_tune=replace(_LAPTOP_FINE_TUNING, steps=240),
+        evaluation=EvalConfig(signals=128, length=4000),
+        plan=EvalPlan(
+            noisy=EvalConfig(signals=32, length=4000),
+            oracle=EvalConfig(signals=16, length=4000),
+            long=EvalConfig(signals=5, length=16_384),
+            curve=EvalConfig(signals=12, length=4000),
+            long_curve=EvalConfig(signals=3, length=16_384),
+            input_lengths=(8000, 16_384),
+            draws=(6, 2),
+        ),
     ),
     "paper": Profile(
         "paper",
-        FlowConfig(),
-        TrainConfig(mixed_precision=True),
-        TrainConfig(steps=20_000, mixed_precision=True, seed=1),
-        EvalConfig(),
+        noise_levels=NOISE_LEVELS,
+        flow=FlowConfig(),
+        train=_PAPER_TRAINING,
+        fine_tune=_PAPER_FINE_TUNING,
+        scratch=replace(_PAPER_TRAINING, seed=1),
+        conditional=replace(_PAPER_TRAINING, seed=1),
+        wavenet=WaveNetPriorConfig(),
+        wavenet_train=replace(_PAPER_TRAINING, crop=3074),
+        wavenet_fine_tune=replace(_PAPER_FINE_TUNING, crop=3074),
+        evaluation=EvalConfig(length=4000),
+        plan=EvalPlan(
+            noisy=EvalConfig(length=4000),
+            oracle=EvalConfig(signals=256, length=4000),
+            long=EvalConfig(length=16_384),
+            curve=EvalConfig(length=4000),
+            long_curve=EvalConfig(length=16_384),
+            input_lengths=(8000, 16_384),
+            draws=(32, 32),
+        ),
     ),
 }
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import torch
@@ -15,7 +16,8 @@ from safetensors import safe_open
 
 from srcsep_core.cache import Artefact, Store, replace_folder, seal, shipped_root
 from srcsep_core.errors import InputError
-from srcsep_core.steps import VALUES, CrossLikelihood, FlowPriors, Step, TrainFlow, load_flow_priors
+from srcsep_core.priorset import FlowPriors, WaveNetSet
+from srcsep_core.steps import VALUES, Evaluation, Step, TrainFlow, TrainWaveNet, load_priors
 from srcsep_core.train import CHECKPOINT
 
 log = logging.getLogger(__name__)
@@ -65,11 +67,15 @@ class Pipeline:
         )
 
     def flow_priors(self, step: TrainFlow) -> FlowPriors:
-        """The trained priors of a step, in evaluation mode on the pipeline's device."""
-        return load_flow_priors(step, self.run(step), self.device)
+        """The trained flows of a step, in evaluation mode on the pipeline's device."""
+        return cast(FlowPriors, load_priors(step, self.run(step), self))
 
-    def cross_likelihood(self, step: CrossLikelihood) -> pd.DataFrame:
-        """The table of single likelihoods (see `diagnostics.likelihood_table`)."""
+    def wavenet_priors(self, step: TrainWaveNet) -> WaveNetSet:
+        """The trained WaveNets of a step, in evaluation mode on the pipeline's device."""
+        return cast(WaveNetSet, load_priors(step, self.run(step), self))
+
+    def values(self, step: Evaluation) -> pd.DataFrame:
+        """The table of single values that an evaluation makes (see `diagnostics.likelihood`)."""
         return pd.read_csv(self.run(step) / VALUES)
 
     def ship(self, step: Step, folder: Path) -> Path:

@@ -179,10 +179,10 @@ def matrix(ax: Axes, values: pd.DataFrame, *, norm: Normalize | None = None) -> 
     return image
 
 
-def cross_likelihood_figure(panels: Mapping[str, pd.DataFrame]) -> Figure:
+def cross_likelihood_figure(panels: Mapping[str, pd.DataFrame], *, columns: int | None = None) -> Figure:
     """Matrices (title to table: source x prior, nats/sample) with one colour scale for all.
 
-    Two or three stand in a row, and long titles are broken into lines.
+    `columns` stand in a row, by default two or three, and long titles are broken into lines.
     Raises `InputError` if there are no panels, or for an empty table.
     """
     if not panels:
@@ -190,11 +190,10 @@ def cross_likelihood_figure(panels: Mapping[str, pd.DataFrame]) -> Figure:
     for table in panels.values():
         _check_table(table)
     norm = likelihood_norm(*panels.values())
-    columns = 2 if len(panels) == 4 else min(3, len(panels))
+    columns = columns or (2 if len(panels) == 4 else min(3, len(panels)))
     rows = math.ceil(len(panels) / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(1.5 + 2.3 * columns, 0.2 + 2.4 * rows), squeeze=False, layout="constrained"
-    )
+    size = (1.5 + 2.3 * columns, 0.2 + 2.4 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax, (title, table) in zip(axes.flat, panels.items(), strict=False):
         image = matrix(ax, table, norm=norm)
         ax.set_title(textwrap.fill(title, TITLE_WIDTH))

@@ -11,20 +11,20 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, cast
 
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from srcsep_core.config import FlowConfig, Objective, TrainConfig
+from srcsep_core.config import TrainConfig
 from srcsep_core.data.toy import ToyConfig, add_noise, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
-from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
 from srcsep_core.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -35,26 +35,40 @@ DIVERGENCE_MARGIN = 20.0
 CURVE_BIN = 10
 
 
+class Grouped(Protocol):
+    """A network of independent groups, one a source; every parameter holds the groups one after the other."""
+
+    @property
+    def groups(self) -> int:
+        """How many."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained: how a fresh network is made, and its loss.
+
+    `losses(network, x, generator)` takes clean or noised signals (B, G, T) and returns (1 + terms, G): the loss of
+    every source (nats/sample), then what `terms` name, which goes into the loss curve.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    losses: Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+    terms: tuple[str, ...] = ()
+    multiple_of: int = 1
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained network and its loss curve.
 
-    `curve` has one row per bin of steps and source: step, source, loss, log_pz, log_det (nats/sample),
+    `curve` has one row per bin of steps and source: step, source, loss, the task's terms (nats/sample),
     learning_rate.
     """
 
-    flow: FloWaveNet
+    network: nn.Module
     curve: pd.DataFrame
-
-
-def log_det_weight(objective: Objective) -> float:
-    """Weight of the log-determinant: 1 is the likelihood; the authors' code divides it by four sources."""
-    return 1.0 if objective == "exact" else 0.25
-
-
-def objective_by_source(terms: FlowTerms, objective: Objective) -> Tensor:
-    """The loss of every source in nats/sample, (G,): minus the mean of log p_Z + weight * log |det|."""
-    return -(terms.log_pz + log_det_weight(objective) * terms.log_det).mean(dim=(0, 2))
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -67,28 +81,33 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * warmup * decay
 
 
-def clip_gradients(flow: FloWaveNet, config: TrainConfig) -> None:
+def clip_gradients(network: nn.Module, config: TrainConfig) -> None:
     """Clip by value, then by norm for every source on its own, so that no source's step depends on another."""
-    gradients = [p.grad for p in flow.parameters() if p.grad is not None]
-    torch.nn.utils.clip_grad_value_(flow.parameters(), config.clip_value)
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    torch.nn.utils.clip_grad_value_(network.parameters(), config.clip_value)
     if config.clip_norm is None:
         return
-    by_source = [gradient.view(flow.groups, -1) for gradient in gradients]
+    by_source = [gradient.view(groups_of(network), -1) for gradient in gradients]
     norm = torch.stack([g.square().sum(dim=1) for g in by_source]).sum(dim=0).sqrt()
     factor = (config.clip_norm / (norm + 1e-6)).clamp(max=1.0)
     for gradient in by_source:
         gradient.mul_(factor[:, None])
 
 
-def new_flow(config: FlowConfig, groups: int, seed: int) -> FloWaveNet:
+def groups_of(network: nn.Module) -> int:
+    """How many sources a grouped network holds."""
+    return int(cast(Grouped, network).groups)
+
+
+def new_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """A freshly initialised network; leaves the global random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
-        return FloWaveNet(config, groups)
+        return build()
 
 
-def train_flow(
-    flow_config: FlowConfig,
+def train(
+    task: Task,
     data: ToyConfig,
     config: TrainConfig,
     *,
@@ -98,34 +117,34 @@ def train_flow(
     initial: Mapping[str, Tensor] | None = None,
     progress: bool = False,
 ) -> Trained:
-    """Train one flow per source of `data`, all in one grouped network.
+    """Train one network per source of `data`, all in one grouped network.
 
     `initial` are weights to start from (fine-tuning). Checkpoints are kept in `work_folder`; one that belongs
     to another run (`run_key`) or cannot be read is set aside with a warning. Raises `DivergenceError` if the
     loss stops being finite or runs away; the last good checkpoint stays.
     """
-    if config.crop < flow_config.squeeze_factor:
+    if config.crop < task.multiple_of:
         raise InputError(
-            f"the crop of {config.crop} samples is shorter than {flow_config.squeeze_factor} (2**blocks); "
-            f"use at least {flow_config.squeeze_factor}"
+            f"the crop of {config.crop} samples is shorter than {task.multiple_of} (2**blocks); "
+            f"use at least {task.multiple_of}"
         )
-    if config.crop % flow_config.squeeze_factor:
+    if config.crop % task.multiple_of:
         raise InputError(
-            f"the crop of {config.crop} samples is not a multiple of {flow_config.squeeze_factor} "
-            f"(2**blocks); use {config.crop - config.crop % flow_config.squeeze_factor}"
+            f"the crop of {config.crop} samples is not a multiple of {task.multiple_of} "
+            f"(2**blocks); use {config.crop - config.crop % task.multiple_of}"
         )
 
     def fresh() -> _Run:
-        run = _Run(flow_config, data, config, device, work_folder, run_key)
+        run = _Run(task, data, config, device, work_folder, run_key)
         if initial is not None:
-            run.flow.load_state_dict(initial)
+            run.network.load_state_dict(initial)
         return run
 
     run = fresh()
     if not run.resume():
         run = fresh()  # rid of what was read from a checkpoint that turned out to be useless
     note = ""
-    with Progress(config.steps, f"train {config.objective}", initial=run.step, show=progress) as bar:
+    with Progress(config.steps, f"train {task.name}", initial=run.step, show=progress) as bar:
         while run.step < config.steps:
             run.advance()
             save = run.step % config.checkpoint_every == 0 or run.step == config.steps
@@ -134,7 +153,7 @@ def train_flow(
             if save:
                 run.save()
             bar.advance(note)
-    return Trained(run.flow.eval(), run.curve_frame())
+    return Trained(run.network.eval(), run.curve_frame())
 
 
 class _Run:
@@ -142,20 +161,21 @@ class _Run:
 
     def __init__(
         self,
-        flow_config: FlowConfig,
+        task: Task,
         data: ToyConfig,
         config: TrainConfig,
         device: torch.device,
         work_folder: Path,
         run_key: str,
     ) -> None:
-        self.data, self.config, self.device, self.run_key = data, config, device, run_key
+        self.task, self.data, self.config = task, data, config
+        self.device, self.run_key = device, run_key
         self.path = work_folder / CHECKPOINT
-        self.flow = new_flow(flow_config, len(data.sources), config.seed).to(device).train()
-        self.optimiser = torch.optim.Adam(self.flow.parameters(), lr=config.learning_rate)
+        self.network = new_network(task.build, config.seed).to(device).train()
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.step = 0
-        self.curve = torch.zeros(config.steps, len(data.sources), 2)
+        self.curve = torch.zeros(config.steps, 1 + len(task.terms), len(data.sources))
 
     def advance(self) -> None:
         """One optimisation step."""
@@ -166,23 +186,16 @@ class _Run:
             group["lr"] = learning_rate(config, self.step)
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.mixed_precision):
-            terms = self.flow.source_terms(x)
-        objective_by_source(terms, config.objective).sum().backward()
-        clip_gradients(self.flow, config)
+            losses = self.task.losses(self.network, x, self.generator)
+        losses[0].sum().backward()
+        clip_gradients(self.network, config)
         self.optimiser.step()
-        with torch.no_grad():
-            both = torch.stack([terms.log_pz.mean(dim=(0, 2)), terms.log_det.mean(dim=(0, 2))], dim=1)
-            self.curve[self.step] = both
+        self.curve[self.step] = losses.detach()
         self.step += 1
-
-    def losses(self) -> Tensor:
-        """The loss so far, (step, G)."""
-        done = self.curve[: self.step]
-        return -(done[..., 0] + log_det_weight(self.config.objective) * done[..., 1])
 
     def check(self) -> float:
         """Raise `DivergenceError` if the run cannot be continued; returns the mean loss."""
-        losses = self.losses()
+        losses = self.curve[: self.step, 0]
         recent = losses[-DIVERGENCE_WINDOW:].median(dim=0).values
         limit = losses[0].clamp(min=0) + DIVERGENCE_MARGIN
         finite = losses.isfinite().all(dim=0) & self._finite_weights()
@@ -197,12 +210,14 @@ class _Run:
         return float(losses[-1].mean())
 
     def _finite_weights(self) -> Tensor:
-        groups = self.flow.groups
-        return torch.stack([p.isfinite().view(groups, -1).all(dim=1) for p in self.flow.parameters()]).all(dim=0).cpu()
+        groups = groups_of(self.network)
+        return (
+            torch.stack([p.isfinite().view(groups, -1).all(dim=1) for p in self.network.parameters()]).all(dim=0).cpu()
+        )
 
     def save(self) -> None:
         """Write the checkpoint under a temporary name and move it into place."""
-        tensors = {f"model.{name}": value for name, value in self.flow.state_dict().items()}
+        tensors = {f"model.{name}": value for name, value in self.network.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         tensors["generator"] = self.generator.get_state()
@@ -248,11 +263,11 @@ class _Run:
             if name.startswith("optimiser."):
                 _, index, field = name.split(".", 2)
                 states.setdefault(int(index), {})[field] = value
-        parameters = len(list(self.flow.parameters()))
+        parameters = len(list(self.network.parameters()))
         if len(states) != parameters:
             raise KeyError(f"the state of {len(states)} of {parameters} parameters")
         optimiser = self.optimiser.state_dict() | {"state": states}
-        self.flow.load_state_dict(model)
+        self.network.load_state_dict(model)
         self.optimiser.load_state_dict(optimiser)
         self.generator.set_state(tensors["generator"])
         self.curve[:step] = tensors["curve"]
@@ -261,19 +276,11 @@ class _Run:
     def curve_frame(self) -> pd.DataFrame:
         """The loss curve as a table, averaged over bins of `CURVE_BIN` steps."""
         rows = []
-        losses = self.losses()
         for start in range(0, self.step, CURVE_BIN):
             part = slice(start, min(start + CURVE_BIN, self.step))
             means = self.curve[part].mean(dim=0)
             for k, source in enumerate(self.data.sources):
-                rows.append(
-                    {
-                        "step": part.stop,
-                        "source": source,
-                        "loss": float(losses[part, k].mean()),
-                        "log_pz": float(means[k, 0]),
-                        "log_det": float(means[k, 1]),
-                        "learning_rate": learning_rate(self.config, part.stop - 1),
-                    }
-                )
+                values = dict(zip(("loss", *self.task.terms), means[:, k].tolist(), strict=True))
+                rate = learning_rate(self.config, part.stop - 1)
+                rows.append({"step": part.stop, "source": source, **values, "learning_rate": rate})
         return pd.DataFrame(rows)

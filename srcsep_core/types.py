@@ -22,9 +22,18 @@ class ScorePrior(Protocol):
 
 
 @runtime_checkable
-class Prior(ScorePrior, Protocol):
-    """A prior with an exact density."""
+class DensityPrior(Protocol):
+    """A prior with an exact density; enough for likelihoods and Metropolis steps."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density in nats, summed over channels and time: (B, 1, T) to (B,)."""
         ...
+
+    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
+        """Draw signals of shape (B, 1, T)."""
+        ...
+
+
+@runtime_checkable
+class Prior(ScorePrior, DensityPrior, Protocol):
+    """A prior with both."""

@@ -1,4 +1,4 @@
-"""Shared by the tests: one thread, a private cache, tiny networks, seeded generators, child processes."""
+"""Shared by the tests: one thread, one seed, a private cache, tiny networks, generators, child processes."""
 
 import os
 import subprocess
@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def one_thread() -> None:
     """Sums come out the same on every machine, and parallel jobs are left alone."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """Networks start from the same weights every time; PyTorch draws them from its global random state."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -8,7 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from srcsep_core import __version__, pipeline, steps
+from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
+from srcsep_core.config import SOURCES, get_profile
+from srcsep_core.data.toy import ToyConfig, draw_test_set
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +25,19 @@ def srcsep(*arguments: str) -> Result:
 
 
 def train_smoke(*options: str) -> Result:
-    return srcsep("train", "-p", "smoke", "--objective", "exact", "--device", "cpu", *options)
+    return srcsep(
+        "train",
+        "-p",
+        "smoke",
+        "--model",
+        "flowavenet",
+        "--noise-free",
+        "--objective",
+        "exact",
+        "--device",
+        "cpu",
+        *options,
+    )
 
 
 def test_version() -> None:
@@ -39,8 +54,9 @@ def test_status_of_an_empty_cache_lists_what_would_be_made(cache_folder: Path) -
     result = srcsep("status", "-p", "smoke")
     assert result.exit_code == 0
     lines = result.output.splitlines()
-    assert [("missing" in line, "would be made" in line) for line in lines[:-1]] == [(True, True)] * 4
-    assert all("released-smoke" in line for line in lines[:-1])
+    wanted = steps.steps_of(get_profile("smoke"))
+    assert [line.split()[0] for line in lines[:-1]] == [step.title for step in wanted]
+    assert all("missing" in line and "would be made" in line for line in lines[:-1])
     assert lines[-1] == f"cache: {cache_folder}"
     assert not cache_folder.exists()
 
@@ -48,7 +64,7 @@ def test_status_of_an_empty_cache_lists_what_would_be_made(cache_folder: Path) -
 def test_verbose_status_shows_configurations_and_keys() -> None:
     output = srcsep("status", "-p", "smoke", "--variant", "paper", "--verbose").output
     assert '"variant": "paper"' in output
-    assert output.count('"key"') == 4
+    assert output.count('"key"') == len(steps.steps_of(get_profile("smoke"), "paper"))
 
 
 def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,12 +74,13 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
     assert (Path(path) / steps.WEIGHTS).exists()
     assert path.startswith(str(cache_folder))
 
-    monkeypatch.setattr(steps, "train_flow", None)
+    monkeypatch.setattr(steps.training, "train", None)
     again = train_smoke()
     assert again.exit_code == 0
     assert again.output.split()[-1] == path
     status = srcsep("status", "-p", "smoke").output.splitlines()
-    assert [line.split()[1] for line in status[:-1]] == ["made", "missing", "missing", "missing"]
+    states = [line.split()[1] for line in status[:-1]]
+    assert states == ["made"] + ["missing"] * (len(steps.steps_of(get_profile("smoke"))) - 1)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +91,7 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
         (["status", "--variant", "relased"], "unknown toy variant 'relased'", "released, paper, thesis"),
         (["train", "-p", "smoke", "--variant", "relased"], "unknown toy variant 'relased'", "released, paper, thesis"),
         (["train", "-p", "smoke", "--device", "gpu"], "unknown device 'gpu'", "auto, cpu or cuda"),
+        (["train", "-p", "smoke", "--model", "waveglow"], "unknown model 'waveglow'", "flowavenet, wavenet"),
         (["train", "-p", "smoke", "--objective", "exakt"], "unknown objective 'exakt'", "exact, released"),
     ],
 )
@@ -83,6 +101,21 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(arguments: list[s
     assert result.output.startswith("Error: ")
     assert value in result.output and remedy in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_likelihood_of_a_file_under_every_prior(tmp_path: Path) -> None:
+    x = draw_test_set(ToyConfig(), 1, 602, seed=0)[0, :1]
+    result = srcsep("likelihood", str(write_audio(tmp_path / "sine.wav", x, 14_700)), "-p", "smoke", "--device", "cpu")
+    assert result.exit_code == 0
+    *rows, conclusion = [line.split() for line in result.stdout.splitlines()]
+    assert rows[0] == ["prior", "log_likelihood"]
+    table = {prior: float(value) for prior, value in rows[1:]}
+    assert list(table) == list(SOURCES)
+    priors = pipeline.Pipeline().flow_priors(steps.flow_step(get_profile("smoke")))
+    heard = read_audio(tmp_path / "sine.wav").samples[None, :, :600]
+    for name, value in table.items():
+        assert value == pytest.approx(priors.prior(name).log_prob(heard).item() / 600, abs=1e-3)
+    assert conclusion[-1] == max(table, key=lambda name: table[name])
 
 
 def test_mistake_leaves_no_cache_behind(cache_folder: Path) -> None:

@@ -9,17 +9,29 @@ import pytest
 
 from srcsep_core.config import (
     PROFILES,
+    ConditionalFlowConfig,
     EvalConfig,
+    EvalPlan,
     FlowConfig,
     Profile,
     TrainConfig,
+    WaveNetPriorConfig,
     get_profile,
     resolved,
 )
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 
-CONFIGS = [FlowConfig(), TrainConfig(), EvalConfig(), ToyConfig(), get_profile("paper")]
+CONFIGS = [
+    FlowConfig(),
+    ConditionalFlowConfig(),
+    WaveNetPriorConfig(),
+    TrainConfig(),
+    EvalConfig(),
+    get_profile("paper").plan,
+    ToyConfig(),
+    get_profile("paper"),
+]
 
 
 def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> None:
@@ -36,7 +48,31 @@ def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> No
     assert (train.steps, train.batch_size, train.crop) == (168_040, 5, 16_384)
     assert (train.learning_rate, train.decay, len(train.milestones)) == (1e-4, 0.6, 5)
     assert (train.clip_value, train.clip_norm, train.noise_sigma) == (30.0, None, 0.0)
-    assert (paper.evaluation.signals, paper.evaluation.length) == (1500, 16_384)
+    plan = paper.plan
+    for evaluation, length in (
+        (paper.evaluation, 4000),
+        (plan.noisy, 4000),
+        (plan.curve, 4000),
+        (plan.long, 16_384),
+        (plan.long_curve, 16_384),
+    ):
+        assert (evaluation.signals, evaluation.length) == (1500, length)
+        assert (evaluation.data_sigma, evaluation.amplitude) == (0.0, "released")
+    assert plan.input_lengths == (8000, 16_384)
+
+
+def test_paper_profile_has_the_wavenet_of_the_thesis() -> None:
+    paper = get_profile("paper")
+    assert resolved(paper.wavenet) == {
+        "likelihood": "exact",
+        "layers": 10,
+        "width": 64,
+        "head_width": 256,
+        "kernel_size": 3,
+        "scale": 2.0,
+    }
+    assert (paper.wavenet_train.steps, paper.wavenet_train.batch_size, paper.wavenet_train.crop) == (168_040, 5, 3074)
+    assert paper.wavenet_fine_tune.steps == paper.fine_tune.steps == 20_000
 
 
 def test_milestones_are_five_points_from_36_percent_on() -> None:
@@ -48,7 +84,16 @@ def test_milestones_are_five_points_from_36_percent_on() -> None:
 
 def test_profiles_are_smoke_laptop_and_paper_from_small_to_large() -> None:
     assert list(PROFILES) == ["smoke", "laptop", "paper"]
-    sizes = [(p.flow.blocks * p.flow.flows * p.flow.layers, p.train.steps, p.train.crop) for p in PROFILES.values()]
+    sizes = [
+        [
+            p.flow.blocks * p.flow.flows * p.flow.layers,
+            p.wavenet.layers * p.wavenet.width,
+            p.train.crop,
+            *[t.steps for t in (p.train, p.fine_tune, p.scratch, p.conditional, p.wavenet_train, p.wavenet_fine_tune)],
+            *[e.signals for e in (p.evaluation, p.plan.noisy, p.plan.long, p.plan.curve, p.plan.long_curve)],
+        ]
+        for p in PROFILES.values()
+    ]
     for smaller, larger in itertools.pairwise(sizes):
         assert all(a < b for a, b in zip(smaller, larger, strict=True))
 
@@ -56,8 +101,39 @@ def test_profiles_are_smoke_laptop_and_paper_from_small_to_large() -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
 def test_profile_has_lengths_that_its_flow_can_squeeze(profile: Profile) -> None:
     assert profile.name in PROFILES
-    assert profile.train.crop % profile.flow.squeeze_factor == 0
-    assert profile.evaluation.length % profile.flow.squeeze_factor == 0
+    plan = profile.plan
+    trainings = (profile.train, profile.fine_tune, profile.scratch, profile.conditional)
+    evaluations = (profile.evaluation, plan.noisy, plan.long, plan.curve, plan.long_curve)
+    lengths = [t.crop for t in trainings] + [e.length for e in evaluations] + list(plan.input_lengths)
+    assert not [length for length in lengths if length % profile.flow.squeeze_factor]
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+def test_profile_fine_tunes_and_starts_from_scratch_with_another_seed(profile: Profile) -> None:
+    """What is trained after the noise-free priors does not see their crops again."""
+    assert profile.train.seed == profile.wavenet_train.seed == 0
+    assert {t.seed for t in (profile.fine_tune, profile.scratch, profile.wavenet_fine_tune)} == {1}
+    noise_levels = {t.noise_sigma for t in (profile.train, profile.conditional, profile.wavenet_train)}
+    assert noise_levels == {0.0}
+
+
+def test_profile_replaces_fields_of_its_fine_tuning() -> None:
+    changed = get_profile("laptop").fine_tuning(noise_sigma=0.077)
+    assert dataclasses.replace(changed, noise_sigma=0.0) == get_profile("laptop").fine_tune
+
+
+def test_conditional_flow_has_the_fields_of_a_flow_and_three_more() -> None:
+    plain, conditional = resolved(FlowConfig(width=7)), resolved(ConditionalFlowConfig(width=7))
+    assert {name: conditional[name] for name in plain} == plain
+    assert set(conditional) - set(plain) == {"context", "sigma_min", "sigma_max"}
+    assert ConditionalFlowConfig(blocks=3).squeeze_factor == 8
+
+
+def test_plan_of_evaluations_is_resolved_field_by_field() -> None:
+    plan = EvalPlan(*[EvalConfig(signals=n) for n in (1, 2, 3, 4, 5)], input_lengths=(8, 16), draws=(2, 3))
+    plain = resolved(plan)
+    assert [plain[name]["signals"] for name in ("noisy", "oracle", "long", "curve", "long_curve")] == [1, 2, 3, 4, 5]
+    assert (plain["input_lengths"], plain["draws"]) == ([8, 16], [2, 3])
 
 
 def test_profile_replaces_fields_of_its_training() -> None:
@@ -112,6 +188,18 @@ def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
         (lambda: EvalConfig(signals=0), "signals is 0"),
         (lambda: EvalConfig(length=0), "length is 0"),
         (lambda: EvalConfig(batch_size=0), "batch_size is 0"),
+        (lambda: EvalConfig(data_sigma=-0.1), "data_sigma is -0.1"),
+        (lambda: EvalConfig(amplitude="loud"), "unknown amplitude 'loud'; use released or training"),
+        (lambda: ConditionalFlowConfig(sigma_min=0.0), "sigma 0.0..0.5; use 0 < sigma_min < sigma_max"),
+        (lambda: ConditionalFlowConfig(sigma_min=0.5), "sigma 0.5..0.5"),
+        (lambda: ConditionalFlowConfig(context=0), "context is 0; use at least 1"),
+        (lambda: ConditionalFlowConfig(width=0), "width is 0"),
+        (lambda: WaveNetPriorConfig("exakt"), "unknown likelihood 'exakt'; use one of exact, released"),
+        (lambda: WaveNetPriorConfig(layers=0), "layers is 0; use at least 1"),
+        (lambda: WaveNetPriorConfig(width=0), "width is 0"),
+        (lambda: WaveNetPriorConfig(head_width=0), "head_width is 0"),
+        (lambda: WaveNetPriorConfig(kernel_size=1), "kernel_size is 1; use at least 2 to see the past"),
+        (lambda: WaveNetPriorConfig(scale=0.0), "scale is 0.0; use for example 2"),
     ],
 )
 def test_senseless_value_is_named(make: Callable[[], object], message: str) -> None:

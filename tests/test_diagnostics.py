@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,13 @@ import torch
 from scipy import stats
 
 from srcsep_core import diagnostics
+from srcsep_core.cache import Artefact
 from srcsep_core.config import FlowConfig
+from srcsep_core.data.toy import ToyConfig
+from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
+from srcsep_core.priorset import FlowPriors
 
 SOURCES = ("sine", "square", "saw")
 
@@ -64,6 +69,16 @@ def test_auroc_works_along_the_last_axis() -> None:
     positive, negative = rng.normal(size=(5, 8)), rng.normal(size=(5, 6))
     expected = [float(diagnostics.auroc(p, n)) for p, n in zip(positive, negative, strict=True)]
     assert diagnostics.auroc(positive, negative).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("values", [2, 5, 10_000], ids="from {} values".format)
+def test_auroc_of_every_resample_is_that_of_the_resampled_values(values: int) -> None:
+    rng = np.random.default_rng(values)
+    positive, negative = rng.integers(values, size=12).astype(float), rng.integers(values, size=7).astype(float)
+    positive[0] = negative[0] = -math.inf
+    expected = diagnostics.auroc(positive[resample(12, seed=0)], negative[resample(7, seed=1)])
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(auroc_draws(positive, negative), expected, rtol=0, atol=1e-12)
 
 
 # Discrimination
@@ -180,28 +195,36 @@ def test_summary_is_the_same_every_time() -> None:
 
 # Protocols
 
-TERMS = pd.DataFrame({"source": "a", "prior": "b", "signal": [0, 1], "log_pz": [-1.0, -2.0], "log_det": [5.0, 0.5]})
+TERMS = pd.DataFrame({"source": "a", "prior": "b", "signal": [0, 1], "released": [-1.0, -2.0], "exact": [4.0, -1.5]})
 
 
 @pytest.mark.parametrize(("protocol", "values"), [("exact", [4.0, -1.5]), ("released", [-1.0, -2.0])])
-def test_released_protocol_leaves_the_log_determinant_out(protocol: str, values: list[float]) -> None:
-    assert diagnostics.protocol_values(TERMS, protocol)["value"].tolist() == values
+def test_values_of_a_protocol_take_the_place_of_all(protocol: str, values: list[float]) -> None:
+    found = diagnostics.protocol_values(TERMS, protocol)
+    assert found["value"].tolist() == values
+    assert list(found) == ["source", "prior", "signal", "value"]
 
 
-def test_unknown_protocol_is_named() -> None:
-    with pytest.raises(InputError, match="exakt"):
-        diagnostics.protocol_values(TERMS, "exakt")
+@pytest.mark.parametrize("protocol", ["exakt", "oracle"])
+def test_protocol_without_values_is_named(protocol: str) -> None:
+    with pytest.raises(InputError, match=f"protocol '{protocol}'; use one of released, exact"):
+        diagnostics.protocol_values(TERMS, protocol)
+
+
+def test_protocols_of_a_table_come_in_one_order() -> None:
+    assert diagnostics.protocols_of(TERMS[["exact", "signal", "released"]]) == ["released", "exact"]
+    assert diagnostics.protocols_of(TERMS.rename(columns={"exact": "oracle"})) == ["released", "oracle"]
 
 
 # The table of single likelihoods
 
 
 @pytest.fixture
-def flow(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FloWaveNet:
+def priors(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FlowPriors:
     """Three priors that differ."""
-    made = FloWaveNet(tiny_flow, groups=3).double().eval()
-    perturb(made)
-    return made
+    flow = FloWaveNet(tiny_flow, groups=3).double().eval()
+    perturb(flow)
+    return FlowPriors(flow, SOURCES, ToyConfig(sources=SOURCES), 0.0, pd.DataFrame(), Artefact(Path(), ""))
 
 
 @pytest.fixture
@@ -209,38 +232,57 @@ def signals(generator: torch.Generator) -> torch.Tensor:
     return torch.randn(5, 3, 16, generator=generator, dtype=torch.float64)
 
 
-def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(flow: FloWaveNet, signals: torch.Tensor) -> None:
-    found = diagnostics.likelihood_table(flow, signals, SOURCES)
+def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowPriors, signals: torch.Tensor) -> None:
+    found = diagnostics.likelihood_table(priors, signals)
     exact = diagnostics.protocol_values(found, "exact")
     for (k, source), (g, prior) in itertools.product(enumerate(SOURCES), enumerate(SOURCES)):
         cell = exact[(exact["source"] == source) & (exact["prior"] == prior)].sort_values("signal")
-        expected = FloWaveNetPrior(flow.extract(g)).log_prob(signals[:, k : k + 1]) / 16
+        expected = FloWaveNetPrior(priors.flow.extract(g)).log_prob(signals[:, k : k + 1]) / 16
         assert cell["signal"].tolist() == [0, 1, 2, 3, 4]
         assert cell["value"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
-def test_log_pz_of_the_table_is_the_released_number(flow: FloWaveNet, signals: torch.Tensor) -> None:
-    found = diagnostics.likelihood_table(flow, signals, SOURCES)
-    expected = FloWaveNetPrior(flow.extract(2)).terms(signals[:, :1]).log_pz.mean(dim=(1, 2))
+def test_released_value_of_the_table_is_log_pz_alone(priors: FlowPriors, signals: torch.Tensor) -> None:
+    found = diagnostics.likelihood_table(priors, signals)
+    expected = FloWaveNetPrior(priors.flow.extract(2)).terms(signals[:, :1]).log_pz.mean(dim=(1, 2))
     cell = found[(found["source"] == "sine") & (found["prior"] == "saw")]
-    assert cell["log_pz"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
+    assert cell["released"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
-def test_batch_size_does_not_change_the_table(batch_size: int, flow: FloWaveNet, signals: torch.Tensor) -> None:
+def test_batch_size_does_not_change_the_table(batch_size: int, priors: FlowPriors, signals: torch.Tensor) -> None:
     order = ["source", "prior", "signal"]
     whole, parts = (
-        diagnostics.likelihood_table(flow, signals, SOURCES, batch_size=size).sort_values(order, ignore_index=True)
+        diagnostics.likelihood_table(priors, signals, batch_size=size).sort_values(order, ignore_index=True)
         for size in (5, batch_size)
     )
     assert len(parts) == 3 * 3 * 5
     pd.testing.assert_frame_equal(parts, whole, rtol=0, atol=1e-10)
 
 
-def test_the_table_refuses_signals_that_are_not_finite(flow: FloWaveNet, signals: torch.Tensor) -> None:
+def test_the_table_refuses_signals_that_are_not_finite(priors: FlowPriors, signals: torch.Tensor) -> None:
     signals[2, 1, 3] = math.nan
     with pytest.raises(InputError, match="NaN"):
-        diagnostics.likelihood_table(flow, signals, SOURCES)
+        diagnostics.likelihood_table(priors, signals)
+
+
+def test_noise_curve_has_every_signal_under_its_own_prior(priors: FlowPriors, signals: torch.Tensor) -> None:
+    levels = {0.0: signals, 0.2: 1.5 * signals[:3]}
+    found = diagnostics.noise_curve_table(priors, levels, batch_size=2)
+    assert list(found) == ["data_sigma", "prior", "signal", "released", "exact"]
+    assert len(found) == (5 + 3) * 3
+    for (sigma, x), (g, prior) in itertools.product(levels.items(), enumerate(SOURCES)):
+        cell = found[(found["data_sigma"] == sigma) & (found["prior"] == prior)].sort_values("signal")
+        expected = priors.prior(prior).log_prob(x[:, g : g + 1]) / 16
+        assert cell["signal"].tolist() == list(range(len(x)))
+        assert cell["exact"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
+
+
+def test_file_is_cut_to_what_the_priors_can_take(priors: FlowPriors, signals: torch.Tensor) -> None:
+    found = diagnostics.file_likelihood(priors, signals[:1, :1, :15])
+    expected = [priors.prior(name).log_prob(signals[:1, :1, :12]).item() / 12 for name in SOURCES]
+    assert found["prior"].tolist() == list(SOURCES)
+    assert found["log_likelihood"].tolist() == pytest.approx(expected, abs=1e-10)
 
 
 def test_ratio_cancels_what_both_priors_share() -> None:

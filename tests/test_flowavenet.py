@@ -9,12 +9,14 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.config import FlowConfig, TrainConfig
+from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.flows.coupling import AffineCoupling
+from srcsep_core.nn.wavenet import GroupedConv1d
+from srcsep_core.objectives import objective_by_source
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, flow_receptive_field
-from srcsep_core.train import clip_gradients, objective_by_source
+from srcsep_core.train import clip_gradients
 from srcsep_core.types import Prior
 
 Perturb = Callable[..., None]
@@ -407,3 +409,138 @@ def test_prior_of_several_sources_is_refused(tiny_flow: FlowConfig) -> None:
 
 def test_silence_has_a_density(prior: FloWaveNetPrior) -> None:
     assert prior.log_prob(torch.zeros(1, 1, 16, dtype=torch.float64)).isfinite().all()
+
+
+# A flow that is given the noise level
+
+CONDITIONAL = {
+    "no split": ConditionalFlowConfig(blocks=2, flows=2, layers=2, width=4, split_every=0, context=3),
+    "split after every block": ConditionalFlowConfig(blocks=3, flows=1, layers=1, width=4, split_every=1, context=8),
+}
+TINY_CONDITIONAL = ConditionalFlowConfig(blocks=2, flows=2, layers=1, width=4, split_every=1)
+LEVELS = (0.01, 0.129, 0.5)
+each_conditional = pytest.mark.parametrize("config", CONDITIONAL.values(), ids=CONDITIONAL.keys())
+
+
+@each_conditional
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_inverse_under_a_level_returns_the_waveform(
+    config: ConditionalFlowConfig, sigma: float, make_flow: Callable[..., FloWaveNet]
+) -> None:
+    flow = make_flow(config, groups=2)
+    x, context = noise(4, 1, 32), flow.context(sigma, 4)
+    torch.testing.assert_close(flow.inverse(flow.terms(x, context).z, context), x, rtol=0, atol=1e-10)
+
+
+@each_conditional
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_log_prob_under_a_level_is_the_base_density_and_the_jacobian(
+    config: ConditionalFlowConfig, sigma: float, make_flow: Callable[..., FloWaveNet]
+) -> None:
+    flow = make_flow(config)
+    x, context = noise(1, 1, 16), flow.context(sigma, 1)
+    jacobian = torch.autograd.functional.jacobian(lambda x: flow.terms(x, context).z, x).view(16, 16)
+    expected = standard_normal(flow.terms(x, context).z).sum() + jacobian.slogdet().logabsdet
+    torch.testing.assert_close(flow.log_prob(x, sigma).squeeze(), expected, rtol=0, atol=1e-10)
+
+
+def test_condition_is_made_of_cosines_of_the_log_level(make_flow: Callable[..., FloWaveNet]) -> None:
+    """At the ends of the range and in its (logarithmic) middle."""
+    flow = make_flow(replace(TINY_CONDITIONAL, context=3))
+    levels = torch.tensor([0.01, math.sqrt(0.01 * 0.5), 0.5], dtype=torch.float64)
+    context = flow.context(levels, 3)
+    assert context is not None
+    expected = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -1, 1]], dtype=torch.float64)
+    torch.testing.assert_close(context[..., 0], expected, rtol=0, atol=1e-9)
+
+
+def test_grouped_conditional_flow_equals_the_extracted_ones(perturb: Perturb) -> None:
+    flow = FloWaveNet(TINY_CONDITIONAL, groups=3).double()
+    perturb(flow)
+    x = noise(4, 3, 16) * torch.arange(1, 4).view(1, 3, 1)
+    sigma = torch.tensor([0.02, 0.4, 0.1, 0.1], dtype=torch.float64)
+    flow.source_terms(x, sigma)  # sets ActNorm
+    together = flow.source_terms(x, sigma)
+    for group in range(3):
+        single = flow.extract(group)
+        for ours, theirs in zip(single.source_terms(x[:, group : group + 1], sigma), together, strict=True):
+            torch.testing.assert_close(ours[:, 0], theirs[:, group], rtol=0, atol=1e-10)
+
+
+def test_level_has_no_effect_before_training(perturb: Perturb) -> None:
+    flow = FloWaveNet(TINY_CONDITIONAL, groups=2).double().eval()
+    for name, module in flow.named_modules():
+        if isinstance(module, GroupedConv1d) and not name.endswith("context"):
+            perturb(module)
+    x = noise(3, 2, 16)
+    first, *others = (flow.log_prob(x, sigma) for sigma in LEVELS)
+    assert not torch.isclose(first, standard_normal(x).sum(dim=2)).any()
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_level_changes_every_density_after_training(make_flow: Callable[..., FloWaveNet]) -> None:
+    flow = make_flow(TINY_CONDITIONAL, groups=2)
+    x = noise(3, 2, 16)
+    first, second, third = (flow.log_prob(x, sigma) for sigma in LEVELS)
+    assert not torch.isclose(first, second).any()
+    assert not torch.isclose(second, third).any()
+
+
+def test_level_of_every_example_is_its_own(make_flow: Callable[..., FloWaveNet]) -> None:
+    flow = make_flow(TINY_CONDITIONAL, groups=2)
+    x = noise(3, 2, 16)
+    together = flow.source_terms(x, torch.tensor(LEVELS, dtype=torch.float64))
+    for row, sigma in enumerate(LEVELS):
+        for ours, theirs in zip(flow.source_terms(x[row : row + 1], sigma), together, strict=True):
+            torch.testing.assert_close(ours[0], theirs[row], rtol=0, atol=1e-12)
+
+
+def test_gradient_reaches_every_parameter_of_a_conditional_flow(make_flow: Callable[..., FloWaveNet]) -> None:
+    flow = make_flow(TINY_CONDITIONAL, groups=2)
+    flow.source_terms(noise(3, 2, 16), torch.tensor(LEVELS, dtype=torch.float64)).log_pz.sum().backward()
+    flow.log_prob(noise(3, 2, 16), 0.2).sum().backward()
+    unreached = [name for name, p in flow.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not unreached
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.009, 0.51, 10.0])
+def test_level_out_of_range_is_named(sigma: float, make_flow: Callable[..., FloWaveNet]) -> None:
+    flow = make_flow(TINY_CONDITIONAL)
+    remedy = rf"sigma spans {sigma:g}\.\.{sigma:g} but .* trained on 0\.01\.\.0\.5; use a level in that range"
+    with pytest.raises(InputError, match=remedy):
+        flow.log_prob(noise(2, 1, 16), sigma)
+    with pytest.raises(InputError, match=remedy):
+        FloWaveNetPrior(flow, 0.1).score(noise(2, 1, 16), sigma)
+
+
+def test_level_out_of_range_in_one_example_is_named(make_flow: Callable[..., FloWaveNet]) -> None:
+    with pytest.raises(InputError, match=r"sigma spans 0\.1\.\.0\.7"):
+        make_flow(TINY_CONDITIONAL).source_terms(noise(2, 1, 16), torch.tensor([0.1, 0.7]))
+
+
+def test_missing_level_is_named(make_flow: Callable[..., FloWaveNet]) -> None:
+    with pytest.raises(InputError, match="conditioned on the noise level; pass sigma"):
+        make_flow(TINY_CONDITIONAL).log_prob(noise(2, 1, 16))
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_prior_of_a_conditional_flow_has_a_score_at_every_level(
+    sigma: float, make_flow: Callable[..., FloWaveNet]
+) -> None:
+    """By finite differences of the density of the prior at that level; the score's own level is another."""
+    flow = make_flow(TINY_CONDITIONAL)
+    x = noise(1, 1, 8)
+    steps = 1e-6 * torch.eye(8, dtype=torch.float64)[:, None]
+    there = FloWaveNetPrior(flow, sigma)
+    with torch.no_grad():
+        slopes = (there.log_prob(x + steps) - there.log_prob(x - steps)) / 2e-6
+    torch.testing.assert_close(FloWaveNetPrior(flow, 0.077).score(x, sigma).flatten(), slopes, rtol=1e-6, atol=1e-6)
+    assert torch.equal(there.score(x), there.score(x, sigma))
+
+
+def test_prior_of_a_conditional_flow_samples_at_its_level(make_flow: Callable[..., FloWaveNet]) -> None:
+    prior = FloWaveNetPrior(make_flow(TINY_CONDITIONAL), 0.129)
+    sample = prior.sample((2, 1, 16), torch.Generator().manual_seed(0))
+    z = torch.randn((2, 1, 16), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(prior.terms(sample).z, z, rtol=0, atol=1e-10)
+    assert not torch.isclose(FloWaveNetPrior(prior.flow, 0.359).terms(sample).z, z).all()

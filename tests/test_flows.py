@@ -17,16 +17,36 @@ from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 Perturb = Callable[..., None]
 
 
-def coupling(channels: int, groups: int = 1) -> AffineCoupling:
-    return AffineCoupling.over(channels, layers=2, width=3, groups=groups)
+def coupling(channels: int, groups: int = 1, context: int = 0) -> AffineCoupling:
+    return AffineCoupling.over(channels, layers=2, width=6, groups=groups, context=context)
 
 
-def flow_step(groups: int = 1) -> list[Transform]:
-    return [ActNorm(4, groups=groups), coupling(4, groups), SwapHalves()]
+def flow_step(groups: int = 1, context: int = 0) -> list[Transform]:
+    return [ActNorm(4, groups=groups), coupling(4, groups, context), SwapHalves()]
 
 
-def composition(groups: int = 1) -> Compose:
-    return Compose([Squeeze(), *flow_step(groups), *flow_step(groups)])
+def composition(groups: int = 1, context: int = 0) -> Compose:
+    return Compose([Squeeze(), *flow_step(groups, context), *flow_step(groups, context)])
+
+
+class UnderCondition(Transform):
+    """A transform under one fixed condition of two channels, another for every row."""
+
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        self.transform = transform
+        self.condition = torch.tensor([[0.3, -1.0], [1.0, 0.0], [-0.5, 2.0], [0.1, 0.2]], dtype=torch.float64)[
+            ..., None
+        ]
+
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.forward_map(x, self.condition)
+
+    def rearrange(self, values: Tensor) -> Tensor:
+        return self.transform.rearrange(values)
+
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.inverse(y, self.condition)
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,9 @@ FORWARD_CASES = {
     "swap": Case(SwapHalves),
     "compose": Case(composition),
     "compose, groups": Case(lambda: composition(groups=2)),
+    "coupling, condition": Case(lambda: UnderCondition(coupling(2, context=2))),
+    "compose, condition": Case(lambda: UnderCondition(composition(context=2))),
+    "compose, groups, condition": Case(lambda: UnderCondition(composition(groups=2, context=2))),
 }
 CASES = FORWARD_CASES | {
     "inverse of actnorm": Case(lambda: Inverse(ActNorm(2))),
@@ -221,6 +244,19 @@ def test_coupling_transforms_its_second_half_as_the_docstring_says(perturb: Pert
     y, log_det = transform(x)
     torch.testing.assert_close(y[:, 1:], (b - t) / log_s.exp())
     torch.testing.assert_close(log_det, -log_s.sum(dim=(1, 2)))
+
+
+def test_condition_goes_through_a_composition_and_its_inverse(perturb: Perturb) -> None:
+    transform = composition(context=1).double().eval()
+    perturb(transform)
+    x = signal(CASES["compose"])
+    low, high = (torch.full((ROWS, 1, 1), value, dtype=torch.float64) for value in (-1.0, 1.0))
+    y, log_det = transform(x, low)
+    assert not torch.isclose(y, transform(x, high)[0]).all()
+    back, back_log_det = Inverse(transform)(y, low)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-10)
+    torch.testing.assert_close(back_log_det, -log_det, rtol=0, atol=1e-10)
+    assert not torch.isclose(Inverse(transform)(y, high)[0], x).all()
 
 
 def test_coupling_keeps_the_precision_of_the_input_where_the_network_runs_in_a_lower_one(perturb: Perturb) -> None:

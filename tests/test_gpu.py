@@ -3,15 +3,18 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import FlowConfig, TrainConfig, get_profile
+from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, get_profile
 from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
+from srcsep_core.objectives import flow_task, objective_by_source, wavenet_task
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
-from srcsep_core.train import clip_gradients, new_flow, objective_by_source, train_flow
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors
+from srcsep_core.train import clip_gradients, new_network, train
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,6 +45,10 @@ def flow(perturb: Callable[..., None]) -> FloWaveNet:
     made.source_terms(signals())
     perturb(made, 0.05)
     return made.eval()
+
+
+def new_flow(config: FlowConfig, groups: int, seed: int) -> FloWaveNet:
+    return cast(FloWaveNet, new_network(lambda: FloWaveNet(config, groups), seed))
 
 
 def signals() -> Tensor:
@@ -107,8 +114,9 @@ def test_mixed_precision_keeps_the_log_determinant_in_float32_and_the_likelihood
 
 def train_on_gpu(config: TrainConfig, folder: Path) -> tuple[FloWaveNet, list[float]]:
     size = FlowConfig(blocks=2, flows=2, layers=2, width=4)
-    trained = train_flow(size, ToyConfig(), config, device=GPU, work_folder=folder, run_key="gpu")
-    return trained.flow, trained.curve["loss"].tolist()
+    task = flow_task(size, 4, config.objective)
+    trained = train(task, ToyConfig(), config, device=GPU, work_folder=folder, run_key="gpu")
+    return cast(FloWaveNet, trained.network), trained.curve["loss"].tolist()
 
 
 SHORT = TrainConfig(steps=40, batch_size=4, crop=256, learning_rate=1e-3, checkpoint_every=20)
@@ -141,7 +149,39 @@ def test_sample_is_drawn_on_the_gpu_from_a_generator_of_either_device(flow: FloW
         assert sample.is_cuda and sample.isfinite().all()
 
 
-def test_new_flow_leaves_the_random_state_of_the_gpu_alone() -> None:
+@pytest.fixture
+def wavenet(perturb: Callable[..., None]) -> WaveNetPriors:
+    """A laptop-sized network of four priors with random weights, on the CPU."""
+    made = WaveNetPriors(get_profile("laptop").wavenet, 4)
+    perturb(made, 0.05)
+    return made.eval()
+
+
+@torch.no_grad()
+def test_wavenet_log_prob_is_that_of_the_cpu(wavenet: WaveNetPriors) -> None:
+    x = signals() + 0.3
+    ours = wavenet.log_prob(x) / x.shape[2]
+    theirs = wavenet.to(GPU).log_prob(x.to(GPU)).cpu() / x.shape[2]
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=FLOAT32_NATS)
+
+
+def test_wavenet_samples_on_the_gpu_and_training_lowers_its_loss(wavenet: WaveNetPriors, tmp_path: Path) -> None:
+    sample = WaveNetPrior(wavenet.to(GPU).extract(0)).sample((2, 1, 32), torch.Generator(GPU).manual_seed(0))
+    assert sample.is_cuda and sample.isfinite().all()
+    task = wavenet_task(WaveNetPriorConfig(layers=3, width=8, head_width=16), 4)
+    losses = train(task, ToyConfig(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu").curve["loss"].tolist()
+    assert sum(losses[-4:]) < sum(losses[:4])
+
+
+def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
+    size = ConditionalFlowConfig(blocks=2, flows=2, layers=2, width=4)
+    trained = train(flow_task(size, 4, "exact"), ToyConfig(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu")
+    flow = cast(FloWaveNet, trained.network)
+    with torch.no_grad():
+        assert flow.log_prob(signals().to(GPU), 0.1).isfinite().all()
+
+
+def test_new_network_leaves_the_random_state_of_the_gpu_alone() -> None:
     before = torch.cuda.get_rng_state()
     new_flow(get_profile("smoke").flow, groups=2, seed=3)
     assert torch.equal(torch.cuda.get_rng_state(), before)

@@ -9,21 +9,26 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from srcsep_core import diagnostics, steps, train
 from srcsep_core.cache import Store
-from srcsep_core.config import EvalConfig, FlowConfig, Profile, TrainConfig, get_profile, resolved
+from srcsep_core.config import SOURCES, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, get_profile, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
+from srcsep_core.objectives import flow_task
 from srcsep_core.pipeline import Pipeline, describe, resolve_device
-from srcsep_core.priors.flowavenet import FloWaveNet
 from srcsep_core.steps import CrossLikelihood, TrainFlow, cross_likelihood_step, flow_step, steps_of
 
-TINY = Profile(
-    "tiny",
-    FlowConfig(blocks=1, flows=1, layers=1, width=2),
-    TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2),
-    EvalConfig(signals=5, length=32, batch_size=2),
+TRAINING = TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
+TINY = replace(
+    get_profile("smoke"),
+    name="tiny",
+    flow=FlowConfig(blocks=1, flows=1, layers=1, width=2),
+    train=TRAINING,
+    wavenet=WaveNetPriorConfig(layers=1, width=2, head_width=2),
+    wavenet_train=TRAINING,
+    evaluation=EvalConfig(signals=5, length=32, batch_size=2),
 )
 PRIOR = flow_step(TINY)
 TABLE = cross_likelihood_step(TINY, PRIOR)
@@ -42,9 +47,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counted(*arguments: object, run_key: str, **others: object) -> train.Trained:
         keys.append(run_key)
-        return train.train_flow(*arguments, run_key=run_key, **others)  # type: ignore[arg-type]
+        return train.train(*arguments, run_key=run_key, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(steps, "train_flow", counted)
+    monkeypatch.setattr(steps.training, "train", counted)
     return keys
 
 
@@ -52,11 +57,11 @@ def states(line: Pipeline, *wanted: steps.Step) -> list[str]:
     return [state for _, state in line.status(wanted)]
 
 
-def weights(flow: FloWaveNet) -> list[torch.Tensor]:
+def weights(flow: nn.Module) -> list[torch.Tensor]:
     return list(flow.state_dict().values())
 
 
-def assert_same_weights(ours: FloWaveNet, theirs: FloWaveNet) -> None:
+def assert_same_weights(ours: nn.Module, theirs: nn.Module) -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(ours), weights(theirs), strict=True))
 
 
@@ -89,7 +94,7 @@ def test_asking_for_status_makes_nothing(line: Pipeline) -> None:
 def test_training_happens_once(line: Pipeline, trainings: list[str]) -> None:
     line.run(PRIOR)
     line.flow_priors(PRIOR)
-    line.cross_likelihood(TABLE)
+    line.values(TABLE)
     assert trainings == [PRIOR.key]
 
 
@@ -101,10 +106,11 @@ def test_asking_for_a_step_makes_its_parents(line: Pipeline, trainings: list[str
 
 def test_priors_have_the_weights_and_curve_that_training_ends_with(line: Pipeline, tmp_path: Path) -> None:
     priors = line.flow_priors(PRIOR)
-    trained = train.train_flow(
-        TINY.flow, ToyConfig(), TINY.train, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
+    task = flow_task(TINY.flow, len(SOURCES), "exact")
+    trained = train.train(
+        task, ToyConfig(), TINY.train, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
     )
-    assert_same_weights(priors.flow, trained.flow)
+    assert_same_weights(priors.flow, trained.network)
     pd.testing.assert_frame_equal(priors.curve, trained.curve, rtol=1e-5)
 
 
@@ -131,14 +137,14 @@ def test_prior_of_an_unknown_source_is_named(line: Pipeline) -> None:
 def test_cross_likelihood_is_that_of_the_trained_prior_on_the_test_set(line: Pipeline) -> None:
     priors = line.flow_priors(PRIOR)
     signals = draw_test_set(ToyConfig(), TINY.evaluation.signals, TINY.evaluation.length, TINY.evaluation.seed)
-    expected = diagnostics.likelihood_table(priors.flow, signals, priors.sources, batch_size=2)
-    pd.testing.assert_frame_equal(line.cross_likelihood(TABLE), expected, rtol=1e-7)
+    expected = diagnostics.likelihood_table(priors, signals, batch_size=2)
+    pd.testing.assert_frame_equal(line.values(TABLE), expected, rtol=1e-7)
 
 
 def test_second_call_reads_the_same_table_from_the_store(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = line.cross_likelihood(TABLE)
+    first = line.values(TABLE)
     monkeypatch.setattr(diagnostics, "likelihood_table", None)
-    again = Pipeline(Store(line.store.root)).cross_likelihood(TABLE)
+    again = Pipeline(Store(line.store.root)).values(TABLE)
     pd.testing.assert_frame_equal(again, first, check_exact=True)
 
 
@@ -177,7 +183,7 @@ def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
 )
 def test_key_of_a_prior_and_of_what_is_made_from_it_depends_on_its_configuration(other: TrainFlow) -> None:
     assert other.key != PRIOR.key
-    assert replace(TABLE, prior=other).key != TABLE.key
+    assert replace(TABLE, subject=replace(TABLE.subject, trained=other)).key != TABLE.key
 
 
 @pytest.mark.parametrize(
@@ -188,16 +194,17 @@ def test_key_of_a_prior_does_not_depend_on_what_leaves_it_the_same(same: TrainFl
 
 
 def test_key_of_a_table_depends_on_the_test_set_but_not_on_how_it_is_cut_into_batches() -> None:
-    def table(**changes: int) -> CrossLikelihood:
-        return replace(TABLE, evaluation=replace(TABLE.evaluation, **changes))
+    def table(**changes: object) -> CrossLikelihood:
+        return replace(TABLE, evaluation=replace(TABLE.evaluation, **changes))  # type: ignore[arg-type]
 
-    assert len({table(signals=6).key, table(length=64).key, table(seed=1).key, TABLE.key}) == 4
+    others = [table(signals=6), table(length=64), table(seed=1), table(data_sigma=0.1), table(amplitude="training")]
+    assert len({step.key for step in [*others, TABLE]}) == 6
     assert table(batch_size=3).key == TABLE.key
 
 
 def test_steps_of_a_profile_come_after_their_parents() -> None:
     graph = steps_of(get_profile("smoke"), "paper")
-    assert len({step.key for step in graph}) == len({step.title for step in graph}) == 4
+    assert len({step.key for step in graph}) == len({step.title for step in graph}) == len(graph)
     for index, step in enumerate(graph):
         assert {parent.key for parent in step.parents} <= {s.key for s in graph[:index]}
 
@@ -267,7 +274,7 @@ def test_shipped_prior_is_found_with_an_empty_cache(line: Pipeline, tmp_path: Pa
     assert target == tmp_path / "shipped" / PRIOR.title
     assert states(user, PRIOR, TABLE) == ["shipped", "missing"]
     assert_same_weights(user.flow_priors(PRIOR).flow, line.flow_priors(PRIOR).flow)
-    pd.testing.assert_frame_equal(user.cross_likelihood(TABLE), line.cross_likelihood(TABLE))
+    pd.testing.assert_frame_equal(user.values(TABLE), line.values(TABLE))
     assert trainings == [PRIOR.key]
 
 
@@ -296,7 +303,7 @@ def test_remake_of_a_shipped_prior_trains_and_is_used_from_then_on(
 # Trouble
 
 
-@pytest.mark.parametrize("place", ["srcsep_core.train.save_file", "srcsep_core.steps.save_file"])
+@pytest.mark.parametrize("place", ["srcsep_core.train.save_file", "srcsep_core.steps.training.save_file"])
 def test_full_disk_while_weights_are_saved_is_named(
     place: str, line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

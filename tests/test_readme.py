@@ -11,7 +11,7 @@ import pytest
 
 from srcsep_core.cache import project_root
 from srcsep_core.errors import InputError
-from srcsep_core.readme import BEGIN, END, results_table, update_readme
+from srcsep_core.readme import BEGIN, END, claims_table, update_readme
 
 README = project_root() / "README.md"
 
@@ -26,14 +26,14 @@ def committed(name: str, folder: Path) -> Path:
 
 
 def test_results_agree_with_the_committed_table(tmp_path: Path) -> None:
-    readme, table = (committed(name, tmp_path) for name in ("README.md", "figures/discrimination.csv"))
+    readme, table = (committed(name, tmp_path) for name in ("README.md", "figures/claims.csv"))
     assert update_readme(readme, table) == readme.read_text()
 
 
 def test_a_changed_table_changes_the_text() -> None:
-    table = pd.read_csv(project_root() / "figures" / "discrimination.csv")
-    changed = table.assign(accuracy=table["accuracy"] / 2)
-    assert results_table(changed) != results_table(table)
+    table = pd.read_csv(project_root() / "figures" / "claims.csv")
+    changed = table.assign(value=table["value"] / 2)
+    assert claims_table(changed) != claims_table(table)
 
 
 def test_missing_markers_are_named(tmp_path: Path) -> None:

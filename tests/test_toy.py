@@ -266,11 +266,23 @@ def test_mix_is_the_mean_of_the_sources(generator: torch.Generator) -> None:
         (lambda: ToyConfig(sources=("sine", "cello")), "cello"),
         (lambda: ToyConfig(sources=()), "none given"),
         (lambda: toy.waveform("cello", torch.zeros(1)), "cello"),
-        (lambda: toy.draw_test_set(ToyConfig(), 1, 0, seed=0), "0 samples"),
-        (lambda: toy.draw_test_set(ToyConfig(), 1, -3, seed=0), "-3 samples"),
+        (lambda: toy.draw_sources(ToyConfig(), 1, 0, torch.Generator()), "0 samples"),
+        (lambda: toy.draw_sources(ToyConfig(), 1, -3, torch.Generator()), "-3 samples"),
+        (lambda: toy.draw_test_set(ToyConfig(), 1, 0, seed=0), "length is 0; use at least 1"),
+        (lambda: toy.draw_test_set(ToyConfig(), 1, -3, seed=0), "length is -3; use at least 1"),
         (lambda: toy.mix(torch.zeros(4, 10)), r"\(4, 10\)"),
     ],
-    ids=["variant", "source", "no source", "waveform", "length zero", "negative length", "shape"],
+    ids=[
+        "variant",
+        "source",
+        "no source",
+        "waveform",
+        "length 0",
+        "length -3",
+        "test set of 0",
+        "test set of -3",
+        "shape",
+    ],
 )
 def test_bad_input_is_named(act: Callable[[], object], value: str) -> None:
     with pytest.raises(InputError, match=value):

@@ -1,4 +1,4 @@
-"""The training loop: its objective, its schedule, and that nothing can break a run but divergence."""
+"""The training loop: its schedule, its clipping, and that nothing can break a run but divergence."""
 
 import logging
 import re
@@ -17,13 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from srcsep_core import train
-from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, get_profile
+from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, WaveNetPriorConfig, get_profile
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
-from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
-from srcsep_core.train import CHECKPOINT, Trained, clip_gradients, learning_rate, new_flow, train_flow
-
-Perturb = Callable[..., None]
+from srcsep_core.objectives import flow_task, wavenet_task
+from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.train import CHECKPOINT, Trained, clip_gradients, learning_rate, new_network
 
 FLOW = FlowConfig(blocks=1, flows=1, layers=1, width=2)
 SHORT = TrainConfig(
@@ -32,9 +31,20 @@ SHORT = TrainConfig(
 
 
 def run(folder: Path, config: TrainConfig = SHORT, *, run_key: str = "this run", **changes: object) -> Trained:
-    return train_flow(
-        FLOW, ToyConfig(), config, device=torch.device("cpu"), work_folder=folder, run_key=run_key, **changes
+    task = flow_task(FLOW, len(SOURCES), config.objective)
+    return train.train(
+        task, ToyConfig(), config, device=torch.device("cpu"), work_folder=folder, run_key=run_key, **changes
     )
+
+
+def run_wavenet(folder: Path) -> Trained:
+    task = wavenet_task(WaveNetPriorConfig(layers=1, width=2, head_width=2), len(SOURCES))
+    config = replace(SHORT, steps=20, crop=31)
+    return train.train(task, ToyConfig(), config, device=torch.device("cpu"), work_folder=folder, run_key="wavenet")
+
+
+def new_flow(seed: int) -> nn.Module:
+    return new_network(lambda: FloWaveNet(FLOW, 2), seed)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +55,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 def assert_same(ours: Trained, theirs: Trained) -> None:
     """Weights and curve are equal bit by bit."""
-    expected = theirs.flow.state_dict()
-    assert ours.flow.state_dict().keys() == expected.keys()
-    different = [name for name, value in ours.flow.state_dict().items() if not torch.equal(value, expected[name])]
+    expected = theirs.network.state_dict()
+    assert ours.network.state_dict().keys() == expected.keys()
+    different = [name for name, value in ours.network.state_dict().items() if not torch.equal(value, expected[name])]
     assert not different
     pd.testing.assert_frame_equal(ours.curve, theirs.curve, check_exact=True)
 
@@ -57,26 +67,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
-# Objective, schedule, clipping
-
-
-@pytest.mark.parametrize(("objective", "weight"), [("exact", 1.0), ("released", 0.25)])
-def test_objective_weighs_the_log_determinant(objective: str, weight: float, generator: torch.Generator) -> None:
-    z, log_pz, log_det = torch.randn(3, 2, 4, 8, generator=generator)
-    loss = train.objective_by_source(FlowTerms(z, log_pz, log_det), objective)  # type: ignore[arg-type]
-    for group in range(4):
-        expected = -(log_pz[:, group].sum() + weight * log_det[:, group].sum()) / (2 * 8)
-        torch.testing.assert_close(loss[group], expected)
-
-
-def test_exact_objective_is_the_negative_log_likelihood_by_sample(
-    tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
-) -> None:
-    flow = FloWaveNet(tiny_flow, groups=2).double().eval()
-    perturb(flow)
-    x = torch.randn(3, 2, 16, generator=generator, dtype=torch.float64)
-    loss = train.objective_by_source(flow.source_terms(x), "exact")
-    torch.testing.assert_close(loss, -flow.log_prob(x).mean(dim=0) / 16)
+# Schedule, clipping
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0), (30, 1.0)])
@@ -145,9 +136,9 @@ def test_clipping_by_value_caps_every_entry(tiny_flow: FlowConfig) -> None:
 
 def test_loss_of_every_source_falls_in_the_smoke_profile(tmp_path: Path) -> None:
     smoke = get_profile("smoke")
-    curve = train_flow(
-        smoke.flow, ToyConfig(), smoke.train, device=torch.device("cpu"), work_folder=tmp_path
-    ).curve.pivot(index="step", columns="source", values="loss")
+    task = flow_task(smoke.flow, len(SOURCES), "exact")
+    trained = train.train(task, ToyConfig(), smoke.train, device=torch.device("cpu"), work_folder=tmp_path)
+    curve = trained.curve.pivot(index="step", columns="source", values="loss")
     assert (curve.iloc[-1] < curve.iloc[0] - 0.05).all()
 
 
@@ -164,6 +155,12 @@ def test_curve_shows_the_loss_that_is_trained(objective: str, weight: float, tmp
     assert curve["loss"].to_numpy() == pytest.approx((-curve["log_pz"] - weight * curve["log_det"]).to_numpy())
 
 
+def test_curve_of_a_task_without_terms_has_the_loss_alone(tmp_path: Path) -> None:
+    curve = run_wavenet(tmp_path).curve
+    assert list(curve) == ["step", "source", "loss", "learning_rate"]
+    assert len(curve) == 2 * len(SOURCES)
+
+
 def test_curve_shows_the_learning_rate_of_the_last_step_of_a_bin(unbroken: Trained) -> None:
     rates = unbroken.curve["learning_rate"].unique()
     assert rates == pytest.approx([learning_rate(SHORT, step) for step in (9, 19, 29, 39)])
@@ -175,7 +172,7 @@ def test_same_seed_gives_the_same_weights_and_curve(tmp_path: Path, unbroken: Tr
 
 def test_another_seed_gives_other_weights(tmp_path: Path, unbroken: Trained) -> None:
     other = run(tmp_path, replace(SHORT, seed=1))
-    for ours, theirs in zip(other.flow.parameters(), unbroken.flow.parameters(), strict=True):
+    for ours, theirs in zip(other.network.parameters(), unbroken.network.parameters(), strict=True):
         assert not torch.isclose(ours, theirs).all()
 
 
@@ -189,7 +186,7 @@ def test_crops_are_noisy_as_configured(
 ) -> None:
     seen: list[Tensor] = []
     terms = FloWaveNet.source_terms
-    monkeypatch.setattr(FloWaveNet, "source_terms", lambda flow, x: seen.append(x) or terms(flow, x))
+    monkeypatch.setattr(FloWaveNet, "source_terms", lambda flow, x, sigma: seen.append(x) or terms(flow, x, sigma))
     monkeypatch.setattr(train, "draw_sources", lambda *_: torch.ones(8, 4, 64))
     run(tmp_path, TrainConfig(steps=2, crop=64, noise_sigma=0.359, noise=kind))  # type: ignore[arg-type]
     assert largest - 0.5 < torch.stack(seen).max() <= largest + 0.5
@@ -199,29 +196,29 @@ def test_crops_are_noisy_as_configured(
 
 def test_fine_tuning_starts_from_the_weights_it_is_given(tmp_path: Path, unbroken: Trained) -> None:
     standing = TrainConfig(steps=1, batch_size=2, crop=32, learning_rate=0.0)
-    tuned = run(tmp_path, standing, initial=unbroken.flow.state_dict())
-    for name, value in unbroken.flow.state_dict().items():
-        assert torch.equal(tuned.flow.state_dict()[name], value)
+    tuned = run(tmp_path, standing, initial=unbroken.network.state_dict())
+    for name, value in unbroken.network.state_dict().items():
+        assert torch.equal(tuned.network.state_dict()[name], value)
 
 
 def test_trained_flow_is_in_evaluation_mode(unbroken: Trained) -> None:
-    assert not unbroken.flow.training
+    assert not unbroken.network.training
 
 
 def test_global_random_state_is_left_alone(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1234)  # a state that no test before can have left
         before = torch.get_rng_state()
-        new_flow(FLOW, 2, seed=3)
+        new_flow(seed=3)
         assert torch.equal(torch.get_rng_state(), before)
         run(tmp_path)
         assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_new_flow_does_not_depend_on_the_global_random_state() -> None:
-    first = new_flow(FLOW, 2, seed=3).state_dict()
+    first = new_flow(seed=3).state_dict()
     torch.rand(1)
-    again = new_flow(FLOW, 2, seed=3).state_dict()
+    again = new_flow(seed=3).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
@@ -293,6 +290,23 @@ def test_killed_and_continued_run_equals_an_unbroken_one(
     monkeypatch.setattr(train, "draw_sources", lambda *a: draws.append(1) or draw_sources(*a))
     assert_same(run(tmp_path), unbroken)
     assert len(draws) == 20
+
+
+def test_interrupted_run_of_another_network_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unbroken").mkdir()
+    unbroken = run_wavenet(tmp_path / "unbroken")
+    advance = train._Run.advance
+
+    def stopping(run: train._Run) -> None:
+        if run.step == 15:
+            raise KeyboardInterrupt
+        advance(run)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train._Run, "advance", stopping)
+        run_wavenet(tmp_path)
+    assert read_checkpoint(tmp_path / CHECKPOINT)[1]["step"] == "10"
+    assert_same(run_wavenet(tmp_path), unbroken)
 
 
 def test_finished_run_is_read_from_its_checkpoint(

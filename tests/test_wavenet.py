@@ -17,6 +17,11 @@ STACKS = {
     "centred, even kernel": WaveNetConfig(1, 2, layers=3, width=8, kernel_size=2),
     "causal": WaveNetConfig(1, 2, layers=3, width=8, causal=True),
     "causal, kernel 2": WaveNetConfig(1, 2, layers=4, width=8, kernel_size=2, causal=True),
+    "causal, wide head": WaveNetConfig(2, 5, layers=2, width=4, causal=True, head_width=16),
+    "causal, centred ends": WaveNetConfig(1, 2, layers=3, width=8, causal=True, head_width=16, centred_ends=True),
+    "causal, centred ends, wide kernel": WaveNetConfig(
+        1, 2, layers=2, width=8, kernel_size=5, causal=True, centred_ends=True
+    ),
 }
 each_stack = pytest.mark.parametrize("config", STACKS.values(), ids=STACKS.keys())
 
@@ -47,6 +52,11 @@ def test_receptive_field_of_the_thesis_figure_and_its_front_convolution() -> Non
 
 def test_receptive_field_of_the_paper_coupling() -> None:
     assert receptive_field(WaveNetConfig(1, 2, layers=10, width=32)) == (1024, 1024)
+
+
+def test_centred_ends_of_kernel_3_see_two_samples_of_the_future() -> None:
+    before, after = receptive_field(STACKS["causal, centred ends"])
+    assert (before, after) == (receptive_field(STACKS["causal"])[0], 2)
 
 
 def test_dilations_double() -> None:
@@ -118,3 +128,66 @@ def test_only_the_last_layer_learns_in_the_first_step(generator: torch.Generator
     net(torch.randn(4, 1, 32, generator=generator)).sum().backward()
     reached = {name.split(".")[0] for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached == {"out"}
+
+
+# Condition
+
+
+def test_condition_has_no_effect_before_training(perturb: Perturb, generator: torch.Generator) -> None:
+    net = WaveNet(WaveNetConfig(1, 2, layers=2, width=4, context=3))
+    perturb(net.out)
+    x = torch.randn(2, 1, 16, generator=generator)
+    outputs = [net(x, torch.randn(2, 3, 1, generator=generator)) for _ in range(2)]
+    assert outputs[0].any()
+    assert torch.equal(*outputs)
+
+
+def test_condition_of_a_row_changes_that_row_alone_and_all_of_it(perturb: Perturb, generator: torch.Generator) -> None:
+    net = WaveNet(WaveNetConfig(1, 2, layers=2, width=16, context=3)).double()
+    perturb(net)
+    x = torch.randn(3, 1, 16, generator=generator, dtype=torch.float64)
+    context = torch.randn(3, 3, 1, generator=generator, dtype=torch.float64)
+    other = context.clone()
+    other[1] += 1
+    changed = ~torch.isclose(net(x, context), net(x, other), rtol=0, atol=1e-12)
+    assert changed[1].all()
+    assert not changed[[0, 2]].any()
+
+
+def test_grouped_stack_with_a_condition_equals_separate_ones(perturb: Perturb, generator: torch.Generator) -> None:
+    sizes = {"in_channels": 1, "out_channels": 2, "layers": 2, "width": 3, "context": 2}
+    grouped = WaveNet(WaveNetConfig(**sizes, groups=3)).double()
+    perturb(grouped)
+    x = torch.randn(2, 3, 1, 16, generator=generator, dtype=torch.float64)
+    context = torch.randn(2, 3, 2, 1, generator=generator, dtype=torch.float64)
+    together = grouped(x.flatten(0, 1), context.flatten(0, 1)).view(2, 3, 2, 16)
+    for group in range(3):
+        single = WaveNet(WaveNetConfig(**sizes)).double()
+        single.load_state_dict({name: value.chunk(3)[group] for name, value in grouped.state_dict().items()})
+        torch.testing.assert_close(single(x[:, group], context[:, group]), together[:, group], rtol=0, atol=1e-12)
+
+
+# Step by step
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_steps_with_a_memory_equal_the_whole_stack(
+    kernel_size: int, groups: int, perturb: Perturb, generator: torch.Generator
+) -> None:
+    config = WaveNetConfig(2, 5, layers=3, width=4, kernel_size=kernel_size, groups=groups, causal=True, head_width=6)
+    net = WaveNet(config).double()
+    perturb(net)
+    length = 3 * receptive_field(config)[0]
+    x = torch.randn(2 * groups, 2, length, generator=generator, dtype=torch.float64)
+    memory = net.start()
+    steps = torch.stack([net.step(x[..., t], memory) for t in range(length)], dim=2)
+    torch.testing.assert_close(steps, net(x), rtol=0, atol=1e-12)
+
+
+def test_memory_stops_growing_at_the_reach_of_every_convolution() -> None:
+    net = WaveNet(WaveNetConfig(1, 2, layers=3, width=4, causal=True))
+    memory = net.start()
+    for _ in range(40):
+        net.step(torch.zeros(2, 1), memory)
+    assert [len(past) for past in memory] == [3, 3, 5, 9]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, VARIANTS
+from srcsep_core.config import SOURCES, VARIANTS, EvalConfig
 from srcsep_core.errors import InputError
 
 SAMPLE_RATES = {"released": 14_700, "paper": 16_000, "thesis": 14_700}
@@ -142,8 +142,18 @@ def evaluation_config(config: ToyConfig) -> ToyConfig:
 
 def draw_test_set(config: ToyConfig, signals: int, length: int, seed: int) -> Tensor:
     """The deterministic test set: (`signals`, K, T) on the CPU, the same for the same arguments."""
-    generator = torch.Generator().manual_seed(seed)
-    return draw_sources(evaluation_config(config), signals, length, generator)
+    return draw_evaluation_set(config, EvalConfig(signals=signals, length=length, seed=seed))
+
+
+def draw_evaluation_set(config: ToyConfig, evaluation: EvalConfig, *, sigma: float | None = None) -> Tensor:
+    """The deterministic test set of an evaluation: (signals, K, T) on the CPU, with its noise, uncapped.
+
+    `sigma` overrides the evaluation's noise level; the clean signals and the unit noise stay the same.
+    """
+    generator = torch.Generator().manual_seed(evaluation.seed)
+    chosen = evaluation_config(config) if evaluation.amplitude == "released" else config
+    clean = draw_sources(chosen, evaluation.signals, evaluation.length, generator)
+    return add_noise(clean, evaluation.data_sigma if sigma is None else sigma, generator)
 
 
 def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str = "thesis") -> Tensor:

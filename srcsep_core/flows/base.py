@@ -1,8 +1,9 @@
 """The contract of an invertible transform, and its composition and inverse.
 
-A transform works on rows (B, C, T). `forward` and `inverse` each return the result and the log-determinant
-of the direction called, of shape (B,). Convolutional flows have a log-determinant that is a sum over
-positions; `forward_map` keeps that sum open, which is what a per-sample likelihood map needs.
+A transform works on rows (B, C, T), some under a condition `context` (B, channels, 1) that both directions
+share. `forward` and `inverse` each return the result and the log-determinant of the direction called, of shape
+(B,). Convolutional flows have a log-determinant that is a sum over positions; `forward_map` keeps that sum open,
+which is what a per-sample likelihood map needs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 class Transform(nn.Module):
     """A bijection of (B, C, T) tensors; subclasses write `forward_map` and `inverse`."""
 
-    def forward_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The result and the log-determinant by position, broadcastable to the result's shape.
 
         Summed over all but the first axis it is the log-determinant. Positions are those of the result.
@@ -27,13 +28,13 @@ class Transform(nn.Module):
         """Move values that belong to the input's positions to where `forward` moves these positions."""
         return values
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Undo `forward`; returns the input and the log-determinant of the inverse, (B,)."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Apply the transform; returns the result and its log-determinant, (B,)."""
-        y, by_position = self.forward_map(x)
+        y, by_position = self.forward_map(x, context)
         return y, by_position.expand_as(y).sum(dim=(1, 2))
 
 
@@ -44,11 +45,11 @@ class Compose(Transform):
         super().__init__()
         self.transforms = nn.ModuleList(transforms)
 
-    def forward_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(x)
         for transform in self.transforms:
             assert isinstance(transform, Transform)
-            x, by_position = transform.forward_map(x)
+            x, by_position = transform.forward_map(x, context)
             total = transform.rearrange(total) + by_position
         return x, total
 
@@ -58,11 +59,11 @@ class Compose(Transform):
             values = transform.rearrange(values)
         return values
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_det = y.new_zeros(y.shape[0])
         for transform in reversed(self.transforms):
             assert isinstance(transform, Transform)
-            y, part = transform.inverse(y)
+            y, part = transform.inverse(y, context)
             log_det = log_det + part
         return y, log_det
 
@@ -74,11 +75,11 @@ class Inverse(nn.Module):
         super().__init__()
         self.transform = transform
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The inverse of the wrapped transform and its log-determinant, (B,)."""
-        return self.transform.inverse(x)
+        return self.transform.inverse(x, context)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The wrapped transform itself."""
-        result: tuple[Tensor, Tensor] = self.transform(y)
+        result: tuple[Tensor, Tensor] = self.transform(y, context)
         return result

@@ -28,21 +28,23 @@ class AffineCoupling(Transform):
         self.net = WaveNet(config)
 
     @classmethod
-    def over(cls, channels: int, *, layers: int, width: int, kernel_size: int = 3, groups: int = 1) -> AffineCoupling:
+    def over(
+        cls, channels: int, *, layers: int, width: int, kernel_size: int = 3, groups: int = 1, context: int = 0
+    ) -> AffineCoupling:
         """A coupling of `channels` channels (an even number) with a centred WaveNet."""
-        return cls(WaveNetConfig(channels // 2, channels, layers, width, kernel_size, groups))
+        return cls(WaveNetConfig(channels // 2, channels, layers, width, kernel_size, groups, context=context))
 
-    def _affine(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        log_s, t = self.net(a).to(a.dtype).chunk(2, dim=1)
+    def _affine(self, a: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        log_s, t = self.net(a, context).to(a.dtype).chunk(2, dim=1)
         return log_s, t
 
-    def forward_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         a, b = x.chunk(2, dim=1)
-        log_s, t = self._affine(a)
+        log_s, t = self._affine(a, context)
         y = torch.cat([a, (b - t) * torch.exp(-log_s)], dim=1)
         return y, torch.cat([torch.zeros_like(a), -log_s], dim=1)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         a, b = y.chunk(2, dim=1)
-        log_s, t = self._affine(a)
+        log_s, t = self._affine(a, context)
         return torch.cat([a, b * log_s.exp() + t], dim=1), log_s.sum(dim=(1, 2))

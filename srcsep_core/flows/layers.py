@@ -16,7 +16,7 @@ class Squeeze(Transform):
     Source: Kim et al. 2019, section 3.3; thesis "Prior architecture".
     """
 
-    def forward_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.rearrange(x), x.new_zeros(())
 
     def rearrange(self, values: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ class Squeeze(Transform):
             raise InputError(f"cannot squeeze an odd length of {length} samples; cut the signal to {length - 1}")
         return values.reshape(rows, channels, length // 2, 2).transpose(2, 3).reshape(rows, 2 * channels, length // 2)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.restore(y), y.new_zeros(y.shape[0])
 
     def restore(self, values: Tensor) -> Tensor:
@@ -62,13 +62,13 @@ class ActNorm(Transform):
         self.shift.copy_(-mean * self.log_scale.exp())
         self.initialised.fill_(True)
 
-    def forward_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.training and not self.initialised:
             self._initialise(x)
         log_scale = self._rows(self.log_scale, x)
         return x * log_scale.exp() + self._rows(self.shift, x), log_scale
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_scale = self._rows(self.log_scale, y)
         x = (y - self._rows(self.shift, y)) * (-log_scale).exp()
         return x, -log_scale.sum(dim=(1, 2)) * y.shape[2]
@@ -77,12 +77,12 @@ class ActNorm(Transform):
 class SwapHalves(Transform):
     """Exchange the first and the second half of the channels (Kim et al. 2019, "flip")."""
 
-    def forward_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.rearrange(x), x.new_zeros(())
 
     def rearrange(self, values: Tensor) -> Tensor:
         first, second = values.chunk(2, dim=1)
         return torch.cat([second, first], dim=1)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.rearrange(y), y.new_zeros(y.shape[0])

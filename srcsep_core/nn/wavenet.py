@@ -11,7 +11,9 @@ centred use inside a flow; thesis section "WaveNet".
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +59,34 @@ class GroupedConv1d(nn.Module):
             y = conv1d(x, self.weight, self.bias, dilation=self.dilation, groups=self.groups)
         return y.view(rows, -1, length)
 
+    def step(self, x: Tensor, past: deque[Tensor]) -> Tensor:
+        """The next output (rows, C_out) of a causal convolution for the next input (rows, C_in).
+
+        `past` are the inputs so far, newest last, which this call appends to; it need only remember `reach` of them.
+        """
+        past.append(x)
+        taps = [past[-1 - delay] if delay < len(past) else torch.zeros_like(x) for delay in self._delays()]
+        window = torch.stack(taps, dim=2)
+        rows = x.shape[0]
+        weight = self.weight.view(self.groups, -1, *self.weight.shape[1:])
+        grouped = window.view(rows // self.groups, self.groups, *window.shape[1:])
+        y = torch.einsum("bgik,goik->bgo", grouped, weight) + self.bias.view(self.groups, -1)
+        return y.reshape(rows, -1)
+
+    def _delays(self) -> list[int]:
+        taps = self.weight.shape[2]
+        return [self.dilation * (taps - 1 - index) for index in range(taps)]
+
 
 @dataclass(frozen=True)
 class WaveNetConfig:
-    """Shape of a stack: `layers` gated layers with dilations 1, 2, 4, ..., all of `width` channels."""
+    """Shape of a stack: `layers` gated layers with dilations 1, 2, 4, ..., all of `width` channels.
+
+    `head_width` is the width between the summed skips and the output (0: `width`). `context` is the number of
+    channels of a global condition, added inside every gated layer (van den Oord et al. 2016, section 2.5); 0: none.
+    `centred_ends` makes the first and the last but one convolution of a causal stack centred ones with `kernel_size`
+    taps, which lets it see two samples too many for kernel size 3: what the authors' released WaveNet does.
+    """
 
     in_channels: int
     out_channels: int
@@ -69,6 +95,9 @@ class WaveNetConfig:
     kernel_size: int = 3
     groups: int = 1
     causal: bool = False
+    head_width: int = 0
+    context: int = 0
+    centred_ends: bool = False
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -80,13 +109,17 @@ def receptive_field(config: WaveNetConfig) -> tuple[int, int]:
     """How many samples (before, after) the current one an output of the stack depends on.
 
     The front convolution and every gated layer reach (kernel - 1) * dilation in all; a centred stack shares
-    that out to both sides, a causal one has it all in the past. The thesis' Figure 3 caption says 18 for
-    kernel 2 and dilations 1..8; it is 16 (1 + 1 + 2 + 4 + 8), without a front convolution.
+    that out to both sides, a causal one has it all in the past, but for centred ends. The thesis' Figure 3 caption
+    says 18 for kernel 2 and dilations 1..8; it is 16 (1 + 1 + 2 + 4 + 8), without a front convolution.
     """
-    reaches = [(config.kernel_size - 1) * dilation for dilation in (1, *config.dilations)]
-    if config.causal:
-        return sum(reaches), 0
-    return sum(reach // 2 for reach in reaches), sum(reach - reach // 2 for reach in reaches)
+    reach = config.kernel_size - 1
+    layers = [reach * dilation for dilation in config.dilations]
+    ends = [reach] * (2 if config.centred_ends else 1)
+    centred = [] if config.causal else layers
+    if config.centred_ends or not config.causal:
+        centred = centred + ends
+    after = sum(part - part // 2 for part in centred)
+    return sum(layers) + sum(ends) - after, after
 
 
 class GatedLayer(nn.Module):
@@ -105,12 +138,23 @@ class GatedLayer(nn.Module):
                 causal=config.causal,
             )
         )
+        self.context = GroupedConv1d(config.context, 2 * width, groups=groups, zero=True) if config.context else None
         self.mixed = weight_norm(GroupedConv1d(width, 2 * width, groups=groups))
 
-    def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """(rows, width, T) to a pair of the same shape."""
-        filtered, gate = self.gated(h).chunk(2, dim=1)
+    def forward(self, h: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, width, T) to a pair of the same shape; `context` is (rows, context channels, 1)."""
+        both = self.gated(h)
+        if self.context is not None:
+            both = both + self.context(context)
+        filtered, gate = both.chunk(2, dim=1)
         residual, skip = self.mixed(filtered.tanh() * gate.sigmoid()).chunk(2, dim=1)
+        return (h + residual) * math.sqrt(0.5), skip
+
+    def step(self, h: Tensor, past: deque[Tensor]) -> tuple[Tensor, Tensor]:
+        """One position of a causal layer: (rows, width) to a pair of the same shape."""
+        gated, mixed = cast(GroupedConv1d, self.gated), cast(GroupedConv1d, self.mixed)
+        filtered, gate = gated.step(h, past).chunk(2, dim=1)
+        residual, skip = mixed.step(filtered.tanh() * gate.sigmoid(), deque(maxlen=1)).chunk(2, dim=1)
         return (h + residual) * math.sqrt(0.5), skip
 
 
@@ -124,25 +168,44 @@ class WaveNet(nn.Module):
         super().__init__()
         self.config = config
         groups = config.groups
+        causal = config.causal and not config.centred_ends
         self.front = weight_norm(
             GroupedConv1d(
-                config.in_channels,
-                config.width,
-                groups=groups,
-                kernel_size=config.kernel_size,
-                causal=config.causal,
+                config.in_channels, config.width, groups=groups, kernel_size=config.kernel_size, causal=causal
             )
         )
         self.layers = nn.ModuleList(GatedLayer(config, dilation) for dilation in config.dilations)
-        self.head = weight_norm(GroupedConv1d(config.width, config.width, groups=groups))
-        self.out = GroupedConv1d(config.width, config.out_channels, groups=groups, zero=True)
+        head_width = config.head_width or config.width
+        head_kernel = config.kernel_size if config.centred_ends else 1
+        self.head = weight_norm(GroupedConv1d(config.width, head_width, groups=groups, kernel_size=head_kernel))
+        self.out = GroupedConv1d(head_width, config.out_channels, groups=groups, zero=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Apply the stack to rows `x` of shape (B * G, in_channels, T)."""
         h = self.front(x).relu()
         total = torch.zeros_like(h)
         for layer in self.layers:
-            h, skip = layer(h)
+            h, skip = layer(h, context)
             total = total + skip
         out: Tensor = self.out(self.head(total.relu()).relu())
         return out
+
+    def start(self) -> list[deque[Tensor]]:
+        """The empty memory of `step`: the past inputs of the front convolution and of every gated layer."""
+        reaches = [dilation * (self.config.kernel_size - 1) for dilation in (1, *self.config.dilations)]
+        return [deque(maxlen=reach + 1) for reach in reaches]
+
+    def step(self, x: Tensor, memory: list[deque[Tensor]]) -> Tensor:
+        """One position of a causal stack: (rows, in_channels) to (rows, out_channels), `memory` from `start`.
+
+        The cost of a sample does not grow with the number of samples before it (Paine et al. 2016,
+        arXiv 1611.09482).
+        """
+        front, head, out = (cast(GroupedConv1d, module) for module in (self.front, self.head, self.out))
+        h = front.step(x, memory[0]).relu()
+        total = torch.zeros_like(h)
+        for layer, past in zip(self.layers, memory[1:], strict=True):
+            assert isinstance(layer, GatedLayer)
+            h, skip = layer.step(h, past)
+            total = total + skip
+        return out.step(head.step(total.relu(), deque(maxlen=1)).relu(), deque(maxlen=1))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from srcsep_core.config import FlowConfig
+from srcsep_core.config import ConditionalFlowConfig, FlowConfig
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.flows.base import Compose, Transform
 from srcsep_core.flows.coupling import AffineCoupling
@@ -38,21 +38,17 @@ class Block(nn.Module):
 
     def __init__(self, config: FlowConfig, channels: int, *, split: bool, groups: int) -> None:
         super().__init__()
-        sizes = {"layers": config.layers, "width": config.width, "kernel_size": config.kernel_size}
+        sizes = {"width": config.width, "kernel_size": config.kernel_size, "context": context_channels(config)}
         steps: list[Transform] = []
         for _ in range(config.flows):
             steps += [
                 ActNorm(channels, groups=groups),
-                AffineCoupling.over(channels, **sizes, groups=groups),
+                AffineCoupling.over(channels, layers=config.layers, **sizes, groups=groups),
                 SwapHalves(),
             ]
         self.squeeze = Squeeze()
         self.steps = Compose(steps)
-        self.split = (
-            AffineCoupling.over(channels, layers=2, width=config.width, kernel_size=config.kernel_size, groups=groups)
-            if split
-            else None
-        )
+        self.split = AffineCoupling.over(channels, layers=2, **sizes, groups=groups) if split else None
 
 
 class FloWaveNet(nn.Module):
@@ -74,16 +70,16 @@ class FloWaveNet(nn.Module):
             self.blocks.append(Block(config, channels, split=split, groups=groups))
             channels = channels // 2 if split else channels
 
-    def terms(self, x: Tensor) -> FlowTerms:
+    def terms(self, x: Tensor, context: Tensor | None = None) -> FlowTerms:
         """Latent, log p_Z and log |det| by position for rows `x` of shape (B * groups, 1, T)."""
         h, log_det = x, torch.zeros_like(x)
         left: list[tuple[Tensor, Tensor, Tensor]] = []
         for block in self.blocks:
             assert isinstance(block, Block)
-            h, part = block.steps.forward_map(block.squeeze.rearrange(h))
+            h, part = block.steps.forward_map(block.squeeze.rearrange(h), context)
             log_det = block.steps.rearrange(block.squeeze.rearrange(log_det)) + part
             if block.split is not None:
-                h, part = block.split.forward_map(h)
+                h, part = block.split.forward_map(h, context)
                 (h, out), (log_det, log_det_out) = h.chunk(2, dim=1), log_det.chunk(2, dim=1)
                 left.append((out, _standard_normal(out) + part.chunk(2, dim=1)[1], log_det_out))
         merged: tuple[Tensor, ...] = (h, _standard_normal(h), log_det)
@@ -94,7 +90,7 @@ class FloWaveNet(nn.Module):
             merged = tuple(block.squeeze.restore(values) for values in merged)
         return FlowTerms(*merged)
 
-    def inverse(self, z: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The waveform rows (B * groups, 1, T) of a latent of the same shape."""
         h, left = z, []
         for block in self.blocks:
@@ -106,21 +102,51 @@ class FloWaveNet(nn.Module):
         for block in reversed(self.blocks):
             assert isinstance(block, Block)
             if block.split is not None:
-                h, _ = block.split.inverse(torch.cat([h, left.pop()], dim=1))
-            h, _ = block.steps.inverse(h)
+                h, _ = block.split.inverse(torch.cat([h, left.pop()], dim=1), context)
+            h, _ = block.steps.inverse(h, context)
             h = block.squeeze.restore(h)
         return h
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def context(self, sigma: Tensor | float | None, rows: int) -> Tensor | None:
+        """The condition (rows, channels, 1) of a noise-conditional network, None of any other.
+
+        `sigma` is one level for all, or one a row, of shape (rows,). The channels are cos(k pi u), k = 0, 1, ..,
+        with u the logarithm of sigma scaled to [0, 1] over the range that the network was trained on.
+        Raises `InputError` if a level is missing or out of range.
+        """
+        config = self.config
+        if not isinstance(config, ConditionalFlowConfig):
+            return None
+        if sigma is None:
+            raise InputError("this network is conditioned on the noise level; pass sigma")
+        weight = next(self.parameters())
+        level = torch.as_tensor(sigma, dtype=weight.dtype, device=weight.device).expand(rows)
+        low, high = config.sigma_min, config.sigma_max
+        if not bool(((level >= low * 0.999) & (level <= high * 1.001)).all()):
+            raise InputError(
+                f"sigma spans {float(level.min()):g}..{float(level.max()):g} but this network was trained on "
+                f"{low:g}..{high:g}; use a level in that range"
+            )
+        position = (level.log() - math.log(low)) / (math.log(high) - math.log(low))
+        harmonics = torch.arange(config.context, dtype=weight.dtype, device=weight.device)
+        return torch.cos(math.pi * harmonics * position[:, None])[..., None]
+
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-likelihood in nats of every source's signal under its own flow: (B, G, T) to (B, G)."""
-        terms = self.source_terms(x)
+        terms = self.source_terms(x, sigma)
         return (terms.log_pz + terms.log_det).sum(dim=2)
 
-    def source_terms(self, x: Tensor) -> FlowTerms:
-        """`terms` for (B, G, T) signals, source g under flow g; each result of shape (B, G, T)."""
+    def source_terms(self, x: Tensor, sigma: Tensor | float | None = None) -> FlowTerms:
+        """`terms` for (B, G, T) signals, source g under flow g; each result of shape (B, G, T).
+
+        `sigma` (one for all, or (B,)) is for a noise-conditional network only.
+        """
         self.check(x, channels=self.groups)
         rows = x.reshape(-1, 1, x.shape[2])
-        return FlowTerms(*(values.view_as(x) for values in self.terms(rows)))
+        if isinstance(sigma, Tensor) and sigma.ndim:
+            sigma = sigma.repeat_interleave(self.groups)
+        terms = self.terms(rows, self.context(sigma, len(rows)))
+        return FlowTerms(*(values.view_as(x) for values in terms))
 
     def check(self, x: Tensor, channels: int = 1) -> None:
         """Raise `InputError` unless this network can take the signals `x` of shape (B, channels, T)."""
@@ -164,19 +190,27 @@ class FloWaveNetPrior(nn.Module):
 
     def terms(self, x: Tensor) -> FlowTerms:
         """Latent, log p_Z and log |det| by sample, each (B, 1, T)."""
+        return self._terms(x, self.sigma)
+
+    def _terms(self, x: Tensor, sigma: float) -> FlowTerms:
         self.flow.check(x)
-        return self.flow.terms(x)
+        return self.flow.terms(x, self.flow.context(sigma, len(x)))
 
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """Gradient of the log-likelihood at `x`, (B, 1, T); `sigma` must be the level trained at, if given."""
-        if sigma is not None and not math.isclose(sigma, self.sigma, rel_tol=1e-6):
+        """Gradient of the log-likelihood at `x`, (B, 1, T).
+
+        `sigma`, if given, must be the level trained at, or for a noise-conditional network lie in its range.
+        """
+        conditional = isinstance(self.flow.config, ConditionalFlowConfig)
+        if sigma is not None and not conditional and not math.isclose(sigma, self.sigma, rel_tol=1e-6):
             raise InputError(
                 f"this prior was trained at sigma {self.sigma:g}, not {sigma:g}; load the one for that level"
             )
         self.flow.check(x)
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(self.log_prob(leaf).sum(), leaf)
+            terms = self._terms(leaf, self.sigma if sigma is None else sigma)
+            (gradient,) = torch.autograd.grad((terms.log_pz + terms.log_det).sum(), leaf)
         return gradient
 
     @torch.no_grad()
@@ -193,7 +227,7 @@ class FloWaveNetPrior(nn.Module):
         z = torch.randn(shape, generator=generator, device=device, dtype=reference.dtype).to(reference.device)
         self.flow.check(z)
         with parametrize.cached():
-            return self.flow.inverse(z * temperature)
+            return self.flow.inverse(z * temperature, self.flow.context(self.sigma, len(z)))
 
 
 def flow_receptive_field(config: FlowConfig) -> tuple[int, int]:
@@ -210,6 +244,11 @@ def flow_receptive_field(config: FlowConfig) -> tuple[int, int]:
         reach += config.flows * receptive_field(net)[0] * 2**index
     edge = config.squeeze_factor - 1
     return reach + edge, reach + edge
+
+
+def context_channels(config: FlowConfig) -> int:
+    """How many channels the condition of a network has; 0 if it has none."""
+    return config.context if isinstance(config, ConditionalFlowConfig) else 0
 
 
 def _standard_normal(z: Tensor) -> Tensor:

@@ -1,0 +1,91 @@
+"""How likely priors find inputs that are no signals at all: constants and white noise.
+
+Source: Frank & Ilse 2020, Table 1, whose N(0, 0.5) is one draw with that standard deviation; levels as in the
+authors' result arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from srcsep_core.diagnostics.discrimination import describe
+from srcsep_core.errors import InputError
+
+CONSTANT_LEVELS = tuple(round(k / 15 - 1, 4) for k in range(31))
+RANDOM_SIGMAS = (0.0, 0.001, 0.01, 0.027, 0.077, 0.1, 0.3, 0.5, 0.7, 1.0)
+DATA_SIGMAS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3)
+
+Evaluate = Callable[[Tensor], Mapping[str, Tensor]]
+"""Signals (B, 1, T) to the values (B, G), nats/sample, of each row under each of G priors, by protocol."""
+
+
+def constant_table(evaluate: Evaluate, sources: Sequence[str], length: int, *, batch_size: int = 8) -> pd.DataFrame:
+    """Every constant input of `length` samples under the priors of `sources`, in the order of `evaluate`'s G.
+
+    Columns: prior, protocol, level (amplitude, one of `CONSTANT_LEVELS`), value (nats/sample). Inputs are
+    float32 on the CPU. Raises `InputError` for a length or batch size below 1, and if `evaluate` returns
+    another shape.
+    """
+    _check_sizes(length=length, batch_size=batch_size)
+    levels = torch.tensor(CONSTANT_LEVELS).reshape(-1, 1, 1).repeat(1, 1, length)
+    labels = pd.DataFrame({"level": CONSTANT_LEVELS})
+    return _table(evaluate, sources, levels, labels, batch_size)
+
+
+def random_table(
+    evaluate: Evaluate, sources: Sequence[str], length: int, *, draws: int, seed: int, batch_size: int = 8
+) -> pd.DataFrame:
+    """White Gaussian noise of `length` samples and each standard deviation in `RANDOM_SIGMAS`.
+
+    The same `draws` unit draws are scaled to every level. The zero input stands for the level 0, in one row.
+    Columns: prior, protocol, input_sigma, draw, value (nats/sample). Otherwise as `constant_table`.
+    """
+    _check_sizes(length=length, draws=draws, batch_size=batch_size)
+    unit = torch.randn(draws, 1, length, generator=torch.Generator().manual_seed(seed))
+    x = torch.cat([sigma * unit if sigma else torch.zeros_like(unit[:1]) for sigma in RANDOM_SIGMAS])
+    levels = [(sigma, draw) for sigma in RANDOM_SIGMAS for draw in range(draws if sigma else 1)]
+    return _table(evaluate, sources, x, pd.DataFrame(levels, columns=["input_sigma", "draw"]), batch_size)
+
+
+def summarise_inputs(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The columns `by`, then n, mean, median, q05, q95, median_low, median_high of `value` in each of their groups.
+
+    The interval of the median is percentile bootstrap over rows (95 %). Raises `InputError` if a column is missing.
+    """
+    missing = [name for name in (*by, "value") if name not in table]
+    if missing or not by:
+        raise InputError(f"cannot group by {missing or 'no column'}; the table has {', '.join(map(str, table))}")
+    rows = []
+    for keys, group in table.groupby(list(by), sort=False):
+        rows.append({**dict(zip(by, keys, strict=True)), **describe(group["value"].to_numpy())})
+    return pd.DataFrame(rows)
+
+
+def _table(
+    evaluate: Evaluate, sources: Sequence[str], x: Tensor, labels: pd.DataFrame, batch_size: int
+) -> pd.DataFrame:
+    """Long table of `evaluate` on the inputs `x` (N, 1, T), whose row n is described by row n of `labels`."""
+    frames = []
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        for protocol, values in evaluate(batch).items():
+            if values.shape != (len(batch), len(sources)):
+                raise InputError(
+                    f"the values under protocol {protocol!r} have shape {tuple(values.shape)} for {len(batch)} inputs "
+                    f"and {len(sources)} priors; return one value for each pair"
+                )
+            found = values.detach().double().cpu().numpy()
+            described = labels.iloc[start : start + batch_size]
+            for g, prior in enumerate(sources):
+                frames.append(described.assign(prior=prior, protocol=protocol, value=found[:, g]))
+    return pd.concat(frames, ignore_index=True)[["prior", "protocol", *labels.columns, "value"]]
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise InputError(f"{name} is {size}; use at least 1")

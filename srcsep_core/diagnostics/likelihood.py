@@ -1,0 +1,96 @@
+"""Tables of single log-likelihoods: test signals under every prior, and noised signals under their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+from srcsep_core.priorset import PROTOCOLS, PriorSet
+from srcsep_core.progress import Progress
+
+
+def single(priors: PriorSet) -> Callable[[Tensor], Mapping[str, Tensor]]:
+    """A function from one-channel signals (B, 1, T) to their values under each of G priors, (B, G), by protocol."""
+
+    def evaluate(x: Tensor) -> Mapping[str, Tensor]:
+        return priors.likelihoods(x.expand(-1, len(priors.sources), -1))
+
+    return evaluate
+
+
+def likelihood_table(
+    priors: PriorSet, signals: Tensor, *, batch_size: int = 16, progress: bool = False
+) -> pd.DataFrame:
+    """Log-likelihood of every test signal under every prior.
+
+    `signals` (N, K, T) hold the sources of `priors` in order. Columns: source, prior, signal, and one for every
+    protocol that applies to the model (nats/sample: summed over the T samples and divided by T).
+    """
+    evaluate = single(priors)
+    count, kinds, length = signals.shape
+    rows = signals.transpose(0, 1).reshape(-1, 1, length)
+    about = pd.DataFrame({"source": np.repeat(priors.sources, count), "signal": np.tile(np.arange(count), kinds)})
+    frames = []
+    with Progress(-(-len(rows) // batch_size), "cross-likelihood", show=progress) as bar:
+        for start in range(0, len(rows), batch_size):
+            part = slice(start, start + batch_size)
+            frames += _frames(evaluate(rows[part]), priors.sources, about[part])
+            bar.advance()
+    table = pd.concat(frames, ignore_index=True)
+    return table[["source", "prior", "signal", *protocols_of(table)]]
+
+
+def noise_curve_table(
+    priors: PriorSet, signals: Mapping[float, Tensor], *, batch_size: int = 16, progress: bool = False
+) -> pd.DataFrame:
+    """Log-likelihood of noised test signals under their own source's prior.
+
+    `signals` are (N, K, T) by noise level. Columns: data_sigma, prior, signal, and one for every protocol.
+    """
+    rows = torch.cat(list(signals.values()))
+    about = pd.concat([pd.DataFrame({"data_sigma": sigma, "signal": range(len(x))}) for sigma, x in signals.items()])
+    frames = []
+    with Progress(-(-len(rows) // batch_size), "noise curve", show=progress) as bar:
+        for start in range(0, len(rows), batch_size):
+            part = slice(start, start + batch_size)
+            frames += _frames(priors.likelihoods(rows[part]), priors.sources, about[part])
+            bar.advance()
+    table = pd.concat(frames, ignore_index=True)
+    return table[["data_sigma", "prior", "signal", *protocols_of(table)]]
+
+
+def file_likelihood(priors: PriorSet, signal: Tensor) -> pd.DataFrame:
+    """Exact log-likelihood of one signal (1, 1, T) under every prior.
+
+    T is cut to a multiple of what the priors need. Columns: prior, log_likelihood (nats/sample).
+    """
+    length = signal.shape[2] - signal.shape[2] % priors.multiple_of
+    values = single(priors)(signal[..., :length])["exact"][0].tolist()
+    return pd.DataFrame({"prior": list(priors.sources), "log_likelihood": values})
+
+
+def protocols_of(table: pd.DataFrame) -> list[str]:
+    """The protocols that a table has values for, in the order released, exact, oracle."""
+    return [protocol for protocol in PROTOCOLS if protocol in table]
+
+
+def protocol_values(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The table with a column `value` (nats/sample) in place of those of the protocols."""
+    found = protocols_of(table)
+    if protocol not in found:
+        raise InputError(f"no values under protocol {protocol!r}; use one of {', '.join(found)}")
+    return table.drop(columns=found).assign(value=table[protocol])
+
+
+def _frames(values: Mapping[str, Tensor], sources: tuple[str, ...], about: pd.DataFrame) -> list[pd.DataFrame]:
+    """One table a prior: what each row is about, the prior, and its value under every protocol."""
+    arrays = {protocol: tensor.detach().cpu().numpy() for protocol, tensor in values.items()}
+    return [
+        about.assign(prior=name, **{protocol: array[:, g] for protocol, array in arrays.items()})
+        for g, name in enumerate(sources)
+    ]

@@ -1,0 +1,581 @@
+"""The steps of a profile: which there are, what their keys depend on, and the tables that they make."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from srcsep_core import diagnostics, steps
+from srcsep_core.cache import MARKER, Store, shipped_root
+from srcsep_core.config import (
+    NOISE_LEVELS,
+    OBJECTIVES,
+    PROFILES,
+    SOURCES,
+    ConditionalFlowConfig,
+    EvalConfig,
+    EvalPlan,
+    FlowConfig,
+    Objective,
+    Profile,
+    TrainConfig,
+    WaveNetPriorConfig,
+    get_profile,
+)
+from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
+from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
+from srcsep_core.errors import InputError
+from srcsep_core.pipeline import Pipeline
+from srcsep_core.priorset import FlowPriors, OracleSet, PriorSet, WaveNetSet
+from srcsep_core.steps import (
+    ConstantInput,
+    CrossLikelihood,
+    Evaluation,
+    NoiseCurve,
+    RandomInput,
+    Step,
+    Subject,
+    TrainFlow,
+    TrainPriors,
+    conditional_flow_step,
+    evaluations_of,
+    flow_step,
+    noisy_flow_step,
+    noisy_wavenet_step,
+    priors_of,
+    steps_of,
+    subjects_of,
+    wavenet_step,
+)
+from srcsep_core.steps.catalogue import ABLATED_LEVELS, ORACLE_BEYOND
+
+TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
+TINY = Profile(
+    "tiny",
+    noise_levels=(0.077, 0.359),
+    flow=FlowConfig(blocks=2, flows=1, layers=1, width=2),
+    train=TRAINING,
+    fine_tune=replace(TRAINING, seed=1),
+    scratch=replace(TRAINING, seed=1),
+    conditional=TRAINING,
+    wavenet=WaveNetPriorConfig(layers=2, width=2, head_width=4),
+    wavenet_train=TRAINING,
+    wavenet_fine_tune=replace(TRAINING, seed=1),
+    evaluation=EvalConfig(signals=3, length=32, batch_size=2),
+    plan=EvalPlan(
+        oracle=EvalConfig(signals=3, length=32),
+        noisy=EvalConfig(signals=3, length=32),
+        long=EvalConfig(signals=2, length=64),
+        curve=EvalConfig(signals=2, length=32),
+        long_curve=EvalConfig(signals=1, length=64),
+        input_lengths=(32, 64),
+        draws=(3, 2),
+    ),
+)
+DATA = ToyConfig()
+each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Pipeline:
+    """A pipeline with an empty cache and nothing shipped."""
+    return Pipeline(Store(tmp_path / "cache"))
+
+
+def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
+    return Subject(step, step.data, step.train.noise_sigma if sigma is None else sigma)
+
+
+# Which steps there are
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: Objective) -> None:
+    step = flow_step(get_profile("laptop"), objective=objective)
+    marker = json.loads((shipped_root() / step.title / MARKER).read_text())
+    assert step.key == marker["key"]
+
+
+def test_every_shipped_artefact_is_a_step_of_the_laptop_profile() -> None:
+    wanted = {step.title: step.key for step in steps_of(get_profile("laptop"))}
+    for marker in shipped_root().glob(f"*/{MARKER}"):
+        assert wanted.get(marker.parent.name) == json.loads(marker.read_text())["key"], marker.parent.name
+
+
+@each_profile
+@pytest.mark.parametrize("variant", ["released", "paper"])
+def test_titles_and_keys_of_a_profile_are_each_used_once(profile: Profile, variant: str) -> None:
+    graph = steps_of(profile, variant)
+    for used in (Counter(step.title for step in graph), Counter(step.key for step in graph)):
+        assert [name for name, count in used.items() if count > 1] == []
+    priors = {step.title for step in priors_of(profile, variant)}
+    assert len(priors) == len(priors_of(profile, variant))
+    assert priors <= {step.title for step in graph}
+
+
+def test_titles_of_priors_differ_between_profiles_and_variants() -> None:
+    titles = [s.title for p in PROFILES.values() for v in ("released", "paper", "thesis") for s in priors_of(p, v)]
+    assert len(set(titles)) == len(titles)
+
+
+@each_profile
+def test_titles_are_safe_as_names_of_files(profile: Profile) -> None:
+    for step in steps_of(profile):
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", step.title), step.title
+        assert len(step.title) < 120
+
+
+@each_profile
+def test_steps_come_after_their_parents(profile: Profile) -> None:
+    graph = steps_of(profile)
+    keys = [step.key for step in graph]
+    for index, step in enumerate(graph):
+        assert {parent.key for parent in step.parents} <= set(keys[:index])
+
+
+@each_profile
+def test_every_fine_tuned_step_starts_from_its_own_noise_free_one(profile: Profile) -> None:
+    graph = priors_of(profile)
+    noise_free = {step.key for step in graph if not step.train.noise_sigma}
+    tuned = [step for step in graph if step.initial_step is not None]
+    ablated = ABLATED_LEVELS & set(profile.noise_levels)
+    assert len(tuned) == 2 * 2 * len(profile.noise_levels) + 2 * len(ablated)
+    for step in tuned:
+        clean = step.initial_step
+        assert clean is not None and clean.key in noise_free
+        assert step.parents == (clean,)
+        assert type(clean) is type(step)
+        assert clean.network == step.network
+        assert (clean.train.objective, clean.data) == (step.train.objective, step.data)
+        assert step.train.noise_sigma > 0
+        assert step.train.steps < clean.train.steps
+
+
+@each_profile
+def test_priors_of_a_profile_are_every_set_of_the_notebooks(profile: Profile) -> None:
+    found = Counter(
+        (step.model, step.train.objective, step.train.noise_sigma, step.train.noise, step.initial_step is None)
+        for step in priors_of(profile)
+        if not (isinstance(step, TrainFlow) and isinstance(step.flow, ConditionalFlowConfig))
+    )
+    expected: Counter[tuple[object, ...]] = Counter()
+    for model in ("flowavenet", "wavenet"):
+        for objective, noise in (("exact", "thesis"), ("released", "released")):
+            expected[model, objective, 0.0, "thesis", True] += 1
+            for sigma in profile.noise_levels:
+                expected[model, objective, sigma, noise, False] += 1
+    for sigma in profile.noise_levels:
+        expected["flowavenet", "exact", sigma, "thesis", True] += 1
+    for sigma in ABLATED_LEVELS & set(profile.noise_levels):
+        expected["flowavenet", "exact", sigma, "released", False] += 1
+        expected["flowavenet", "released", sigma, "thesis", False] += 1
+    assert found == expected
+    assert len(priors_of(profile)) == sum(expected.values()) + 1  # and the conditional flow
+
+
+@each_profile
+def test_noise_levels_are_those_of_the_thesis_or_some_of_them(profile: Profile) -> None:
+    assert set(profile.noise_levels) <= set(NOISE_LEVELS)
+    assert set(profile.noise_levels) >= ABLATED_LEVELS
+    if profile.name != "smoke":
+        assert profile.noise_levels == NOISE_LEVELS == (0.01, 0.027, 0.077, 0.129, 0.359)
+
+
+def test_noise_of_a_step_is_that_of_its_objective_unless_said_otherwise() -> None:
+    assert noisy_flow_step(TINY, 0.077).train.noise == "thesis"
+    assert noisy_flow_step(TINY, 0.077, objective="released").train.noise == "released"
+    assert noisy_flow_step(TINY, 0.077, objective="released", noise="thesis").train.noise == "thesis"
+    assert noisy_wavenet_step(TINY, 0.077, objective="released").train.noise == "released"
+    assert noisy_flow_step(TINY, 0.077, scratch=True).initial is None
+
+
+def test_likelihood_of_a_wavenet_is_that_of_its_objective() -> None:
+    for objective in OBJECTIVES:
+        step = noisy_wavenet_step(TINY, 0.077, objective=objective)
+        assert step.wavenet.likelihood == step.train.objective == objective
+        assert step.initial == wavenet_step(TINY, objective=objective)
+
+
+def test_conditional_step_has_the_size_of_the_profile_and_takes_the_level_as_an_input() -> None:
+    step = conditional_flow_step(TINY)
+    assert isinstance(step.flow, ConditionalFlowConfig)
+    assert (step.flow.blocks, step.flow.flows, step.flow.layers, step.flow.width) == (2, 1, 1, 2)
+    assert step.train.noise_sigma == 0
+    assert step.flow.sigma_min <= min(NOISE_LEVELS) and max(NOISE_LEVELS) <= step.flow.sigma_max
+    assert step.key != flow_step(TINY).key
+
+
+# Keys
+
+
+def test_key_of_an_evaluation_depends_on_its_subject_and_settings() -> None:
+    conditional = conditional_flow_step(TINY)
+    config = TINY.plan.noisy
+    different: list[Evaluation] = [
+        CrossLikelihood(subject_of(conditional, 0.01), config),
+        CrossLikelihood(subject_of(conditional, 0.077), config),
+        CrossLikelihood(subject_of(flow_step(TINY)), config),
+        CrossLikelihood(subject_of(wavenet_step(TINY)), config),
+        CrossLikelihood(Subject(None, DATA, 0.01), config),
+        CrossLikelihood(Subject(None, DATA, 0.077), config),
+        CrossLikelihood(Subject(None, ToyConfig("paper"), 0.01), config),
+        CrossLikelihood(Subject(None, DATA, 0.01), replace(config, data_sigma=0.01)),
+        CrossLikelihood(Subject(None, DATA, 0.01), replace(config, amplitude="training")),
+        NoiseCurve(Subject(None, DATA, 0.01), config),
+        NoiseCurve(Subject(None, DATA, 0.01), config, data_sigmas=(0.0, 0.1)),
+        ConstantInput(Subject(None, DATA, 0.01), 32),
+        ConstantInput(Subject(None, DATA, 0.01), 64),
+        RandomInput(Subject(None, DATA, 0.01), 32, 3),
+        RandomInput(Subject(None, DATA, 0.01), 32, 4),
+        RandomInput(Subject(None, DATA, 0.01), 32, 3, seed=1),
+    ]
+    assert len({step.key for step in different}) == len(different)
+
+
+def test_key_of_an_evaluation_does_not_depend_on_what_leaves_it_the_same() -> None:
+    subject = Subject(None, DATA, 0.01)
+    config = TINY.plan.noisy
+    assert CrossLikelihood(subject, replace(config, batch_size=1)).key == CrossLikelihood(subject, config).key
+    for same in (replace(config, batch_size=1), replace(config, data_sigma=0.3)):
+        assert NoiseCurve(subject, same).key == NoiseCurve(subject, config).key
+
+
+# Subjects
+
+
+def test_facts_of_a_subject_say_which_priors_it_is() -> None:
+    toy = {"dataset": "toy", "variant": "released"}
+    assert subject_of(flow_step(TINY)).facts == {
+        "model": "flowavenet",
+        "objective": "exact",
+        "training": "noise-free",
+        "prior_sigma": 0.0,
+        **toy,
+    }
+    assert subject_of(noisy_wavenet_step(TINY, 0.077, objective="released")).facts == {
+        "model": "wavenet",
+        "objective": "released",
+        "training": "fine-tuned, released noise",
+        "prior_sigma": 0.077,
+        **toy,
+    }
+    assert Subject(None, ToyConfig("paper"), 0.359).facts == {
+        "model": "oracle",
+        "objective": "",
+        "training": "",
+        "prior_sigma": 0.359,
+        "dataset": "toy",
+        "variant": "paper",
+    }
+
+
+def test_training_of_a_subject_is_told_apart() -> None:
+    found = [
+        subject_of(step).facts["training"]
+        for step in (
+            noisy_flow_step(TINY, 0.077),
+            noisy_flow_step(TINY, 0.077, noise="released"),
+            noisy_flow_step(TINY, 0.077, scratch=True),
+        )
+    ]
+    assert found == ["fine-tuned, thesis noise", "fine-tuned, released noise", "scratch, thesis noise"]
+    conditional = subject_of(conditional_flow_step(TINY), 0.129)
+    assert (conditional.facts["training"], conditional.facts["prior_sigma"]) == ("conditional", 0.129)
+
+
+@each_profile
+def test_facts_tell_the_subjects_of_a_profile_apart(profile: Profile) -> None:
+    facts = [tuple(subject.facts.values()) for subject in subjects_of(profile)]
+    assert len(set(facts)) == len(facts)
+
+
+@each_profile
+def test_subjects_are_every_set_of_priors_at_its_level_and_the_oracle_at_more(profile: Profile) -> None:
+    found = subjects_of(profile)
+    assert {s.trained.key for s in found if s.trained is not None} == {step.key for step in priors_of(profile)}
+    conditional = [s.sigma for s in found if s.facts["training"] == "conditional"]
+    assert conditional == list(profile.noise_levels)
+    assert [s.sigma for s in found if s.model == "oracle"] == [*profile.noise_levels, *ORACLE_BEYOND]
+    for subject in found:
+        if subject.trained is not None and subject.facts["training"] != "conditional":
+            assert subject.sigma == subject.trained.train.noise_sigma
+
+
+def test_sets_of_the_paper_and_the_oracle_are_measured_in_full() -> None:
+    full = [
+        flow_step(TINY),
+        flow_step(TINY, objective="released"),
+        wavenet_step(TINY),
+        wavenet_step(TINY, objective="released"),
+        noisy_flow_step(TINY, 0.077),
+        noisy_flow_step(TINY, 0.077, objective="released"),
+        noisy_wavenet_step(TINY, 0.077),
+        noisy_wavenet_step(TINY, 0.077, objective="released"),
+    ]
+    assert all(subject_of(step).in_full for step in full)
+    assert Subject(None, DATA, 0.077).in_full
+    others = [
+        noisy_flow_step(TINY, 0.077, noise="released"),
+        noisy_flow_step(TINY, 0.077, objective="released", noise="thesis"),
+        noisy_flow_step(TINY, 0.077, scratch=True),
+    ]
+    assert not any(subject_of(step).in_full for step in others)
+    assert not subject_of(conditional_flow_step(TINY), 0.077).in_full
+
+
+@each_profile
+def test_evaluations_of_a_set_in_full_are_all_and_of_others_two_cross_likelihoods(profile: Profile) -> None:
+    for subject in subjects_of(profile):
+        kinds = Counter(type(step) for step in evaluations_of(profile, subject))
+        if subject.in_full:
+            assert kinds == {CrossLikelihood: 3, NoiseCurve: 2, ConstantInput: 2, RandomInput: 2}
+        else:
+            assert kinds == {CrossLikelihood: 2}
+
+
+def cross_likelihoods(subject: Subject) -> list[EvalConfig]:
+    return [step.evaluation for step in evaluations_of(TINY, subject) if isinstance(step, CrossLikelihood)]
+
+
+def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_their_level() -> None:
+    assert cross_likelihoods(subject_of(flow_step(TINY))) == [
+        TINY.evaluation,
+        replace(TINY.evaluation, amplitude="training"),
+        TINY.plan.long,
+    ]
+    for subject in (subject_of(noisy_flow_step(TINY, 0.077)), Subject(None, DATA, 0.077)):
+        assert cross_likelihoods(subject) == [
+            TINY.plan.noisy,
+            replace(TINY.plan.noisy, data_sigma=0.077),
+            TINY.plan.long,
+        ]
+    assert cross_likelihoods(subject_of(conditional_flow_step(TINY), 0.129)) == [
+        TINY.plan.noisy,
+        replace(TINY.plan.noisy, data_sigma=0.129),
+    ]
+
+
+# Loaded priors
+
+
+def test_priors_that_a_step_trained_are_loaded_as_a_set(line: Pipeline) -> None:
+    flow, wavenet = noisy_flow_step(TINY, 0.077), wavenet_step(TINY, objective="released")
+    flows, wavenets = line.flow_priors(flow), line.wavenet_priors(wavenet)
+    assert isinstance(flows, FlowPriors) and isinstance(wavenets, WaveNetSet)
+    assert (flows.flow.config, wavenets.net.config) == (TINY.flow, replace(TINY.wavenet, likelihood="released"))
+    for priors, step in ((flows, flow), (wavenets, wavenet)):
+        assert (priors.sources, priors.data, priors.sigma) == (SOURCES, DATA, step.train.noise_sigma)
+        assert priors.artefact.key == step.key
+        assert priors.curve["source"].tolist() == list(SOURCES) * (len(priors.curve) // 4)
+    assert not flows.flow.training and not wavenets.net.training
+    assert list(wavenets.curve) == ["step", "source", "loss", "learning_rate"]
+
+
+def test_fine_tuning_of_a_wavenet_starts_from_its_noise_free_weights(line: Pipeline) -> None:
+    standing = replace(TINY, wavenet_fine_tune=replace(TRAINING, learning_rate=0.0, seed=1))
+    tuned = line.wavenet_priors(noisy_wavenet_step(standing, 0.077))
+    clean = line.wavenet_priors(wavenet_step(standing))
+    pairs = zip(tuned.net.parameters(), clean.net.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert tuned.curve["step"].max() == 2 * TRAINING.steps
+
+
+def test_subject_loads_its_priors_at_its_level(line: Pipeline) -> None:
+    conditional = conditional_flow_step(TINY)
+    low, high = (subject_of(conditional, sigma).load(line) for sigma in (0.01, 0.359))
+    assert isinstance(low, FlowPriors) and isinstance(high, FlowPriors)
+    assert (low.sigma, high.sigma) == (0.01, 0.359)
+    oracle = Subject(None, DATA, 0.129).load(line)
+    assert isinstance(oracle, OracleSet)
+    assert (oracle.data, oracle.sigma) == (DATA, 0.129)
+
+
+# Tables
+
+SUBJECTS = {
+    "flow": subject_of(noisy_flow_step(TINY, 0.077)),
+    "released flow": subject_of(flow_step(TINY, objective="released")),
+    "conditional flow": subject_of(conditional_flow_step(TINY), 0.359),
+    "wavenet": subject_of(wavenet_step(TINY)),
+    "released wavenet": subject_of(noisy_wavenet_step(TINY, 0.129, objective="released")),
+    "oracle": Subject(None, ToyConfig(sources=("sine", "saw")), 0.129),
+}
+PROTOCOLS = {
+    "flow": ["released", "exact"],
+    "released flow": ["released", "exact"],
+    "conditional flow": ["released", "exact"],
+    "wavenet": ["exact"],
+    "released wavenet": ["released"],
+    "oracle": ["oracle"],
+}
+
+
+def check_table(step: Evaluation, table: pd.DataFrame, protocols: list[str]) -> None:
+    """The columns and the number of rows of the step's table, and that every value is finite."""
+    sources = len(step.subject.data.sources)
+    if isinstance(step, CrossLikelihood):
+        assert list(table) == ["source", "prior", "signal", *protocols]
+        assert len(table) == step.evaluation.signals * sources**2
+        assert len(table.drop_duplicates(["source", "prior", "signal"])) == len(table)
+    elif isinstance(step, NoiseCurve):
+        assert list(table) == ["data_sigma", "prior", "signal", *protocols]
+        assert len(table) == step.evaluation.signals * sources * len(DATA_SIGMAS)
+        assert len(table.drop_duplicates(["data_sigma", "prior", "signal"])) == len(table)
+    elif isinstance(step, ConstantInput):
+        assert list(table) == ["prior", "protocol", "level", "value"]
+        assert len(table) == len(CONSTANT_LEVELS) * sources * len(protocols)
+    else:
+        assert isinstance(step, RandomInput)
+        assert list(table) == ["prior", "protocol", "input_sigma", "draw", "value"]
+        assert len(table) == (1 + step.draws * (len(RANDOM_SIGMAS) - 1)) * sources * len(protocols)
+    if "protocol" in table:
+        assert table["protocol"].unique().tolist() == protocols
+    assert set(table["prior"]) == set(step.subject.data.sources)
+    values = table[["value"] if "value" in table else protocols]
+    assert values.notna().all(axis=None) and (values.abs() < 1e9).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "oracle" else kind for kind in SUBJECTS]
+)
+def test_every_evaluation_of_a_subject_makes_its_table_once(
+    kind: str, line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = evaluations_of(TINY, SUBJECTS[kind])
+    if kind == "oracle":  # one of each kind: it is slow however short the signals are
+        wanted = list({type(step): step for step in wanted}.values())
+    tables = [line.values(step) for step in wanted]
+    for step, table in zip(wanted, tables, strict=True):
+        check_table(step, table, PROTOCOLS[kind])
+
+    def made_again(*_: object) -> PriorSet:
+        raise AssertionError("computed a second time")
+
+    monkeypatch.setattr(Subject, "load", made_again)
+    for step, table in zip(wanted, tables, strict=True):
+        pd.testing.assert_frame_equal(Pipeline(Store(line.store.root)).values(step), table, check_exact=True)
+
+
+def test_released_score_of_a_wavenet_lies_between_nought_and_one(line: Pipeline) -> None:
+    subject = subject_of(wavenet_step(TINY, objective="released"))
+    table = line.values(CrossLikelihood(subject, TINY.evaluation))
+    assert table["released"].between(0, 1).all()
+
+
+def test_values_are_those_of_the_loaded_priors(line: Pipeline) -> None:
+    subject = subject_of(wavenet_step(TINY))
+    config = replace(TINY.plan.noisy, data_sigma=0.1)
+    expected = diagnostics.likelihood_table(subject.load(line), draw_evaluation_set(DATA, config))
+    found = line.values(CrossLikelihood(subject, config))
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-7)
+
+
+def test_conditional_priors_are_evaluated_at_the_level_of_the_subject(line: Pipeline) -> None:
+    step = conditional_flow_step(TINY)
+    tables = []
+    for sigma in (0.01, 0.359):
+        expected = diagnostics.likelihood_table(
+            line.flow_priors(step).at(sigma), draw_evaluation_set(DATA, TINY.plan.noisy)
+        )
+        tables.append(line.values(CrossLikelihood(subject_of(step, sigma), TINY.plan.noisy)))
+        pd.testing.assert_frame_equal(tables[-1], expected, rtol=1e-7)
+
+
+def test_progress_does_not_change_a_table(line: Pipeline, tmp_path: Path) -> None:
+    step = CrossLikelihood(Subject(None, ToyConfig(sources=("saw",)), 0.359), EvalConfig(signals=1, length=8))
+    shown = Pipeline(Store(tmp_path / "other"), progress=True)
+    pd.testing.assert_frame_equal(shown.values(step), line.values(step), check_exact=True)
+
+
+# Signals
+
+
+class Recording:
+    """In place of priors: keeps the signals that it is asked about."""
+
+    sources = SOURCES
+    multiple_of = 1
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def likelihoods(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Zeros."""
+        self.seen.append(x.clone())
+        return {"exact": torch.zeros(x.shape[:2])}
+
+
+def signals_of(step: CrossLikelihood) -> torch.Tensor:
+    """The signals (N, K, T) that a cross-likelihood evaluates."""
+    priors = Recording()
+    step.evaluate(priors, progress=False)
+    return torch.stack([x[:, 0] for x in priors.seen], dim=1)
+
+
+def cross(**changes: object) -> CrossLikelihood:
+    config = replace(EvalConfig(signals=20, length=200, batch_size=20), **changes)  # type: ignore[arg-type]
+    return CrossLikelihood(Subject(None, DATA, 0.1), config)
+
+
+def test_noised_signals_are_the_clean_ones_and_one_noise_at_every_level() -> None:
+    clean, low, high = (signals_of(cross(data_sigma=sigma)) for sigma in (0.0, 0.1, 0.3))
+    assert clean.abs().max() <= 1
+    torch.testing.assert_close((low - clean) / 0.1, (high - clean) / 0.3, rtol=0, atol=1e-5)
+    assert ((high - clean) / 0.3).std() == pytest.approx(1, abs=0.03)
+    assert high.abs().max() > 1
+
+
+def test_clean_signals_are_the_test_set_whatever_the_subject() -> None:
+    clean = signals_of(cross())
+    assert torch.equal(clean, draw_evaluation_set(DATA, cross().evaluation))
+    other = replace(cross(), subject=Subject(None, DATA, 0.359))
+    assert torch.equal(signals_of(other), clean)
+
+
+def test_amplitude_of_the_test_signals_is_one_or_as_in_training() -> None:
+    released, training = (signals_of(cross(amplitude=kind))[:, 1].abs() for kind in ("released", "training"))
+    assert set(released.flatten().tolist()) == {1.0}
+    assert training.min() >= 0.8 and training.max() <= 1.0
+    assert len(training.unique()) == 20
+
+
+def test_noise_curve_uses_one_set_of_clean_signals_at_every_level() -> None:
+    priors = Recording()
+    config = EvalConfig(signals=3, length=16, data_sigma=0.7)
+    NoiseCurve(Subject(None, DATA, 0.1), config, data_sigmas=(0.0, 0.1, 0.2)).evaluate(priors, progress=False)
+    clean, low, high = priors.seen
+    assert torch.equal(clean, draw_evaluation_set(DATA, replace(config, data_sigma=0.0)))
+    torch.testing.assert_close(2 * (low - clean), high - clean, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("length", "remedy"), [(30, "30, not a multiple of 4 .*; use 28"), (2, "2, not a multiple of 4 .*; use 4")]
+)
+def test_length_that_the_priors_cannot_take_is_named(length: int, remedy: str, line: Pipeline) -> None:
+    subject = subject_of(flow_step(TINY))
+    config = EvalConfig(signals=1, length=length)
+    wrong: list[Step] = [
+        CrossLikelihood(subject, config),
+        NoiseCurve(subject, config),
+        ConstantInput(subject, length),
+        RandomInput(subject, length, 1),
+    ]
+    for step in wrong:
+        with pytest.raises(InputError, match=f"length of the test signals is {remedy}"):
+            line.run(step)
+        assert line.store.find(step.name, step.key) is None
+
+
+def test_step_that_trains_something_else_cannot_be_loaded(line: Pipeline) -> None:
+    class Unknown(TrainPriors):
+        name = "unknown-prior"
+        initial_step = None
+
+    Unknown.__abstractmethods__ = frozenset()
+    with pytest.raises(InputError, match="the step unknown-released-label-exact trains no priors that can be loaded"):
+        steps.load_priors(Unknown("label", DATA, TRAINING), line.run(flow_step(TINY)), line)
