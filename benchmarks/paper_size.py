@@ -21,13 +21,14 @@ import pandas as pd
 import torch
 
 from srcsep_core.cache import Artefact
-from srcsep_core.config import SOURCES, get_profile
+from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
 from srcsep_core.objectives import objective_by_source
 from srcsep_core.pipeline import resolve_device
 from srcsep_core.priors.flowavenet import FloWaveNet
 from srcsep_core.priorset import FlowPriors
+from srcsep_core.profiles import get_profile
 from srcsep_core.progress import Progress
 from srcsep_core.train import clip_gradients, new_network
 

@@ -18,7 +18,7 @@
 # **What we did.** Four FloWaveNet priors, one a source, trained twice: with the true negative log-likelihood
 # (`exact`) and with the loss of the authors' code, which weighs the log-determinant by 1/4 (`released`). We look
 # at the loss curves, at samples (thesis Figure 12), at where in a signal the likelihood comes from, at the
-# receptive field (thesis Figure 9 and the derivation it lacks), and at the error of the inverse.
+# receptive field (the derivation that the thesis announces and lacks), and at the error of the inverse.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -147,7 +147,7 @@ table = pd.DataFrame({"time_ms": time_ms, **{name: maps[name][shown] for name in
 run.save_figure(figure, "likelihood_map", table)
 
 # %% [markdown]
-# ## Receptive field (thesis Figure 9)
+# ## Receptive field
 #
 # A WaveNet of L gated layers with kernel 3 behind a front convolution reaches r = 1 + (2^L - 1) = 2^L positions to
 # each side. In block b a position is 2^b samples wide, and the F couplings of the block add up. With B blocks an

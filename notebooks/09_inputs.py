@@ -134,9 +134,12 @@ def draw(table, published, column, values, title):
                     if not own.empty:
                         edge = max(values) * 1.05
                         ax.plot(edge, own["median"].iloc[0], marker=SOURCE_MARKERS[source], color=style["color"])
-            ax.set_yscale("symlog", linthresh=10)
+            if part[value].min() < -20:
+                ax.set_yscale("symlog", linthresh=10)
+                ax.yaxis.get_major_locator().set_params(numticks=7)
             ax.set_title(f"{name}, prior sigma {sigma:g}")
             if name == "oracle" and sigma == 0:
+                ax.set_yticks([])
                 ax.text(0.5, 0.5, "no density without noise", transform=ax.transAxes, ha="center")
         axes[row, 0].set_ylabel("nats/sample")
     for ax in axes[-1]:

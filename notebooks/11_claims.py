@@ -27,22 +27,28 @@ seed = 0
 device = "auto"
 
 # %%
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
 
 from srcsep_core.claims import Results, ledger
-from srcsep_core.published import authors_discrimination
+from srcsep_core.comparison import compare
+from srcsep_core.published import authors_discrimination, published_cells
 from srcsep_core.report import start
-from srcsep_core.results import cross_likelihood_tables, input_tables, noise_curve_table, select
+from srcsep_core.results import cross_likelihood_tables, input_tables, noise_curve_table, papers_own, select
 
 run = start("11_claims", profile, seed, device)
 pd.set_option("display.max_colwidth", None)
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 constant, random = input_tables(run.pipeline, run.profile)
-results = Results(likelihood, discrimination, noise_curve_table(run.pipeline, run.profile), constant, random)
-claims = ledger(results)
+noise = noise_curve_table(run.pipeline, run.profile)
+results = Results(likelihood, discrimination, noise, constant, random)
+ours = {"cross_likelihood": likelihood, "noise_curve": noise, "constant_input": constant, "random_input": random}
+comparison = compare(published_cells(), {name: papers_own(table) for name, table in ours.items()})
+claims = ledger(results, comparison)
 run.save_table(claims, "claims")
 display(claims[["claim", "printed", "released", "exact", "oracle", "verdict", "why"]])
 
@@ -117,12 +123,14 @@ run.save_figure(figure, "claims_noise", curve)
 
 # %%
 order = ["holds", "holds only as released", "does not hold", "undecided at this scale"]
-figure, ax = plt.subplots(figsize=(9, 0.42 * len(claims) + 1.0))
+figure, ax = plt.subplots(figsize=(9, 0.5 * len(claims) + 1.0))
 for y, (_, row) in enumerate(claims.iterrows()):
     index = order.index(row["verdict"])
     ax.scatter(index, y, marker="osDx"[index], s=70, color=plt.cm.cividis(index / 3.5))
-ax.set_yticks(range(len(claims)), [c.split(" (")[0][:80] for c in claims["claim"]])
-ax.set_xticks(range(4), order)
+ax.set_yticks(
+    range(len(claims)), [textwrap.fill(c.split(" (paper")[0].split(" (thesis")[0], 58) for c in claims["claim"]]
+)
+ax.set_xticks(range(4), [textwrap.fill(name, 14) for name in order])
 ax.set_xlim(-0.5, 3.5)
 ax.invert_yaxis()
 ax.grid(axis="y", color="0.9")

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from srcsep_core import __version__
-from srcsep_core.config import OBJECTIVES, PROFILES, VARIANTS, get_profile
+from srcsep_core.config import OBJECTIVES, VARIANTS
 from srcsep_core.errors import DivergenceError, InputError, StoreError
+from srcsep_core.profiles import PROFILES, get_profile
 from srcsep_core.progress import log_to_stderr
 
 MODELS = ("flowavenet", "wavenet")

@@ -100,6 +100,24 @@ def agreement(comparison: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keys, "cells", *counts, "spearman"])
 
 
+def concordance(rows: pd.DataFrame, *, apart: float = 1.0) -> float:
+    """The share of pairs in a row that ours orders as print does, among those printed more than `apart` apart.
+
+    `rows` are rows of `compare` of one model, protocol, objective and statistic; a row of a table is a source for
+    cross-likelihoods and a data sigma for noise curves, by prior; `apart` is in nats/sample. NaN without such pairs.
+    """
+    keys = ["quantity", "level", "source"]
+    same = []
+    for (quantity, *_), part in rows.groupby(keys, sort=False):
+        for _, row in part.groupby("prior_sigma" if quantity == "cross_likelihood" else "prior"):
+            published, ours = row["published"].to_numpy(float), row["ours_median"].to_numpy(float)
+            first, second = np.triu_indices(len(row), 1)
+            far = np.abs(published[first] - published[second]) > apart
+            agree = np.sign(published[first] - published[second]) == np.sign(ours[first] - ours[second])
+            same += agree[far].tolist()
+    return float(np.mean(same)) if same else float("nan")
+
+
 def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     """How many of the published numbers have ours beside them, under every protocol that applies.
 

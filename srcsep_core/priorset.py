@@ -51,15 +51,21 @@ class PriorSet(Protocol):
 
 
 @dataclass(frozen=True)
-class FlowPriors:
-    """Trained flows: the grouped network, its noise level, its loss curve and where it came from."""
+class Trained:
+    """What every trained set has: its sources, their data, the noise level, the loss curve, and where it came from."""
 
-    flow: FloWaveNet
     sources: tuple[str, ...]
     data: ToyConfig
     sigma: float
     curve: pd.DataFrame
     artefact: Artefact
+
+
+@dataclass(frozen=True)
+class FlowPriors(Trained):
+    """Trained flows, in one grouped network."""
+
+    flow: FloWaveNet
 
     @property
     def multiple_of(self) -> int:
@@ -84,15 +90,10 @@ class FlowPriors:
 
 
 @dataclass(frozen=True)
-class WaveNetSet:
-    """Trained WaveNets: the grouped network, its noise level, its loss curve and where it came from."""
+class WaveNetSet(Trained):
+    """Trained WaveNets, in one grouped network."""
 
     net: WaveNetPriors
-    sources: tuple[str, ...]
-    data: ToyConfig
-    sigma: float
-    curve: pd.DataFrame
-    artefact: Artefact
 
     @property
     def multiple_of(self) -> int:

@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from srcsep_core.cache import git_revision, project_root
-from srcsep_core.config import Profile, get_profile
 from srcsep_core.errors import InputError
 from srcsep_core.pipeline import Pipeline, resolve_device
 from srcsep_core.plots import save_figure, set_style
+from srcsep_core.profiles import Profile, get_profile
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.steps import Step
 

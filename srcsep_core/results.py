@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from srcsep_core.config import Profile
 from srcsep_core.diagnostics import discriminate, protocol_values, protocols_of, summarise, summarise_inputs
 from srcsep_core.pipeline import Pipeline
+from srcsep_core.profiles import Profile
 from srcsep_core.steps import (
     ConstantInput,
     CrossLikelihood,
@@ -45,12 +45,8 @@ def measurements(pipeline: Pipeline, profile: Profile, kind: type[Evaluation]) -
             if not isinstance(step, kind):
                 continue
             table = pipeline.values(step)
-            protocols = table["protocol"].unique() if "protocol" in table else protocols_of(table)
-            for protocol in protocols:
-                chosen = (
-                    table[table["protocol"] == protocol] if "protocol" in table else protocol_values(table, protocol)
-                )
-                yield Measured(step, {"protocol": protocol, **subject.facts}, chosen)
+            for protocol, values in _by_protocol(table):
+                yield Measured(step, {"protocol": protocol, **subject.facts}, values)
 
 
 def _by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

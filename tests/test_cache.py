@@ -13,8 +13,9 @@ import pytest
 
 from srcsep_core import cache
 from srcsep_core.cache import MARKER, PROVENANCE, Store, content_key, fault, seal
-from srcsep_core.config import TrainConfig, get_profile
+from srcsep_core.config import TrainConfig
 from srcsep_core.errors import StoreError
+from srcsep_core.profiles import get_profile
 
 KEY = content_key("step", {"a": 1})
 OTHER_KEY = content_key("step", {"a": 2})

@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 from srcsep_core import __version__, pipeline, steps
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
-from srcsep_core.config import SOURCES, get_profile
+from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.profiles import get_profile
 
 
 @pytest.fixture(autouse=True)

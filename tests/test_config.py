@@ -7,20 +7,10 @@ from typing import Any
 
 import pytest
 
-from srcsep_core.config import (
-    PROFILES,
-    ConditionalFlowConfig,
-    EvalConfig,
-    EvalPlan,
-    FlowConfig,
-    Profile,
-    TrainConfig,
-    WaveNetPriorConfig,
-    get_profile,
-    resolved,
-)
+from srcsep_core.config import ConditionalFlowConfig, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
+from srcsep_core.profiles import PROFILES, EvalPlan, Profile, get_profile
 
 CONFIGS = [
     FlowConfig(),

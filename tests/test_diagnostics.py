@@ -224,7 +224,8 @@ def priors(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FlowPriors:
     """Three priors that differ."""
     flow = FloWaveNet(tiny_flow, groups=3).double().eval()
     perturb(flow)
-    return FlowPriors(flow, SOURCES, ToyConfig(sources=SOURCES), 0.0, pd.DataFrame(), Artefact(Path(), ""))
+    about = {"curve": pd.DataFrame(), "artefact": Artefact(Path(), "")}
+    return FlowPriors(flow=flow, sources=SOURCES, data=ToyConfig(sources=SOURCES), sigma=0.0, **about)
 
 
 @pytest.fixture

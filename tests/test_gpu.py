@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, get_profile
+from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
 from srcsep_core.objectives import flow_task, objective_by_source, wavenet_task
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors
+from srcsep_core.profiles import get_profile
 from srcsep_core.train import clip_gradients, new_network, train
 
 pytestmark = [

@@ -17,9 +17,11 @@ from srcsep_core import notebooks
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
 from srcsep_core.report import PARAMETERS
+from srcsep_core.results import FACTS, SIGNALS
 
 SOURCES = notebooks.notebook_sources()
-KEY_COLUMNS = ["protocol", "objective", "model", "dataset", "variant", "prior_sigma", "source", "prior"]
+KEY_COLUMNS = [*FACTS, *SIGNALS]
+SILENT = ("03", "05", "09", "10", "11", "12")
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +74,47 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         "receptive_field",
         "discrimination_toy_flow",
         "figure3_toy_flow",
+        "figure3_toy_wavenet",
+        "wavenet_samples",
+        "figure4_flow",
+        "figure4_wavenet",
+        "discrimination_by_noise",
+        "figure13_noise_curve",
+        "gap_to_oracle",
+        "figure15_constant_input",
+        "figure15_random_input",
+        "published_agreement",
+        "claims_noise",
+        "noise_windows",
+        "scores",
+        "statistics",
+        "ablation",
     ):
         assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv"} <= written
     index = (smoke / "gallery" / "index.html").read_text()
     for source in SOURCES:
         assert f"{source.stem}.html" in index
-        assert "<audio" in (smoke / "gallery" / f"{source.stem}.html").read_text() or source.stem.startswith("03")
+        assert "<audio" in (smoke / "gallery" / f"{source.stem}.html").read_text() or source.stem.startswith(SILENT)
 
 
 @pytest.mark.slow
 def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
-    likelihood = pd.read_csv(smoke / "smoke" / "cross_likelihood.csv")
-    assert list(likelihood.columns)[:13] == [*KEY_COLUMNS, "n", "mean", "median", "q05", "q95"]
-    assert len(likelihood) == 2 * 2 * 16
-    discrimination = pd.read_csv(smoke / "smoke" / "discrimination.csv")
+    tables = {path.stem: pd.read_csv(path) for path in (smoke / "smoke").glob("*.csv")}
+    likelihood, discrimination = tables["cross_likelihood"], tables["discrimination"]
+    described = ["n", "mean", "median", "q05", "q95"]
+    assert list(likelihood.columns)[: len(KEY_COLUMNS) + 7] == [*KEY_COLUMNS, "source", "prior", *described]
+    assert not likelihood.duplicated([*KEY_COLUMNS, "source", "prior"]).any()
     measures = [f"{name}{end}" for name in ("auroc", "accuracy") for end in ("", "_low", "_high")]
-    assert list(discrimination.columns) == [*KEY_COLUMNS, *measures, "n"]
+    assert list(discrimination.columns) == [*KEY_COLUMNS, "ratio", "source", "prior", *measures, "n"]
+    for table in (likelihood, discrimination):
+        assert set(table["protocol"]) == {"released", "exact", "oracle"}
+        assert set(table["model"]) == {"flowavenet", "wavenet", "oracle"}
+    for name, level in (("noise_curve", "data_sigma"), ("constant_input", "level"), ("random_input", "input_sigma")):
+        assert {*FACTS, "length", "prior", level, *described} <= set(tables[name].columns)
+    ledger = ["claim", "printed", "released", "exact", "oracle", "verdict", "low", "high", "n", "command"]
+    assert set(ledger) <= set(tables["claims"].columns)
+    toy = tables["coverage"][tables["coverage"]["dataset"] == "toy"]
+    assert not toy.empty
     own = discrimination["source"] == discrimination["prior"]
     assert discrimination.loc[own, "accuracy"].between(0, 1).all()
     assert discrimination.loc[~own, "auroc"].between(0, 1).all()

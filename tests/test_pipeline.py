@@ -13,11 +13,12 @@ from torch import nn
 
 from srcsep_core import diagnostics, steps, train
 from srcsep_core.cache import Store
-from srcsep_core.config import SOURCES, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, get_profile, resolved
+from srcsep_core.config import SOURCES, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.objectives import flow_task
 from srcsep_core.pipeline import Pipeline, describe, resolve_device
+from srcsep_core.profiles import get_profile
 from srcsep_core.steps import CrossLikelihood, TrainFlow, cross_likelihood_step, flow_step, steps_of
 
 TRAINING = TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)

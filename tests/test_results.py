@@ -16,9 +16,10 @@ from srcsep_core.cache import Store
 from srcsep_core.claims import Results, ledger
 from srcsep_core.claims.measures import AS_RELEASED, FAILS, HOLDS, UNDECIDED
 from srcsep_core.comparison import NO_ORACLE, PENDING, QUANTITIES, compare
-from srcsep_core.config import NOISE_LEVELS, SOURCES, EvalConfig, EvalPlan, FlowConfig, WaveNetPriorConfig, get_profile
+from srcsep_core.config import NOISE_LEVELS, SOURCES, EvalConfig, FlowConfig, WaveNetPriorConfig
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.pipeline import Pipeline
+from srcsep_core.profiles import EvalPlan, get_profile
 from srcsep_core.published import published_cells
 from srcsep_core.results import (
     FACTS,
@@ -284,6 +285,10 @@ def test_discrimination_is_about_the_signals_of_the_likelihood_plain_and_as_a_ra
     for ratio in (False, True):
         found = select(made.tables["discrimination"], ratio=ratio)[cells]
         pd.testing.assert_frame_equal(found.sort_values(cells, ignore_index=True), expected)
+        pairs = select(made.tables["discrimination"].dropna(subset="auroc"), ratio=ratio)
+        there = pairs.set_index(cells)["auroc"].sort_index()
+        back = pairs.rename(columns={"source": "prior", "prior": "source"}).set_index(cells)["auroc"].sort_index()
+        assert np.allclose(there, back) == ratio, "a ratio tells two sources apart alike, whichever prior is asked"
     own = made.tables["discrimination"].dropna(subset="accuracy").drop(columns="ratio")
     assert len(own) == 2 * len(own.drop_duplicates()), "the accuracy compares priors, ratio or not"
 

@@ -15,23 +15,20 @@ from srcsep_core.cache import MARKER, Store, shipped_root
 from srcsep_core.config import (
     NOISE_LEVELS,
     OBJECTIVES,
-    PROFILES,
     SOURCES,
     ConditionalFlowConfig,
     EvalConfig,
-    EvalPlan,
     FlowConfig,
     Objective,
-    Profile,
     TrainConfig,
     WaveNetPriorConfig,
-    get_profile,
 )
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
 from srcsep_core.pipeline import Pipeline
 from srcsep_core.priorset import FlowPriors, OracleSet, PriorSet, WaveNetSet
+from srcsep_core.profiles import PROFILES, EvalPlan, Profile, get_profile
 from srcsep_core.steps import (
     ConstantInput,
     CrossLikelihood,

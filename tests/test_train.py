@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from srcsep_core import train
-from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, WaveNetPriorConfig, get_profile
+from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.objectives import flow_task, wavenet_task
 from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.profiles import get_profile
 from srcsep_core.train import CHECKPOINT, Trained, clip_gradients, learning_rate, new_network
 
 FLOW = FlowConfig(blocks=1, flows=1, layers=1, width=2)

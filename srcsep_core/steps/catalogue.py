@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from srcsep_core.config import (
-    OBJECTIVES,
-    ConditionalFlowConfig,
-    Noise,
-    Objective,
-    Profile,
-    resolved,
-)
+from srcsep_core.config import OBJECTIVES, ConditionalFlowConfig, Noise, Objective, resolved
 from srcsep_core.data.toy import ToyConfig
+from srcsep_core.profiles import Profile
 from srcsep_core.steps.base import Step
 from srcsep_core.steps.evaluation import (
     ConstantInput,
@@ -119,9 +113,9 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     """What is measured of a subject.
 
     The sets of the paper (noise-free, or fine-tuned with the objective's own noise) and the oracle are measured in
-    full, at the released lengths and at the long one; the others by their cross-likelihood alone. Priors with a
-    noise level get clean test signals, as in the released evaluation, and signals noised at their own level. Beyond the
-    profile's noise levels the oracle gets the latter alone.
+    full, at the released lengths and at the long one: clean test signals, as in the released evaluation, and signals
+    noised at the priors' own level. The other sets, and the oracle beyond the profile's noise levels, get the latter
+    alone.
     """
     plan = profile.plan
     own = plan.oracle if subject.trained is None else plan.noisy
@@ -130,7 +124,7 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
         steps: list[Evaluation] = [CrossLikelihood(subject, config) for config in (profile.evaluation, amplitude)]
     elif subject.sigma in profile.noise_levels:
         noised = replace(own, data_sigma=subject.sigma)
-        steps = [CrossLikelihood(subject, config) for config in (own, noised)]
+        steps = [CrossLikelihood(subject, config) for config in ((own, noised) if subject.in_full else (noised,))]
     else:
         return [CrossLikelihood(subject, replace(own, data_sigma=subject.sigma))]
     if subject.in_full:

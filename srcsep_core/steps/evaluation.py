@@ -25,6 +25,7 @@ from srcsep_core.steps.base import CURVE, VALUES, WEIGHTS, Context, Step
 from srcsep_core.steps.training import TrainFlow, TrainPriors, TrainWaveNet
 
 ORACLE_BATCH = 128
+WAVENET_SAMPLES = 8192
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,14 @@ class Evaluation(Step):
     def settings(self) -> dict[str, Any]:
         """What the values depend on besides the subject."""
 
-    def batch(self, size: int) -> int:
-        """How many signals to evaluate at once: `size`, and more under the oracle, whose calls cost as such."""
-        return ORACLE_BATCH if self.subject.trained is None else size
+    def batch(self, size: int, length: int) -> int:
+        """How many signals of `length` samples to evaluate at once; `size` unless the model has its own best.
+
+        A call of the oracle costs as such; the 256 logits a sample of a WaveNet should stay in the processor's cache.
+        """
+        if self.subject.trained is None:
+            return ORACLE_BATCH
+        return max(1, WAVENET_SAMPLES // length) if self.subject.model == "wavenet" else size
 
     @abstractmethod
     def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
@@ -185,7 +191,7 @@ class CrossLikelihood(Evaluation):
         check_length(priors, config.length)
         signals = draw_evaluation_set(self.subject.data, config)
         return diagnostics.likelihood_table(
-            priors, signals, batch_size=self.batch(config.batch_size), progress=progress
+            priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
         )
 
 
@@ -215,7 +221,7 @@ class NoiseCurve(Evaluation):
         check_length(priors, config.length)
         signals = {s: draw_evaluation_set(self.subject.data, config, sigma=s) for s in self.data_sigmas}
         return diagnostics.noise_curve_table(
-            priors, signals, batch_size=self.batch(config.batch_size), progress=progress
+            priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
         )
 
 
@@ -240,7 +246,7 @@ class ConstantInput(Evaluation):
     def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
         check_length(priors, self.length)
         evaluate = diagnostics.single(priors)
-        return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=self.batch(8))
+        return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=self.batch(8, self.length))
 
 
 @dataclass(frozen=True)
@@ -272,7 +278,7 @@ class RandomInput(Evaluation):
             self.length,
             draws=self.draws,
             seed=self.seed,
-            batch_size=self.batch(8),
+            batch_size=self.batch(8, self.length),
         )
 
 
