@@ -21,7 +21,6 @@ NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
 WAVENET_NOTE = "mean sigmoid in [0, 1]: the sign is always positive"
 WAVENET_SCALE_NOTE = "published: mean sigmoid in [0, 1]; ours: nats/sample; only ranks compare"
-CHECKS = ("same_sign", "same_sign_mean", "same_order", "same_rank_row", "same_rank_column")
 
 _LEVEL_COLUMN = {
     "cross_likelihood": "data_sigma",
@@ -77,45 +76,6 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
     return table.drop(columns=["cell", "sigma_key", "level_key", "missing"]).assign(
         missing=table["missing"], note=_notes(table)
     )
-
-
-def agreement(comparison: pd.DataFrame) -> pd.DataFrame:
-    """In how many cells ours agrees with print: one row an item, statistic, model, protocol and objective.
-
-    `comparison` comes from `compare`. Columns: document, item, statistic, model, protocol, objective, cells (those with
-    a value of ours), for each of same_sign, same_sign_mean, same_order, same_rank_row, same_rank_column the share and
-    n_..., how many cells it is a share of (none: empty), and spearman, the rank correlation of the published value and
-    our median over all the cells (empty for fewer than three cells, or if one side is constant). By chance,
-    ranks agree in one cell of as many as a row has.
-    """
-    keys = ["document", "item", "statistic", "model", *_SETTING]
-    rows = []
-    for names, part in comparison[comparison["missing"] == ""].groupby(keys, sort=False):
-        row: dict[str, object] = {**dict(zip(keys, names, strict=True)), "cells": len(part)}
-        for check in CHECKS:
-            known = part[check].dropna().astype(float)
-            row |= {check: known.mean() if len(known) else np.nan, f"n_{check}": len(known)}
-        rows.append(row | {"spearman": _spearman(part["published"], part["ours_median"])})
-    counts = [name for check in CHECKS for name in (check, f"n_{check}")]
-    return pd.DataFrame(rows, columns=[*keys, "cells", *counts, "spearman"])
-
-
-def concordance(rows: pd.DataFrame, *, apart: float = 1.0) -> float:
-    """The share of pairs in a row that ours orders as print does, among those printed more than `apart` apart.
-
-    `rows` are rows of `compare` of one model, protocol, objective and statistic; a row of a table is a source for
-    cross-likelihoods and a data sigma for noise curves, by prior; `apart` is in nats/sample. NaN without such pairs.
-    """
-    keys = ["quantity", "level", "source"]
-    same = []
-    for (quantity, *_), part in rows.groupby(keys, sort=False):
-        for _, row in part.groupby("prior_sigma" if quantity == "cross_likelihood" else "prior"):
-            published, ours = row["published"].to_numpy(float), row["ours_median"].to_numpy(float)
-            first, second = np.triu_indices(len(row), 1)
-            far = np.abs(published[first] - published[second]) > apart
-            agree = np.sign(published[first] - published[second]) == np.sign(ours[first] - ours[second])
-            same += agree[far].tolist()
-    return float(np.mean(same)) if same else float("nan")
 
 
 def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
@@ -298,13 +258,6 @@ def _notes(table: pd.DataFrame) -> pd.Series:
     wavenet, protocol = table["model"] == "wavenet", table["protocol"]
     notes = notes.mask(wavenet & (protocol == "released"), WAVENET_NOTE)
     return notes.mask(wavenet & protocol.isin(["exact", "oracle"]), WAVENET_SCALE_NOTE)
-
-
-def _spearman(published: pd.Series, ours: pd.Series) -> float:
-    """Rank correlation; NaN for fewer than three cells or a constant side."""
-    if len(published) < 3 or published.nunique() < 2 or ours.nunique() < 2:
-        return float("nan")
-    return float(published.rank().corr(ours.rank()))
 
 
 def _reasons(comparison: pd.DataFrame) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from srcsep_core.comparison import NO_ORACLE, PENDING, agreement, compare, coverage_table
+from srcsep_core.agreement import agreement, concordance
+from srcsep_core.comparison import NO_ORACLE, PENDING, compare, coverage_table
 from srcsep_core.config import SOURCES
 from srcsep_core.errors import InputError
 from srcsep_core.published import CELL_COLUMNS, published_cells
@@ -231,6 +233,107 @@ def test_agreement_keeps_means_and_medians_apart(cells: pd.DataFrame) -> None:
 
 def test_agreement_of_nothing_is_an_empty_table(cells: pd.DataFrame) -> None:
     assert agreement(compare(cells, {})).empty
+
+
+def crossed(published: list[float], ours: list[float], **changes: Any) -> pd.DataFrame:
+    """A row of a matrix of cross-likelihoods: what the priors say to one source."""
+    row = {"quantity": "cross_likelihood", "source": "sine", "prior_sigma": 0.0, "level": 0.0} | changes
+    priors = list(SOURCES)[: len(published)]
+    return pd.DataFrame({"prior": priors, "published": published, "ours_median": ours}).assign(**row)
+
+
+def curved(published: list[float], ours: list[float], **changes: Any) -> pd.DataFrame:
+    """A row of a table of noise curves: what a prior of every noise level says to one noise."""
+    row = {"quantity": "noise_curve", "source": "sine", "prior": "sine", "level": 0.05} | changes
+    sigmas = [0.0, 0.01, 0.027, 0.077][: len(published)]
+    return pd.DataFrame({"prior_sigma": sigmas, "published": published, "ours_median": ours}).assign(**row)
+
+
+ROWS = pytest.mark.parametrize("make", [crossed, curved])
+
+
+@ROWS
+def test_concordance_is_the_share_of_pairs_in_the_same_order(make: Any) -> None:
+    assert concordance(make([5.0, -3.0, 10.0, 0.0], [50.0, -30.0, 51.0, 49.0])) == 1
+    assert concordance(make([5.0, -3.0, 10.0, 0.0], [-5.0, 3.0, -10.0, 0.0])) == 0
+    assert concordance(make([5.0, -3.0, 10.0, 0.0], [5.0, 1.0, 10.0, 0.0])) == pytest.approx(5 / 6)
+    assert concordance(make([0.0, -np.inf, 5.0], [0.0, -9.0, 1.0])) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (crossed, {"source": "square"}),
+        (crossed, {"prior_sigma": 0.1}),
+        (curved, {"level": 0.1}),
+        (curved, {"prior": "saw"}),
+        (curved, {"prior": "saw", "source": "saw"}),
+    ],
+)
+def test_pairs_are_within_a_row(make: Any, changes: dict[str, Any]) -> None:
+    here, there = make([10.0, 0.0, 5.0], [10.0, 0.0, 5.0]), make([-90.0, -80.0], [90.0, 100.0])
+    one_row = pd.concat([here, there])
+    assert concordance(one_row) == pytest.approx(4 / 10), "the cells of here and there are the other way round in ours"
+    two_rows = pd.concat([here, there.assign(**changes)])
+    assert concordance(two_rows) == concordance(two_rows.iloc[::-1]) == 1
+    other_way = pd.concat([here, there.assign(ours_median=[100.0, 90.0], **changes)])
+    assert concordance(other_way) == pytest.approx(3 / 4), "a pair counts as much as any other, whatever its row"
+
+
+def test_cross_likelihoods_and_noise_curves_make_no_pairs_with_each_other() -> None:
+    matrix = crossed([10.0, 0.0, 5.0], [10.0, 0.0, 5.0], level=0.05)
+    for ours, share in (([90.0, 100.0], 1), ([100.0, 90.0], 3 / 4)):
+        curve = curved([-90.0, -80.0], ours)
+        for both in (pd.concat([matrix, curve]), pd.concat([curve, matrix])):
+            assert concordance(both) == pytest.approx(share)
+
+
+@ROWS
+def test_pairs_printed_close_together_do_not_count(make: Any) -> None:
+    row = make([0.0, 0.5, 5.0], [1.0, 0.0, 5.0])
+    assert concordance(row) == 1
+    assert concordance(row, apart=0.4) == pytest.approx(2 / 3)
+    assert np.isnan(concordance(make([0.0, 1.0], [0.0, 1.0]))), "more than 1 apart"
+    for published in ([0.0, 1.01], [1.01, 0.0]):
+        assert concordance(make(published, published)) == 1
+        assert np.isnan(concordance(make(published, published), apart=2))
+    assert concordance(make([0.0, 5.0], [0.0, 1e-9])) == 1, "ours may be close together"
+    assert concordance(make([3.0, 3.0, 4.0], [1.0, 2.0, 3.0]), apart=0) == 1, "a tie in print is no pair"
+
+
+@ROWS
+def test_concordance_without_pairs_is_not_a_number(make: Any) -> None:
+    for published in ([], [4.0], [4.0, 4.0], [4.0, 4.5, 5.0]):
+        assert np.isnan(concordance(make(published, published)))
+    apart = [make([4.0], [4.0], level=level) for level in (0.0, 0.1)]
+    assert np.isnan(concordance(pd.concat(apart)))
+
+
+@ROWS
+def test_our_ties_are_not_in_the_order_of_print(make: Any) -> None:
+    assert concordance(make([0.0, 5.0, 10.0], [3.0, 3.0, 10.0])) == pytest.approx(2 / 3)
+    assert concordance(make([0.0, 5.0, 10.0], [3.0, 3.0, 3.0])) == 0
+
+
+@pytest.mark.parametrize("item", ["cross-likelihood", "noise curve"])
+def test_concordance_of_a_comparison(item: str, cells: pd.DataFrame) -> None:
+    flow = cells[(cells["model"] == "flowavenet") & (cells["dataset"] == "toy") & (cells["statistic"] == "median")]
+    stored = flow[flow["item"] == item]
+    ours = stored.rename(columns={"published": "median"}).assign(mean=0.0, n=8, length=4000, data_sigma=stored["level"])
+    ours = ours.assign(protocol="released", objective="released")
+    saw = ours["source"] == "saw"
+    ours["median"] = ours["median"].where(~saw, -ours["median"])
+    result = compare(stored, {str(stored["quantity"].iloc[0]): ours})
+    rows = ["source", "prior_sigma"] if item == "cross-likelihood" else ["prior", "level"]
+    pairs = [
+        (part["source"].iloc[0], one, other)
+        for _, part in stored.groupby(rows)
+        for one, other in combinations(part["published"], 2)
+        if abs(one - other) > 1
+    ]
+    turned = [pair for pair in pairs if pair[0] == "saw"]
+    assert 0 < len(turned) < len(pairs)
+    assert concordance(result) == pytest.approx(1 - len(turned) / len(pairs))
 
 
 def test_coverage_of_every_protocol(cells: pd.DataFrame) -> None:

@@ -83,7 +83,7 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         "gap_to_oracle",
         "figure15_constant_input",
         "figure15_random_input",
-        "published_agreement",
+        "published_agreement_flow",
         "claims_noise",
         "noise_windows",
         "scores",
