@@ -176,8 +176,8 @@ for ax, (value, stored) in zip(
         np.arange(4) + 0.45, part.loc[list(SOURCES), stored], marker="x", color="black", label="published WaveNet"
     )
     ax.set_xticks(range(4), SOURCES)
-    ax.set_ylim(top=1.03)
-axes[0].set(ylabel="AUROC, worst pair", xlabel="prior")
+lowest = summary[["auroc_low", "accuracy_low", "published_auroc_worst", "published_accuracy"]].min().min()
+axes[0].set(ylabel="AUROC, worst pair", xlabel="prior", ylim=(lowest - 0.03, 1.03))
 axes[1].set(ylabel="accuracy", xlabel="source")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 run.save_figure(figure, "discrimination_toy_wavenet", summary)

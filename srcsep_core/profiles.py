@@ -92,9 +92,9 @@ PROFILES: dict[str, Profile] = {
         plan=EvalPlan(
             noisy=EvalConfig(signals=6, length=512),
             oracle=EvalConfig(signals=4, length=512),
-            long=EvalConfig(signals=4, length=1024),
+            long=EvalConfig(signals=2, length=1024),
             curve=EvalConfig(signals=4, length=512),
-            long_curve=EvalConfig(signals=2, length=1024),
+            long_curve=EvalConfig(signals=1, length=1024),
             input_lengths=(512, 1024),
             draws=(2, 2),
         ),
