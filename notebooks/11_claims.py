@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.claims import Results, ledger
+from srcsep_core.claims import Results, ledger, mean
 from srcsep_core.comparison import compare
 from srcsep_core.published import authors_discrimination, published_cells
 from srcsep_core.report import start
@@ -85,19 +85,10 @@ for name, (model, protocol, objective, training) in setups.items():
         part = select(plain, **where, training=training if sigma else ("noise-free" if model != "oracle" else ""))
         part = part[part["length"] == part["length"].min()]
         for value in ("auroc", "accuracy"):
-            cells = part.dropna(subset=value)
-            if cells.empty:
-                continue
-            below = np.sqrt(((cells[value] - cells[f"{value}_low"]) ** 2).sum()) / len(cells)
-            above = np.sqrt(((cells[f"{value}_high"] - cells[value]) ** 2).sum()) / len(cells)
-            rows.append(
-                {"protocol": name, "sigma": sigma, "quantity": value, "mean": cells[value].mean()}
-                | {
-                    "low": cells[value].mean() - below,
-                    "high": min(1.0, cells[value].mean() + above),
-                    "n": cells["n"].min(),
-                }
-            )
+            found = mean(part, value)
+            if found.n:
+                spread = {"mean": found.value, "low": found.low, "high": found.high, "n": found.n}
+                rows.append({"protocol": name, "sigma": sigma, "quantity": value} | spread)
 curve = pd.DataFrame(rows)
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True)
 everything = [0.0, *levels]

@@ -25,13 +25,15 @@ seed = 0
 device = "auto"
 
 # %%
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.config import SOURCES
+from srcsep_core.config import SOURCES, EvalConfig
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.diagnostics import discriminate, protocol_values
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
@@ -42,7 +44,7 @@ from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.published import authors_discrimination
 from srcsep_core.report import start
 from srcsep_core.results import cross_likelihood_tables, select
-from srcsep_core.steps import cross_likelihood_step, flow_step, noisy_flow_step
+from srcsep_core.steps import CrossLikelihood, Subject, flow_step, noisy_flow_step
 
 run = start("12_beyond_the_bars", profile, seed, device)
 levels = run.profile.noise_levels
@@ -64,7 +66,7 @@ plain = plain[plain["length"] == plain.groupby("prior_sigma")["length"].transfor
 grid = tuple(sorted({*levels, 0.359, 1.0, 3.0, 10.0}))
 count = 4 if run.profile.name == "smoke" else 24
 length = 512 if run.profile.name == "smoke" else 4000
-evaluation = run.profile.evaluation.__class__(signals=count, length=length)
+evaluation = EvalConfig(signals=count, length=length)
 rows = []
 for k, name in enumerate(SOURCES):
     for sigma in grid:
@@ -141,7 +143,7 @@ run.save_figure(figure, "noise_windows", pairs.merge(modes.rename(columns={"sour
 # %%
 scored = 4 if run.profile.name == "smoke" else 12
 scored_length = 512 if run.profile.name == "smoke" else 2048
-clean = draw_evaluation_set(toy, run.profile.evaluation.__class__(signals=scored, length=scored_length))
+clean = draw_evaluation_set(toy, EvalConfig(signals=scored, length=scored_length))
 rows = []
 for objective in ("exact", "released"):
     for sigma in levels:
@@ -186,11 +188,11 @@ run.save_figure(figure, "scores", scores)
 rows = []
 for objective in ("exact", "released"):
     for sigma in (0.0, *levels):
-        prior = noisy_flow_step(run.profile, sigma, objective=objective) if sigma else None
-        step = cross_likelihood_step(run.profile, prior or flow_step(run.profile, objective=objective))
-        config = run.profile.plan.noisy
-        step = step.__class__(step.subject, config.__class__(**{**vars(config), "data_sigma": sigma}))
-        reference = step.__class__(step.subject, config.__class__(**{**vars(step.evaluation), "seed": 4242}))
+        noise_free = flow_step(run.profile, objective=objective)
+        prior = noisy_flow_step(run.profile, sigma, objective=objective) if sigma else noise_free
+        subject = Subject(prior, toy, sigma)
+        step = CrossLikelihood(subject, replace(run.profile.plan.noisy, data_sigma=sigma))
+        reference = CrossLikelihood(subject, replace(step.evaluation, seed=4242))
         values = protocol_values(run.pipeline.values(step), objective)
         known = protocol_values(run.pipeline.values(reference), objective)
         signals = draw_evaluation_set(toy, step.evaluation)
