@@ -9,8 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, Objective, WaveNetPriorConfig
+from srcsep_core.config import ConditionalFlowConfig, DenoiserConfig, FlowConfig, Objective, WaveNetPriorConfig
 from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
+from srcsep_core.priors.score import Denoiser
 from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
 from srcsep_core.train import Task
 
@@ -59,6 +60,15 @@ def wavenet_task(config: WaveNetPriorConfig, groups: int) -> Task:
         return loss(cast(WaveNetPriors, network), x)[None]
 
     return Task(f"wavenet {config.likelihood}", lambda: WaveNetPriors(config, groups), losses)
+
+
+def score_task(config: DenoiserConfig) -> Task:
+    """Train one denoiser for all sources by denoising score matching at noise levels drawn afresh for every signal."""
+
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        return cast(Denoiser, network).loss(x, generator)[None]
+
+    return Task("score", lambda: Denoiser(config), losses, multiple_of=config.stride, unit="")
 
 
 def _log_uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

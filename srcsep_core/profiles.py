@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from srcsep_core.config import NOISE_LEVELS, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
+from srcsep_core.config import NOISE_LEVELS, DenoiserConfig, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.errors import InputError
 
 
@@ -46,6 +46,8 @@ class Profile:
     wavenet: WaveNetPriorConfig
     wavenet_train: TrainConfig
     wavenet_fine_tune: TrainConfig
+    denoiser: DenoiserConfig
+    score_train: TrainConfig
     evaluation: EvalConfig
     plan: EvalPlan
 
@@ -73,6 +75,9 @@ _LAPTOP_TRAINING = TrainConfig(
 _LAPTOP_FINE_TUNING = replace(_LAPTOP_TRAINING, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
 _SMOKE_TRAINING = replace(_LAPTOP_TRAINING, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
 _SMOKE_FINE_TUNING = replace(_SMOKE_TRAINING, steps=10, learning_rate=2e-3, seed=1)
+_LAPTOP_SCORE = replace(
+    _LAPTOP_TRAINING, steps=9000, crop=1024, learning_rate=1e-3, warmup_steps=100, clip_norm=1.0, mixed_precision=True
+)
 _PAPER_TRAINING = TrainConfig(mixed_precision=True)
 _PAPER_FINE_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
@@ -88,6 +93,8 @@ PROFILES: dict[str, Profile] = {
         wavenet=WaveNetPriorConfig(layers=6, width=8, head_width=16),
         wavenet_train=_SMOKE_TRAINING,
         wavenet_fine_tune=_SMOKE_FINE_TUNING,
+        denoiser=DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
+        score_train=replace(_LAPTOP_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
         evaluation=EvalConfig(signals=16, length=512),
         plan=EvalPlan(
             noisy=EvalConfig(signals=6, length=512),
@@ -110,6 +117,8 @@ PROFILES: dict[str, Profile] = {
         wavenet=WaveNetPriorConfig(layers=9, width=16, head_width=64),
         wavenet_train=_LAPTOP_TRAINING,
         wavenet_fine_tune=replace(_LAPTOP_FINE_TUNING, steps=240),
+        denoiser=DenoiserConfig(),
+        score_train=_LAPTOP_SCORE,
         evaluation=EvalConfig(signals=96, length=4000),
         plan=EvalPlan(
             noisy=EvalConfig(signals=32, length=4000),
@@ -132,6 +141,8 @@ PROFILES: dict[str, Profile] = {
         wavenet=WaveNetPriorConfig(),
         wavenet_train=replace(_PAPER_TRAINING, crop=3074),
         wavenet_fine_tune=replace(_PAPER_FINE_TUNING, crop=3074),
+        denoiser=DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
+        score_train=replace(_LAPTOP_SCORE, steps=100_000, batch_size=32),
         evaluation=EvalConfig(length=4000),
         plan=EvalPlan(
             noisy=EvalConfig(length=4000),

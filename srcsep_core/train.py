@@ -36,7 +36,10 @@ CURVE_BIN = 10
 
 
 class Grouped(Protocol):
-    """A network of independent groups, one a source; every parameter holds the groups one after the other."""
+    """A network of independent groups, one a source; every parameter holds the groups one after the other.
+
+    A network that all sources share is one group.
+    """
 
     @property
     def groups(self) -> int:
@@ -49,7 +52,7 @@ class Task:
     """What is trained: how a fresh network is made, and its loss.
 
     `losses(network, x, generator)` takes clean or noised signals (B, G, T) and returns (1 + terms, G): the loss of
-    every source (nats/sample), then what `terms` name, which goes into the loss curve.
+    every source (in `unit`), then what `terms` name, which goes into the loss curve.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Task:
     losses: Callable[[nn.Module, Tensor, torch.Generator], Tensor]
     terms: tuple[str, ...] = ()
     multiple_of: int = 1
+    unit: str = "nats/sample"
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def train(
             run.advance()
             save = run.step % config.checkpoint_every == 0 or run.step == config.steps
             if save or run.step % CURVE_BIN == 0:
-                note = f"loss {run.check():.3f} nats/sample"
+                note = f"loss {run.check():.3f} {task.unit}"
             if save:
                 run.save()
             bar.advance(note)
@@ -204,7 +208,7 @@ class _Run:
             kept = f"the last good checkpoint is {self.path}" if self.path.exists() else "no checkpoint was reached"
             raise DivergenceError(
                 f"training diverged at step {self.step} for {', '.join(bad)} (loss "
-                f"{[round(v, 2) for v in losses[-1].tolist()]} nats/sample); {kept}; "
+                f"{[round(v, 2) for v in losses[-1].tolist()]} {self.task.unit}); {kept}; "
                 f"lower the learning rate (now {self.config.learning_rate:g}) or clip_norm ({self.config.clip_norm})"
             )
         return float(losses[-1].mean())

@@ -17,7 +17,7 @@ from srcsep_core.steps.evaluation import (
     RandomInput,
     Subject,
 )
-from srcsep_core.steps.training import TrainFlow, TrainPriors, TrainWaveNet
+from srcsep_core.steps.training import TrainFlow, TrainPriors, TrainScore, TrainWaveNet
 
 ABLATED_LEVELS = {0.359}
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
@@ -73,6 +73,11 @@ def noisy_wavenet_step(
     clean = wavenet_step(profile, objective=objective, variant=variant)
     train = replace(profile.wavenet_fine_tune, objective=objective, noise_sigma=sigma, noise=own_noise(objective))
     return TrainWaveNet(profile.name, ToyConfig(variant), train, clean.wavenet, initial=clean)
+
+
+def score_step(profile: Profile, *, variant: str = "released") -> TrainScore:
+    """The step that trains the score prior of a profile."""
+    return TrainScore(profile.name, ToyConfig(variant), profile.score_train, profile.denoiser)
 
 
 def priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:

@@ -13,9 +13,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from srcsep_core.cache import write_json
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
+from srcsep_core.config import (
+    ConditionalFlowConfig,
+    DenoiserConfig,
+    FlowConfig,
+    TrainConfig,
+    WaveNetPriorConfig,
+    resolved,
+)
 from srcsep_core.data.toy import ToyConfig
-from srcsep_core.objectives import flow_task, wavenet_task
+from srcsep_core.objectives import flow_task, score_task, wavenet_task
 from srcsep_core.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
 from srcsep_core.train import Task, train
 
@@ -169,3 +176,37 @@ class TrainWaveNet(TrainPriors):
 
     def task(self) -> Task:
         return wavenet_task(self.wavenet, len(self.data.sources))
+
+
+@dataclass(frozen=True)
+class TrainScore(TrainPriors):
+    """Train one class-conditional denoiser for all sources (`priors.score`)."""
+
+    denoiser: DenoiserConfig
+
+    @property
+    def name(self) -> str:
+        return "score-prior"
+
+    @property
+    def model(self) -> str:
+        return "score"
+
+    @property
+    def network(self) -> dict[str, Any]:
+        return {"denoiser": resolved(self.denoiser)}
+
+    @property
+    def initial_step(self) -> None:
+        return None
+
+    @property
+    def conditional(self) -> bool:
+        return True
+
+    @property
+    def title(self) -> str:
+        return f"score-{self.data.variant}-{self.label}"
+
+    def task(self) -> Task:
+        return score_task(self.denoiser)

@@ -1,0 +1,124 @@
+"""A class-conditional 1-D network for denoising at every noise level (a small U-Net with attention at the bottleneck).
+
+Sources: Ronneberger et al. 2015 (arXiv 1505.04597) for the shape; Karras et al. 2022 (arXiv 2206.00364), section 5,
+for the preconditioning around it (`priors.score`); Su et al. 2021 (arXiv 2104.09864) for rotary positions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, silu
+
+from srcsep_core.config import DenoiserConfig
+
+KERNEL = 5
+EMBEDDING = 128
+FREQUENCIES = 32
+
+
+class DenoiserNet(nn.Module):
+    """The raw network F: signals (B, 1, T), noise conditions (B,) and class numbers (B,) to (B, 1, T).
+
+    T must be a multiple of the product of the strides. The condition is log(sigma) / 4 (Karras et al. 2022, Table 1).
+    """
+
+    groups = 1
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, strides = config.channels, config.strides
+        self.register_buffer("frequencies", torch.linspace(0, math.log(200), FREQUENCIES).exp(), persistent=False)
+        self.noise = nn.Sequential(nn.Linear(2 * FREQUENCIES, EMBEDDING), nn.SiLU(), nn.Linear(EMBEDDING, EMBEDDING))
+        self.label = nn.Embedding(config.classes, EMBEDDING)
+        self.stem = nn.Conv1d(1, widths[0], KERNEL, padding=KERNEL // 2)
+        self.encoder = nn.ModuleList(ResidualBlock(width, width) for width in widths[:-1])
+        self.down = nn.ModuleList(
+            nn.Conv1d(width, wider, stride, stride)
+            for width, wider, stride in zip(widths, widths[1:], strides, strict=False)
+        )
+        self.middle = nn.ModuleList(ResidualBlock(widths[-1], widths[-1]) for _ in range(config.middle + 1))
+        self.attention = nn.ModuleList(Attention(widths[-1], config.heads) for _ in range(config.middle))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose1d(wider, width, stride, stride)
+            for width, wider, stride in zip(widths, widths[1:], strides, strict=False)
+        )
+        self.decoder = nn.ModuleList(ResidualBlock(2 * width, width) for width in widths[:-1])
+        self.head = nn.Sequential(
+            nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv1d(widths[0], 1, KERNEL, padding=KERNEL // 2)
+        )
+        nn.init.zeros_(cast(nn.Conv1d, self.head[2]).weight)
+
+    def forward(self, x: Tensor, noise: Tensor, label: Tensor) -> Tensor:
+        """F(x): (B, 1, T)."""
+        angles = noise[:, None] * cast(Tensor, self.frequencies)
+        condition = silu(self.noise(torch.cat([angles.cos(), angles.sin()], dim=1)) + self.label(label))
+        h = self.stem(x)
+        skips = []
+        for block, down in zip(self.encoder, self.down, strict=True):
+            h = block(h, condition)
+            skips.append(h)
+            h = down(h)
+        for block, attention in zip(self.middle, self.attention, strict=False):
+            h = attention(block(h, condition))
+        h = self.middle[-1](h, condition)
+        for up, block, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
+            h = block(torch.cat([up(h), skip], dim=1), condition)
+        out: Tensor = self.head(h)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with group norm; the condition (B, EMBEDDING) scales and shifts between them."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(8, channels)
+        self.conv_in = nn.Conv1d(channels, out_channels, KERNEL, padding=KERNEL // 2)
+        self.modulation = nn.Linear(EMBEDDING, 2 * out_channels)
+        self.norm_out = nn.GroupNorm(8, out_channels)
+        self.conv_out = nn.Conv1d(out_channels, out_channels, KERNEL, padding=KERNEL // 2)
+        self.shortcut = nn.Identity() if channels == out_channels else nn.Conv1d(channels, out_channels, 1)
+        nn.init.zeros_(self.conv_out.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, channels, T) to (B, out_channels, T)."""
+        scale, shift = self.modulation(condition)[..., None].chunk(2, dim=1)
+        h = self.conv_in(silu(self.norm_in(x)))
+        h = silu(self.norm_out(h) * (1 + scale) + shift)
+        out: Tensor = self.shortcut(x) + self.conv_out(h)
+        return out
+
+
+class Attention(nn.Module):
+    """Self-attention over time with rotary positions, which depend on distance alone."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.out = nn.Conv1d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) to the same shape."""
+        batch, channels, length = x.shape
+        query, key, value = self.qkv(self.norm(x)).view(batch, 3, self.heads, -1, length).transpose(3, 4).unbind(1)
+        mixed = scaled_dot_product_attention(_rotate(query), _rotate(key), value)
+        out: Tensor = x + self.out(mixed.transpose(2, 3).reshape(batch, channels, length))
+        return out
+
+
+def _rotate(x: Tensor) -> Tensor:
+    """Rotate the halves of each head (B, H, T, D) by an angle that grows with time."""
+    length, size = x.shape[2], x.shape[3] // 2
+    rates = 100.0 ** (-torch.arange(size, device=x.device, dtype=torch.float32) / size)
+    angles = torch.arange(length, device=x.device, dtype=torch.float32)[:, None] * rates
+    first, second = x.float().chunk(2, dim=3)
+    turned = torch.cat([first * angles.cos() - second * angles.sin(), first * angles.sin() + second * angles.cos()], 3)
+    return turned.to(x.dtype)

@@ -1,0 +1,143 @@
+"""The score prior: one denoiser for all sources, conditioned on the source's class and on the noise level.
+
+It has a score at every noise level it was trained on and can be sampled, and it has no density. Its window is fixed: it
+is used at the length it was trained at.
+
+Sources: Karras et al. 2022 (EDM, arXiv 2206.00364), Eqs. 2-3, 7-8, Table 1 and Algorithm 2; Robbins 1956 and Efron
+2011 for score = (D(x) - x) / sigma^2; Mariani et al. 2023 (MSDM/ISDM, arXiv 2302.02257), whose priors of single
+sources are of this kind.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from srcsep_core.config import DenoiserConfig
+from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.nn.denoiser import DenoiserNet
+
+SIGMA_RANGE = (1e-3, 50.0)
+
+
+class Denoiser(nn.Module):
+    """D(x; sigma, class): the preconditioned network (Karras et al. 2022, Eq. 7)."""
+
+    groups = 1
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = DenoiserNet(config)
+
+    def forward(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """The estimate of the clean signal for rows (B, 1, T), noise levels (B,) and class numbers (B,): (B, 1, T)."""
+        skip, out = self._scales(sigma)
+        return skip * x + out * self.raw(x, sigma, label)
+
+    def raw(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """The network's own output F for scaled input, (B, 1, T)."""
+        data = self.config.sigma_data
+        scaled = x / (sigma.square() + data**2).sqrt()[:, None, None]
+        result: Tensor = self.net(scaled, sigma.log() / 4, label)
+        return result
+
+    def _scales(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """c_skip and c_out, (B, 1, 1) each."""
+        data, total = self.config.sigma_data, sigma.square() + self.config.sigma_data**2
+        return (data**2 / total)[:, None, None], (sigma * data / total.sqrt())[:, None, None]
+
+    def loss(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """The denoising loss of every class, (G,), for clean signals (B, G, T), class g in channel g.
+
+        Mean squared error of F against its target, which is the weight lambda(sigma) = (sigma^2 + sigma_data^2) /
+        (sigma sigma_data)^2 on that of D (Karras et al. 2022, Eqs. 2 and 8). No unit: 1 is no better than the mean.
+        """
+        batch, groups, length = clean.shape
+        rows = clean.reshape(-1, 1, length)
+        label = torch.arange(groups, device=clean.device).repeat(batch)
+        normal = torch.randn(len(rows), generator=generator, device=clean.device)
+        sigma = (self.config.log_sigma_mean + self.config.log_sigma_std * normal).exp()
+        noise = torch.randn(rows.shape, generator=generator, device=clean.device)
+        noisy = rows + sigma[:, None, None] * noise
+        skip, out = self._scales(sigma)
+        target = (rows - skip * noisy) / out
+        error = (self.raw(noisy, sigma, label).float() - target).square().mean(dim=(1, 2))
+        return error.view(batch, groups).mean(dim=0)
+
+
+class ClassScorePrior(nn.Module):
+    """The score prior of one source: the shared denoiser at one class number.
+
+    Several of them share one network, and samplers call it once for all (see `shared_denoiser`).
+    """
+
+    def __init__(self, denoiser: Denoiser, label: int) -> None:
+        super().__init__()
+        if not 0 <= label < denoiser.config.classes:
+            raise InputError(f"class {label} is not among the denoiser's {denoiser.config.classes}; use a smaller one")
+        self.denoiser = denoiser
+        self.label = label
+
+    @property
+    def window(self) -> int:
+        """The length in samples that signals must have."""
+        return self.denoiser.config.window
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """The estimate of the clean signal given the noisy `x`: (B, 1, T)."""
+        level = self._level(sigma)
+        if x.shape[-1] != self.window:
+            raise InputError(
+                f"the signal has {x.shape[-1]} samples but this score prior works on {self.window}; cut it"
+            )
+        check_waveform(x, dtype=next(self.parameters()).dtype)
+        rows = x.new_full((len(x),), level)
+        result: Tensor = self.denoiser(x, rows, torch.full((len(x),), self.label, device=x.device))
+        return result
+
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """(D(x) - x) / sigma^2, (B, 1, T)."""
+        return (self.denoise(x, sigma) - x) / self._level(sigma) ** 2
+
+    @torch.no_grad()
+    def sample(
+        self, shape: tuple[int, int, int], generator: torch.Generator | None = None, *, steps: int = 40
+    ) -> Tensor:
+        """Draw clean signals (B, 1, T) by reverse diffusion from sigma 10 (Karras et al. 2022, Algorithm 2).
+
+        `steps` levels of their Eq. 5 with rho 7, the last at 0; deterministic Heun steps.
+        """
+        if shape[1:] != (1, self.window):
+            raise InputError(f"cannot draw signals of shape {tuple(shape)}; ask for (B, 1, {self.window})")
+        levels = karras_levels(10.0, 0.005, steps)
+        weight = next(self.parameters())
+        device = weight.device if generator is None else generator.device
+        x = levels[0] * torch.randn(shape, generator=generator, device=device).to(weight)
+        for here, there in zip(levels, [*levels[1:], 0.0], strict=True):
+            slope = (x - self.denoise(x, here)) / here
+            after = x + (there - here) * slope
+            if there:
+                slope = (slope + (after - self.denoise(after, there)) / there) / 2
+                after = x + (there - here) * slope
+            x = after
+        return x
+
+    def _level(self, sigma: float | None) -> float:
+        low, high = SIGMA_RANGE
+        if sigma is None or not low <= sigma <= high:
+            raise InputError(f"sigma is {sigma}; this prior has a score at {low:g} to {high:g}, pass one of these")
+        return float(sigma)
+
+
+def karras_levels(sigma_max: float, sigma_min: float, steps: int, rho: float = 7.0) -> list[float]:
+    """`steps` noise levels from `sigma_max` down to `sigma_min` (Karras et al. 2022, Eq. 5)."""
+    if steps < 1 or not 0 < sigma_min <= sigma_max:
+        raise InputError(
+            f"cannot space {steps} levels from sigma {sigma_max} to {sigma_min}; use 1 or more, falling to above 0"
+        )
+    if steps == 1:
+        return [sigma_max]
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return [float((high + i / (steps - 1) * (low - high)) ** rho) for i in range(steps)]
