@@ -148,6 +148,45 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
+class PnFConfig:
+    """Size of a PnF prior: a causal WaveNet over a noisy past that gives the probabilities of `classes` clean values.
+
+    The values are spaced linearly from -`limit` to `limit`, which must hold the clean signals. Noise levels span
+    `sigma_min` to `sigma_max` (standard deviations); `context` is the number of cosine features of log sigma. The
+    spacing of the values, 2 `limit` / (`classes` - 1), must not exceed `sigma_min`, or the density would have a comb
+    of peaks.
+    """
+
+    layers: int = 9
+    width: int = 16
+    head_width: int = 64
+    kernel_size: int = 3
+    classes: int = 256
+    limit: float = 1.05
+    context: int = 8
+    sigma_min: float = 0.01
+    sigma_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "head_width", "context"):
+            if getattr(self, name) < 1:
+                raise InputError(f"PnFConfig.{name} is {getattr(self, name)}; use at least 1")
+        for name in ("kernel_size", "classes"):
+            if getattr(self, name) < 2:
+                raise InputError(f"PnFConfig.{name} is {getattr(self, name)}; use at least 2")
+        if self.limit <= 0:
+            raise InputError(f"PnFConfig.limit is {self.limit}; use for example 1.05")
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(f"PnFConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max")
+        spacing = 2 * self.limit / (self.classes - 1)
+        if spacing > self.sigma_min:
+            raise InputError(
+                f"{self.classes} classes lie {spacing:.4g} apart, wider than sigma_min {self.sigma_min:g}; "
+                f"use {math.ceil(2 * self.limit / self.sigma_min) + 1} classes or a larger sigma_min"
+            )
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How a prior is trained.
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, DenoiserConfig, FlowConfig, Objective, WaveNetPriorConfig
+from srcsep_core.config import (
+    ConditionalFlowConfig,
+    DenoiserConfig,
+    FlowConfig,
+    Objective,
+    PnFConfig,
+    WaveNetPriorConfig,
+)
+from srcsep_core.nn.levels import draw_levels
 from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
+from srcsep_core.priors.pnf import PnFPriors
 from srcsep_core.priors.score import Denoiser
 from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
 from srcsep_core.train import Task
@@ -39,7 +47,7 @@ def flow_task(config: FlowConfig, groups: int, objective: Objective) -> Task:
         flow = cast(FloWaveNet, network)
         sigma = None
         if isinstance(config, ConditionalFlowConfig):
-            sigma = _log_uniform(len(x), config.sigma_min, config.sigma_max, generator).to(x)
+            sigma = draw_levels(len(x), config.sigma_min, config.sigma_max, generator).to(x)
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x + sigma[:, None, None] * noise
         terms = flow.source_terms(x, sigma)
@@ -71,6 +79,10 @@ def score_task(config: DenoiserConfig) -> Task:
     return Task("score", lambda: Denoiser(config), losses, multiple_of=config.stride, unit="")
 
 
-def _log_uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    uniform = torch.rand(count, generator=generator, device=generator.device)
-    return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
+def pnf_task(config: PnFConfig, groups: int) -> Task:
+    """Train PnF networks to tell the clean class from a noisy past, at noise levels drawn afresh for every example."""
+
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        return cast(PnFPriors, network).loss(x, generator)[None]
+
+    return Task("pnf", lambda: PnFPriors(config, groups), losses)

@@ -16,8 +16,8 @@ from safetensors import safe_open
 
 from srcsep_core.cache import Artefact, Store, replace_folder, seal, shipped_root
 from srcsep_core.errors import InputError
-from srcsep_core.priorset import FlowPriors, WaveNetSet
-from srcsep_core.steps import VALUES, Evaluation, Step, TrainFlow, TrainWaveNet, load_priors
+from srcsep_core.priorset import FlowPriors, ScoreSet, WaveNetSet
+from srcsep_core.steps import VALUES, Evaluation, Step, TrainFlow, TrainScore, TrainWaveNet, load_priors
 from srcsep_core.train import CHECKPOINT
 
 log = logging.getLogger(__name__)
@@ -68,11 +68,15 @@ class Pipeline:
 
     def flow_priors(self, step: TrainFlow) -> FlowPriors:
         """The trained flows of a step, in evaluation mode on the pipeline's device."""
-        return cast(FlowPriors, load_priors(step, self.run(step), self))
+        return cast(FlowPriors, load_priors(step, self.run(step), self.device))
 
     def wavenet_priors(self, step: TrainWaveNet) -> WaveNetSet:
         """The trained WaveNets of a step, in evaluation mode on the pipeline's device."""
-        return cast(WaveNetSet, load_priors(step, self.run(step), self))
+        return cast(WaveNetSet, load_priors(step, self.run(step), self.device))
+
+    def score_priors(self, step: TrainScore) -> ScoreSet:
+        """The trained score priors of a step, in evaluation mode on the pipeline's device."""
+        return cast(ScoreSet, load_priors(step, self.run(step), self.device))
 
     def values(self, step: Evaluation) -> pd.DataFrame:
         """The table of single values that an evaluation makes (see `diagnostics.likelihood`)."""

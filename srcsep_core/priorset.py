@@ -27,6 +27,8 @@ from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
 from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.priors.pnf import PnFPrior, PnFPriors
+from srcsep_core.priors.score import ClassScorePrior, Denoiser
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors, released_score
 
 PROTOCOLS = ("released", "exact", "oracle")
@@ -112,6 +114,33 @@ class WaveNetSet(Trained):
     def prior(self, source: str) -> WaveNetPrior:
         """One source's prior, cut out of the grouped network; the exact likelihood only."""
         return WaveNetPrior(self.net.extract(_index(self.sources, source)), self.sigma)
+
+
+@dataclass(frozen=True)
+class ScoreSet(Trained):
+    """The score priors of all sources, which share one denoiser; they have no likelihood."""
+
+    denoiser: Denoiser
+
+    @property
+    def window(self) -> int:
+        """The length in samples that signals must have."""
+        return self.denoiser.config.window
+
+    def prior(self, source: str) -> ClassScorePrior:
+        """One source's prior."""
+        return ClassScorePrior(self.denoiser, _index(self.sources, source))
+
+
+@dataclass(frozen=True)
+class PnFSet(Trained):
+    """Trained autoregressive priors with a noisy past, in one grouped network."""
+
+    net: PnFPriors
+
+    def prior(self, source: str) -> PnFPrior:
+        """One source's prior, cut out of the grouped network."""
+        return PnFPrior(self.net.extract(_index(self.sources, source)))
 
 
 @dataclass(frozen=True)

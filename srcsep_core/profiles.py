@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from srcsep_core.config import NOISE_LEVELS, DenoiserConfig, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
+from srcsep_core.config import (
+    NOISE_LEVELS,
+    DenoiserConfig,
+    EvalConfig,
+    FlowConfig,
+    PnFConfig,
+    TrainConfig,
+    WaveNetPriorConfig,
+)
 from srcsep_core.errors import InputError
 
 
@@ -48,6 +56,8 @@ class Profile:
     wavenet_fine_tune: TrainConfig
     denoiser: DenoiserConfig
     score_train: TrainConfig
+    pnf: PnFConfig
+    pnf_train: TrainConfig
     evaluation: EvalConfig
     plan: EvalPlan
 
@@ -95,6 +105,8 @@ PROFILES: dict[str, Profile] = {
         wavenet_fine_tune=_SMOKE_FINE_TUNING,
         denoiser=DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
         score_train=replace(_LAPTOP_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
+        pnf=PnFConfig(layers=6, width=8, head_width=16),
+        pnf_train=replace(_SMOKE_TRAINING, crop=256),
         evaluation=EvalConfig(signals=16, length=512),
         plan=EvalPlan(
             noisy=EvalConfig(signals=6, length=512),
@@ -119,6 +131,8 @@ PROFILES: dict[str, Profile] = {
         wavenet_fine_tune=replace(_LAPTOP_FINE_TUNING, steps=240),
         denoiser=DenoiserConfig(),
         score_train=_LAPTOP_SCORE,
+        pnf=PnFConfig(),
+        pnf_train=replace(_LAPTOP_TRAINING, steps=2000, crop=1024, learning_rate=2e-3),
         evaluation=EvalConfig(signals=96, length=4000),
         plan=EvalPlan(
             noisy=EvalConfig(signals=32, length=4000),
@@ -143,6 +157,8 @@ PROFILES: dict[str, Profile] = {
         wavenet_fine_tune=replace(_PAPER_FINE_TUNING, crop=3074),
         denoiser=DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
         score_train=replace(_LAPTOP_SCORE, steps=100_000, batch_size=32),
+        pnf=PnFConfig(layers=10, width=64, head_width=256),
+        pnf_train=replace(_PAPER_TRAINING, crop=3074),
         evaluation=EvalConfig(length=4000),
         plan=EvalPlan(
             noisy=EvalConfig(length=4000),

@@ -17,9 +17,11 @@ from srcsep_core.config import (
     OBJECTIVES,
     SOURCES,
     ConditionalFlowConfig,
+    DenoiserConfig,
     EvalConfig,
     FlowConfig,
     Objective,
+    PnFConfig,
     TrainConfig,
     WaveNetPriorConfig,
 )
@@ -63,6 +65,10 @@ TINY = Profile(
     wavenet=WaveNetPriorConfig(layers=2, width=2, head_width=4),
     wavenet_train=TRAINING,
     wavenet_fine_tune=replace(TRAINING, seed=1),
+    denoiser=DenoiserConfig(channels=(8, 16), strides=(4,), middle=1, heads=2, window=32),
+    score_train=TRAINING,
+    pnf=PnFConfig(layers=2, width=2, head_width=4),
+    pnf_train=TRAINING,
     evaluation=EvalConfig(signals=3, length=32, batch_size=2),
     plan=EvalPlan(
         oracle=EvalConfig(signals=2, length=32),
@@ -573,4 +579,4 @@ def test_step_that_trains_something_else_cannot_be_loaded(line: Pipeline) -> Non
 
     Unknown.__abstractmethods__ = frozenset()
     with pytest.raises(InputError, match="the step unknown-released-label-exact trains no priors that can be loaded"):
-        steps.load_priors(Unknown("label", DATA, TRAINING), line.run(flow_step(TINY)), line)
+        steps.load_priors(Unknown("label", DATA, TRAINING), line.run(flow_step(TINY)), line.device)

@@ -150,10 +150,13 @@ class GatedLayer(nn.Module):
         residual, skip = self.mixed(filtered.tanh() * gate.sigmoid()).chunk(2, dim=1)
         return (h + residual) * math.sqrt(0.5), skip
 
-    def step(self, h: Tensor, past: deque[Tensor]) -> tuple[Tensor, Tensor]:
-        """One position of a causal layer: (rows, width) to a pair of the same shape."""
+    def step(self, h: Tensor, past: deque[Tensor], context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One position of a causal layer: (rows, width) to a pair of the same shape; `context` as in `forward`."""
         gated, mixed = cast(GroupedConv1d, self.gated), cast(GroupedConv1d, self.mixed)
-        filtered, gate = gated.step(h, past).chunk(2, dim=1)
+        both = gated.step(h, past)
+        if self.context is not None:
+            both = both + self.context(context)[..., 0]
+        filtered, gate = both.chunk(2, dim=1)
         residual, skip = mixed.step(filtered.tanh() * gate.sigmoid(), deque(maxlen=1)).chunk(2, dim=1)
         return (h + residual) * math.sqrt(0.5), skip
 
@@ -195,9 +198,10 @@ class WaveNet(nn.Module):
         reaches = [dilation * (self.config.kernel_size - 1) for dilation in (1, *self.config.dilations)]
         return [deque(maxlen=reach + 1) for reach in reaches]
 
-    def step(self, x: Tensor, memory: list[deque[Tensor]]) -> Tensor:
+    def step(self, x: Tensor, memory: list[deque[Tensor]], context: Tensor | None = None) -> Tensor:
         """One position of a causal stack: (rows, in_channels) to (rows, out_channels), `memory` from `start`.
 
+        `context` is that of `forward`, the same at every position.
         The cost of a sample does not grow with the number of samples before it (Paine et al. 2016,
         arXiv 1611.09482).
         """
@@ -206,6 +210,6 @@ class WaveNet(nn.Module):
         total = torch.zeros_like(h)
         for layer, past in zip(self.layers, memory[1:], strict=True):
             assert isinstance(layer, GatedLayer)
-            h, skip = layer.step(h, past)
+            h, skip = layer.step(h, past, context)
             total = total + skip
         return out.step(head.step(total.relu(), deque(maxlen=1)).relu(), deque(maxlen=1))

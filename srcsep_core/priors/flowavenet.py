@@ -18,6 +18,7 @@ from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.flows.base import Compose, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
+from srcsep_core.nn.levels import level_features
 from srcsep_core.nn.wavenet import WaveNetConfig, receptive_field
 
 
@@ -110,26 +111,16 @@ class FloWaveNet(nn.Module):
     def context(self, sigma: Tensor | float | None, rows: int) -> Tensor | None:
         """The condition (rows, channels, 1) of a noise-conditional network, None of any other.
 
-        `sigma` is one level for all, or one a row, of shape (rows,). The channels are cos(k pi u), k = 0, 1, ..,
-        with u the logarithm of sigma scaled to [0, 1] over the range that the network was trained on.
-        Raises `InputError` if a level is missing or out of range.
+        `sigma` is one level for all, or one a row, of shape (rows,); see `level_features`. Raises `InputError` if a
+        level is missing or out of range.
         """
         config = self.config
         if not isinstance(config, ConditionalFlowConfig):
             return None
         if sigma is None:
             raise InputError("this network is conditioned on the noise level; pass sigma")
-        weight = next(self.parameters())
-        level = torch.as_tensor(sigma, dtype=weight.dtype, device=weight.device).expand(rows)
-        low, high = config.sigma_min, config.sigma_max
-        if not bool(((level >= low * 0.999) & (level <= high * 1.001)).all()):
-            raise InputError(
-                f"sigma spans {float(level.min()):g}..{float(level.max()):g} but this network was trained on "
-                f"{low:g}..{high:g}; use a level in that range"
-            )
-        position = (level.log() - math.log(low)) / (math.log(high) - math.log(low))
-        harmonics = torch.arange(config.context, dtype=weight.dtype, device=weight.device)
-        return torch.cos(math.pi * harmonics * position[:, None])[..., None]
+        low, high, weight = config.sigma_min, config.sigma_max, next(self.parameters())
+        return level_features(sigma, rows, channels=config.context, low=low, high=high, like=weight)
 
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-likelihood in nats of every source's signal under its own flow: (B, G, T) to (B, G)."""
@@ -179,13 +170,13 @@ class FloWaveNetPrior(nn.Module):
         self.flow = flow
         self.sigma = sigma
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log-likelihood in nats, summed over time: (B, 1, T) to (B,)."""
-        return self.log_prob_map(x).sum(dim=1)
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Exact log-likelihood in nats, summed over time: (B, 1, T) to (B,); `sigma` as in `score`."""
+        return self.log_prob_map(x, sigma).sum(dim=1)
 
-    def log_prob_map(self, x: Tensor) -> Tensor:
+    def log_prob_map(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Log-likelihood by sample, (B, 1, T) to (B, T): log p_Z and log |det| at each sample's position."""
-        terms = self.terms(x)
+        terms = self._terms(x, self._level(sigma))
         return (terms.log_pz + terms.log_det)[:, 0]
 
     def terms(self, x: Tensor) -> FlowTerms:
@@ -201,17 +192,22 @@ class FloWaveNetPrior(nn.Module):
 
         `sigma`, if given, must be the level trained at, or for a noise-conditional network lie in its range.
         """
+        level = self._level(sigma)
+        self.flow.check(x)
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            terms = self._terms(leaf, level)
+            (gradient,) = torch.autograd.grad((terms.log_pz + terms.log_det).sum(), leaf)
+        return gradient
+
+    def _level(self, sigma: float | None) -> float:
+        """The noise level to use; raises `InputError` for one that this prior does not have."""
         conditional = isinstance(self.flow.config, ConditionalFlowConfig)
         if sigma is not None and not conditional and not math.isclose(sigma, self.sigma, rel_tol=1e-6):
             raise InputError(
                 f"this prior was trained at sigma {self.sigma:g}, not {sigma:g}; load the one for that level"
             )
-        self.flow.check(x)
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_(True)
-            terms = self._terms(leaf, self.sigma if sigma is None else sigma)
-            (gradient,) = torch.autograd.grad((terms.log_pz + terms.log_det).sum(), leaf)
-        return gradient
+        return self.sigma if sigma is None else sigma
 
     @torch.no_grad()
     def sample(

@@ -62,6 +62,36 @@ class OraclePrior:
         return self._posterior_mean(self._rows(x), self._noise(sigma))[:, None].to(x.dtype)
 
     @torch.no_grad()
+    def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+        """Draw the clean signal given the noisy `x`, exactly (up to the grid): (B, 1, T), in the precision of `x`.
+
+        The frequency by its evidence, then the phase, then the amplitude from its truncated normal distribution.
+        """
+        noise, rows = self._noise(sigma), self._rows(x)
+        evidence, _ = self._evidence(rows, noise)
+        total = evidence.logsumexp(dim=1)
+        chosen = torch.multinomial((evidence - total[:, None]).exp(), 1, generator=generator)[:, 0]
+        clean = torch.zeros_like(rows)
+        for frequency in chosen.unique().tolist():
+            mine = chosen == frequency
+            keep = torch.arange(evidence.shape[1], device=rows.device) == frequency
+            for block in self._modes(rows.shape[1], noise).blocks(int(mine.sum()), rows.device, keep):
+                clean[mine] = self._draw(block, rows[mine], noise, total[mine], generator)
+        return clean[:, None].to(x.dtype)
+
+    def _draw(self, block: ModeBlock, rows: Tensor, sigma: float, best: Tensor, generator: torch.Generator) -> Tensor:
+        """A wave for every row, (B, T), from a block of one frequency."""
+        log_weight, _ = self._weights(block, rows, sigma, best)
+        share = (log_weight - log_weight.amax(dim=(1, 2), keepdim=True)).exp().flatten(1)
+        phase = torch.multinomial(share, 1, generator=generator)
+        correlation = block.correlate(rows).flatten(1).gather(1, phase)[:, 0]
+        energy = block.energy.flatten()[phase[:, 0]]
+        uniform = torch.rand(len(rows), generator=generator, device=rows.device, dtype=rows.dtype)
+        amplitude = draw_amplitude(correlation, energy, sigma, *self.data.amplitude, uniform)
+        weights = torch.zeros_like(share).scatter_(1, phase, amplitude[:, None])
+        return block.combine(weights[:, None])
+
+    @torch.no_grad()
     def mode_entropy(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Entropy in nats of the posterior of the mode (period, phase) given `x`: (B, 1, T) to (B,), float64.
 
@@ -171,6 +201,23 @@ def amplitude_posterior(
     curvature = (width**2 / sigma**2 * energy).expand_as(slope)
     tilt, mean = tilted_uniform(slope, curvature)
     return log_mass + tilt, low + width * mean
+
+
+def draw_amplitude(
+    correlation: Tensor, energy: Tensor, sigma: float, low: float, high: float, uniform: Tensor
+) -> Tensor:
+    """Amplitudes from the posterior of `amplitude_posterior`, all (B,), by inverting its distribution at `uniform`.
+
+    The distribution is summed on 512 points of the part of [low, high] within eight standard deviations of its peak.
+    """
+    width = sigma / energy.clamp(min=1e-300).sqrt()
+    peak = (correlation / energy.clamp(min=1e-300)).clamp(low, high)
+    start, end = (peak - 8 * width).clamp(min=low), (peak + 8 * width).clamp(max=high)
+    points = start[:, None] + (end - start)[:, None] * torch.linspace(0, 1, 512, dtype=peak.dtype, device=peak.device)
+    exponent = points * (2 * correlation[:, None] - points * energy[:, None]) / (2 * sigma**2)
+    mass = (exponent - exponent.amax(dim=1, keepdim=True)).exp().cumsum(dim=1)
+    index = torch.searchsorted(mass, (uniform * mass[:, -1])[:, None]).clamp(max=511)
+    return points.gather(1, index)[:, 0]
 
 
 def tilted_uniform(slope: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,17 +1,16 @@
 """What every sampler takes and gives.
 
-A sampler is a function `(mix, priors, *, config, generator, callback) -> Separation`. The mix is the mean of its
-sources
-(Frank & Ilse 2020, Eq. 8), (B, 1, T); `priors` has one prior a source, in order, and one class may come more than once.
-Inside, samplers use the sum y = N * mix as their constraint, with the noise level as its standard deviation: with the
-mean it would be N^2 times weaker.
+A sampler is a function `(mix, priors, *, config, generator, callback) -> Separation`. The mix is the mean of the
+sources, (B, 1, T) (Frank & Ilse 2020, Eq. 8); `priors` has one prior a source, in order, and one class may come more
+than once. Inside, samplers use the sum y = N * mix as their constraint, with the noise level as its standard deviation:
+with the mean it would be N^2 times weaker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -22,7 +21,6 @@ from srcsep_core.priors.score import ClassScorePrior, Denoiser
 from srcsep_core.types import ScorePrior
 
 Priors = Sequence[ScorePrior]
-P = TypeVar("P")
 
 ROWS = 64  # of one call of a denoiser
 
@@ -36,11 +34,20 @@ class PosteriorPrior(Protocol):
         ...
 
 
+@runtime_checkable
+class NoisyDensity(Protocol):
+    """A prior whose density can be had at a noise level: enough for Metropolis swaps."""
+
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Log-density of signals in noise of level `sigma`, in nats: (B, 1, T) to (B,)."""
+        ...
+
+
 @dataclass(frozen=True)
 class State:
-    """Where a chain is, for callbacks: `step` of `steps`, at noise level `sigma`, sources (B, R, K, T).
+    """Where chains are, for callbacks: `step` of at most `steps`, at noise level `sigma`, sources (M, K, T).
 
-    R counts restarts; samplers without restarts have one.
+    M counts the chains that are running: mixes times restarts, or the mixes that are not done yet.
     """
 
     step: int
@@ -54,12 +61,13 @@ Callback = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Separation:
-    """The result of a sampler for B mixes of K sources with R restarts each.
+    """The result of a sampler for B mixes of K sources with up to R restarts each.
 
-    sources (B, K, T): the kept estimates, projected so that their mean is the mix where the sampler says so;
+    sources (B, K, T): the kept estimates, whose mean is the mix where the sampler projects;
     residual (B,): root mean square of the mix minus the mean of the estimates, before projection;
-    chosen (B,): which restart was kept; restart_residuals (B, R); restarts (B, R, K, T): all of them, projected;
-    trace: one row per noise level (or recorded step) and restart, averaged over mixes: step, sigma, restart, residual,
+    chosen (B,): which restart was kept; restart_residuals (B, R): of all, infinite where a restart was not needed;
+    restarts (B, R, K, T): all of them, before projection;
+    trace: one row per restart and noise level (or recorded step), averaged over mixes: step, sigma, restart, residual,
     and what the sampler adds (accepted: share of proposals accepted; change: root mean square of the last move).
     """
 
@@ -75,16 +83,17 @@ class Separation:
 class Trace:
     """Collects the rows of `Separation.trace`."""
 
-    total: Tensor
     rows: list[dict[str, float]] = field(default_factory=list)
 
-    def add(self, step: int, sigma: float, sources: Tensor, **more: Tensor) -> None:
-        """Record sources (B, R, K, T); `more` are figures of shape (B, R), averaged over mixes."""
-        residual = rms(residual_of(self.total, sources))
-        for restart in range(sources.shape[1]):
-            extra = {name: float(value[:, restart].float().mean()) for name, value in more.items()}
-            mean = float(residual[:, restart].mean())
-            self.rows.append({"step": step, "sigma": sigma, "restart": restart, "residual": mean, **extra})
+    def add(self, step: int, sigma: float, restart: int, **figures: Tensor) -> None:
+        """Record figures of one restart, each (B,), averaged over mixes."""
+        means = {name: float(value.float().mean()) for name, value in figures.items()}
+        self.rows.append({"restart": restart, "step": step, "sigma": sigma, **means})
+
+    def add_all(self, step: int, sigma: float, **figures: Tensor) -> None:
+        """Record figures of all restarts at once, each (B, R)."""
+        for restart in range(next(iter(figures.values())).shape[1]):
+            self.add(step, sigma, restart, **{name: value[:, restart] for name, value in figures.items()})
 
     def frame(self) -> pd.DataFrame:
         """The table."""
@@ -99,9 +108,19 @@ def check_mix(mix: Tensor, priors: Priors) -> Tensor:
     return len(priors) * mix[:, None]
 
 
+def geometric_levels(sigma_max: float, sigma_min: float, levels: int) -> list[float]:
+    """`levels` noise levels from `sigma_max` down to `sigma_min`, each the same factor below the one before."""
+    if levels < 1 or not 0 < sigma_min <= sigma_max:
+        raise InputError(
+            f"cannot space {levels} levels from sigma {sigma_max} to {sigma_min}; use 1 or more, falling to above 0"
+        )
+    ratio = (sigma_min / sigma_max) ** (1 / max(levels - 1, 1))
+    return [sigma_max * ratio**i for i in range(levels)]
+
+
 def residual_of(total: Tensor, sources: Tensor) -> Tensor:
-    """Mix minus mean of the sources: y (B, 1, 1, T) and (B, R, K, T) to (B, R, T)."""
-    return (total[:, :, 0] - sources.sum(dim=2)) / sources.shape[2]
+    """Mix minus mean of the sources: y (..., 1, T) and (..., K, T) to (..., T)."""
+    return (total[..., 0, :] - sources.sum(dim=-2)) / sources.shape[-2]
 
 
 def rms(x: Tensor) -> Tensor:
@@ -109,35 +128,38 @@ def rms(x: Tensor) -> Tensor:
     return x.square().mean(dim=-1).sqrt()
 
 
-def project(total: Tensor, sources: Tensor) -> Tensor:
-    """The nearest sources whose sum is y: every source takes an equal share of what is missing."""
-    return sources + residual_of(total, sources)[:, :, None]
+def keep_best(
+    total: Tensor, restarts: Tensor, residuals: Tensor, trace: Trace, *, projected: bool = True
+) -> Separation:
+    """Of every mix the restart with the lowest residual (B, R) before projection, from restarts (B, R, K, T).
 
-
-def finish(total: Tensor, sources: Tensor, trace: Trace, *, projected: bool = True) -> Separation:
-    """Keep of every mix the restart with the lowest residual before projection."""
-    residuals = rms(residual_of(total, sources))
+    The projection gives every source an equal share of what is missing from y (B, 1, 1, T).
+    """
     chosen = residuals.argmin(dim=1)
-    restarts = project(total, sources) if projected else sources
     rows = torch.arange(len(chosen), device=chosen.device)
-    return Separation(restarts[rows, chosen], residuals[rows, chosen], chosen, residuals, restarts, trace.frame())
+    kept = restarts[rows, chosen]
+    if projected:
+        kept = kept + residual_of(total[:, 0], kept)[:, None]
+    return Separation(kept, residuals[rows, chosen], chosen, residuals, restarts, trace.frame())
 
 
 @torch.no_grad()
-def denoise_each(priors: Priors, which: Tensor, x: Tensor, sigma: float) -> Tensor:
-    """The posterior mean of rows (M, T) at level `sigma`, row m under prior number `which[m]`.
+def denoise_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
+    """The posterior mean of sources (M, K, T) at level `sigma`, source k under prior k; same shape.
 
-    Priors that share one denoiser are called once for all their rows.
+    Priors that share one denoiser are called once for all.
     """
     shared = shared_denoiser(priors)
-    if shared is not None:
-        labels = torch.tensor([prior.label for prior in priors if isinstance(prior, ClassScorePrior)], device=x.device)
-        parts = [
-            shared(rows[:, None], rows.new_full((len(rows),), sigma), own)[:, 0]
-            for rows, own in zip(x.split(ROWS), labels[which].split(ROWS), strict=True)
-        ]
-        return torch.cat(parts)
-    return _by_prior(priors, which, x, lambda prior, rows: rows + sigma**2 * prior.score(rows, sigma))
+    if shared is None:
+        parts = [x[:, k : k + 1] + sigma**2 * prior.score(x[:, k : k + 1], sigma) for k, prior in enumerate(priors)]
+        return torch.cat(parts, dim=1)
+    labels = torch.tensor([prior.label for prior in priors if isinstance(prior, ClassScorePrior)], device=x.device)
+    rows = x.reshape(-1, 1, x.shape[2])
+    parts = [
+        shared(some, some.new_full((len(some),), sigma), own)
+        for some, own in zip(rows.split(ROWS), labels.repeat(len(x)).split(ROWS), strict=True)
+    ]
+    return torch.cat(parts).view_as(x)
 
 
 def shared_denoiser(priors: Priors) -> Denoiser | None:
@@ -147,40 +169,26 @@ def shared_denoiser(priors: Priors) -> Denoiser | None:
 
 
 def score_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
-    """The score of sources (..., K, T) at level `sigma`, source k under prior k; same shape."""
-    count, length = x.shape[-2:]
-    rows = x.reshape(-1, length)
-    which = torch.arange(count, device=x.device).repeat(len(rows) // count)
-    return ((denoise_each(priors, which, rows, sigma) - rows) / sigma**2).view_as(x)
+    """The score of sources (M, K, T) at level `sigma`, source k under prior k; same shape."""
+    return (denoise_each(priors, x, sigma) - x) / sigma**2
 
 
 @torch.no_grad()
-def posterior_each(
-    priors: Priors, which: Tensor, x: Tensor, sigma: float, *, steps: int, generator: torch.Generator
-) -> Tensor:
-    """Draws of the clean signals given noisy rows (M, T) at level `sigma`, row m under prior number `which[m]`.
+def posterior_each(priors: Priors, x: Tensor, sigma: float, *, steps: int, generator: torch.Generator) -> Tensor:
+    """Draws of the clean sources given noisy ones (M, K, T) at level `sigma`, source k under prior k; same shape.
 
-    Exact where the prior can (`PosteriorPrior`); elsewhere by a reverse diffusion of `steps` ancestral steps (Song et
+    Exact where the priors can (`PosteriorPrior`); elsewhere by a reverse diffusion of `steps` ancestral steps (Song et
     al. 2021, arXiv 2011.13456, Appendix F, variance exploding), whose levels fall geometrically to sigma / 30 and then
     to 0. One step gives the posterior mean.
     """
     exact = [prior for prior in priors if isinstance(prior, PosteriorPrior)]
     if len(exact) == len(priors):
-        return _by_prior(exact, which, x, lambda prior, rows: prior.posterior_sample(rows, sigma, generator))
-    levels = [sigma * 30 ** (-i / max(steps - 1, 1)) for i in range(steps)]
+        draws = [prior.posterior_sample(x[:, k : k + 1], sigma, generator) for k, prior in enumerate(exact)]
+        return torch.cat(draws, dim=1)
+    levels = geometric_levels(sigma, sigma / 30, steps)
     for here, there in zip(levels, [*levels[1:], 0.0], strict=True):
-        clean = denoise_each(priors, which, x, here)
+        clean = denoise_each(priors, x, here)
         shrink = (there / here) ** 2
         fresh = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         x = clean + shrink * (x - clean) + there * (1 - shrink) ** 0.5 * fresh
     return x
-
-
-def _by_prior(priors: Sequence[P], which: Tensor, x: Tensor, function: Callable[[P, Tensor], Tensor]) -> Tensor:
-    """`function(prior, rows (M, 1, T))` of every prior on its own rows of x (M, T)."""
-    result = torch.empty_like(x)
-    for index, prior in enumerate(priors):
-        mine = which == index
-        if bool(mine.any()):
-            result[mine] = function(prior, x[mine][:, None])[:, 0].to(x.dtype)
-    return result

@@ -8,7 +8,9 @@ from srcsep_core.steps.catalogue import (
     flow_step,
     noisy_flow_step,
     noisy_wavenet_step,
+    pnf_step,
     priors_of,
+    score_step,
     steps_of,
     subjects_of,
     wavenet_step,
@@ -20,9 +22,9 @@ from srcsep_core.steps.evaluation import (
     NoiseCurve,
     RandomInput,
     Subject,
-    load_priors,
 )
-from srcsep_core.steps.training import TrainFlow, TrainPriors, TrainWaveNet
+from srcsep_core.steps.loading import load_priors
+from srcsep_core.steps.training import TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
 
 __all__ = [
     "CONFIG",
@@ -38,7 +40,9 @@ __all__ = [
     "Step",
     "Subject",
     "TrainFlow",
+    "TrainPnF",
     "TrainPriors",
+    "TrainScore",
     "TrainWaveNet",
     "conditional_flow_step",
     "cross_likelihood_step",
@@ -47,7 +51,9 @@ __all__ = [
     "load_priors",
     "noisy_flow_step",
     "noisy_wavenet_step",
+    "pnf_step",
     "priors_of",
+    "score_step",
     "steps_of",
     "subjects_of",
     "wavenet_step",

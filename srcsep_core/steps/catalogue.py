@@ -17,7 +17,7 @@ from srcsep_core.steps.evaluation import (
     RandomInput,
     Subject,
 )
-from srcsep_core.steps.training import TrainFlow, TrainPriors, TrainScore, TrainWaveNet
+from srcsep_core.steps.training import TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
 
 ABLATED_LEVELS = {0.359}
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
@@ -54,9 +54,11 @@ def noisy_flow_step(
     return TrainFlow(profile.name, ToyConfig(variant), train, profile.flow, initial=clean)
 
 
-def conditional_flow_step(profile: Profile, *, variant: str = "released") -> TrainFlow:
+def conditional_flow_step(
+    profile: Profile, *, variant: str = "released", sigma_max: float = ConditionalFlowConfig().sigma_max
+) -> TrainFlow:
     """The step that trains one flow per source over a continuous range of noise levels, from scratch."""
-    flow = ConditionalFlowConfig(**resolved(profile.flow))
+    flow = ConditionalFlowConfig(**resolved(profile.flow), sigma_max=sigma_max)
     return TrainFlow(profile.name, ToyConfig(variant), profile.conditional, flow)
 
 
@@ -78,6 +80,11 @@ def noisy_wavenet_step(
 def score_step(profile: Profile, *, variant: str = "released") -> TrainScore:
     """The step that trains the score prior of a profile."""
     return TrainScore(profile.name, ToyConfig(variant), profile.score_train, profile.denoiser)
+
+
+def pnf_step(profile: Profile, *, variant: str = "released") -> TrainPnF:
+    """The step that trains the PnF priors of a profile."""
+    return TrainPnF(profile.name, ToyConfig(variant), profile.pnf_train, profile.pnf)
 
 
 def priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:

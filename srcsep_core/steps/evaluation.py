@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from srcsep_core import diagnostics
-from srcsep_core.cache import Artefact
 from srcsep_core.config import EvalConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import FloWaveNet
-from srcsep_core.priors.wavenet import WaveNetPriors
 from srcsep_core.priorset import FlowPriors, OracleSet, PriorSet, WaveNetSet
-from srcsep_core.steps.base import CURVE, VALUES, WEIGHTS, Context, Step
-from srcsep_core.steps.training import TrainFlow, TrainPriors, TrainWaveNet
+from srcsep_core.steps.base import VALUES, Context, Step
+from srcsep_core.steps.loading import load_priors
+from srcsep_core.steps.training import TrainPriors
 
 ORACLE_BATCH = 128
 WAVENET_SAMPLES = 8192
@@ -75,8 +72,12 @@ class Subject:
         """The priors, in evaluation mode on the device of `context`."""
         if self.trained is None:
             return OracleSet(self.data, self.sigma)
-        priors = load_priors(self.trained, context.run(self.trained), context)
-        return priors.at(self.sigma) if isinstance(priors, FlowPriors) else priors
+        priors = load_priors(self.trained, context.run(self.trained), context.device)
+        if isinstance(priors, FlowPriors):
+            return priors.at(self.sigma)
+        if isinstance(priors, WaveNetSet):
+            return priors
+        raise InputError(f"the priors {self.trained.title} have no likelihood that is evaluated; separate with them")
 
 
 def _training(trained: TrainPriors | None) -> str:
@@ -87,28 +88,6 @@ def _training(trained: TrainPriors | None) -> str:
     if not trained.train.noise_sigma:
         return "noise-free"
     return f"{'fine-tuned' if trained.initial_step else 'scratch'}, {trained.train.noise} noise"
-
-
-def load_priors(step: TrainPriors, artefact: Artefact, context: Context) -> FlowPriors | WaveNetSet:
-    """The priors that `step` trained, in evaluation mode on the device of `context`."""
-    weights = load_file(artefact / WEIGHTS)
-    sources, groups = step.data.sources, len(step.data.sources)
-    about: dict[str, Any] = {
-        "sources": sources,
-        "data": step.data,
-        "sigma": step.train.noise_sigma,
-        "artefact": artefact,
-    }
-    curve = pd.read_csv(artefact / CURVE)
-    if isinstance(step, TrainFlow):
-        flow = FloWaveNet(step.flow, groups)
-        flow.load_state_dict(weights)
-        return FlowPriors(flow=flow.to(context.device).eval(), curve=curve, **about)
-    if isinstance(step, TrainWaveNet):
-        net = WaveNetPriors(step.wavenet, groups)
-        net.load_state_dict(weights)
-        return WaveNetSet(net=net.to(context.device).eval(), curve=curve, **about)
-    raise InputError(f"the step {step.title} trains no priors that can be loaded")
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from srcsep_core.config import (
     ConditionalFlowConfig,
     DenoiserConfig,
     FlowConfig,
+    PnFConfig,
     TrainConfig,
     WaveNetPriorConfig,
     resolved,
 )
 from srcsep_core.data.toy import ToyConfig
-from srcsep_core.objectives import flow_task, score_task, wavenet_task
+from srcsep_core.objectives import flow_task, pnf_task, score_task, wavenet_task
 from srcsep_core.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
 from srcsep_core.train import Task, train
 
@@ -145,7 +146,10 @@ class TrainFlow(TrainPriors):
 
     @property
     def title(self) -> str:
-        return super().title + ("-conditional" if self.conditional else "")
+        if not isinstance(self.flow, ConditionalFlowConfig):
+            return super().title
+        beyond = f"-to{self.flow.sigma_max:g}" if self.flow.sigma_max != ConditionalFlowConfig().sigma_max else ""
+        return f"{super().title}-conditional{beyond}"
 
     def task(self) -> Task:
         return flow_task(self.flow, len(self.data.sources), self.train.objective)
@@ -210,3 +214,37 @@ class TrainScore(TrainPriors):
 
     def task(self) -> Task:
         return score_task(self.denoiser)
+
+
+@dataclass(frozen=True)
+class TrainPnF(TrainPriors):
+    """Train one autoregressive network per source over a noisy past, for all noise levels (`priors.pnf`)."""
+
+    pnf: PnFConfig
+
+    @property
+    def name(self) -> str:
+        return "pnf-prior"
+
+    @property
+    def model(self) -> str:
+        return "pnf"
+
+    @property
+    def network(self) -> dict[str, Any]:
+        return {"pnf": resolved(self.pnf)}
+
+    @property
+    def initial_step(self) -> None:
+        return None
+
+    @property
+    def conditional(self) -> bool:
+        return True
+
+    @property
+    def title(self) -> str:
+        return f"pnf-{self.data.variant}-{self.label}"
+
+    def task(self) -> Task:
+        return pnf_task(self.pnf, len(self.data.sources))

@@ -1,0 +1,1 @@
+"""Separation without generative priors of single sources: baselines that bound and ground the comparison."""

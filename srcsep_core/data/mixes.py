@@ -1,0 +1,63 @@
+"""Sets of toy mixes to separate, drawn by the toy's own law; classes may repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.errors import InputError
+
+TEST_SEED = 20_200
+VALIDATION_SEED = 77
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """Which mixes: the classes of their sources in order, how many, how long (samples), and their seed.
+
+    Amplitudes are the toy's, U[0.8, 1], times a gain drawn log-uniformly from `gains` for each source; `noise` is the
+    standard deviation of Gaussian noise added to the sum of the sources.
+    """
+
+    sources: tuple[str, ...]
+    mixes: int
+    length: int = 1024
+    seed: int = TEST_SEED
+    gains: tuple[float, float] = (1.0, 1.0)
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise InputError("a mix of 0 sources was asked for; name at least one")
+        for name in ("mixes", "length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"MixConfig.{name} is {getattr(self, name)}; use at least 1")
+        if not 0 < self.gains[0] <= self.gains[1] or self.noise < 0:
+            raise InputError(f"gains {self.gains} or noise {self.noise} is out of range; use positive, ordered gains")
+
+
+@dataclass(frozen=True)
+class Mixes:
+    """Drawn mixes: mix (B, 1, T), the mean of the sources plus noise; sources (B, K, T); gains (B, K)."""
+
+    mix: Tensor
+    sources: Tensor
+    gains: Tensor
+
+
+def draw_mixes(data: ToyConfig, config: MixConfig) -> Mixes:
+    """The deterministic set, on the CPU; its k-th source does not depend on the other ones."""
+    columns = []
+    for k, name in enumerate(config.sources):
+        generator = torch.Generator().manual_seed(config.seed + 1000 * k)
+        columns.append(draw_sources(replace(data, sources=(name,)), config.mixes, config.length, generator))
+    generator = torch.Generator().manual_seed(config.seed - 1)
+    clean = torch.cat(columns, dim=1)
+    low, high = config.gains
+    gains = low * (high / low) ** torch.rand(clean.shape[:2], generator=generator)
+    sources = clean * gains[..., None]
+    noise = config.noise * torch.randn(len(clean), 1, config.length, generator=generator)
+    return Mixes((sources.sum(dim=1, keepdim=True) + noise) / len(config.sources), sources, gains)

@@ -1,0 +1,206 @@
+"""Annealed split-Gibbs sampling with swap moves and restarts.
+
+At noise level sigma the model is y = sum of the sources + N(0, sigma^2). Given the other sources, what is left of y
+is one source in Gaussian noise, so that its conditional is a denoising posterior: drawn exactly where the prior can,
+by a short reverse diffusion elsewhere. Sigma falls from where the classes cannot yet be told apart to where they are
+sharp. Single-site moves lock in: early on a source takes a component that belongs to another, and by the time the
+priors can tell, neither can move alone. So two sources also propose to swap what they hold. A chain that ends with
+too large a residual has failed, and is restarted.
+
+Sources: Geman & Geman 1984 (Gibbs sampling and annealing); Vono et al. 2019 (split Gibbs, arXiv 1804.05809); Wu et al.
+2024 (PnP-DM, arXiv 2405.18782), Algorithm 1, for the annealed denoising posterior as a Gibbs step; Metropolis et al.
+1953. The swap moves and the restarts by residual are ours. A `refit` swap leaves the density of its proposal out of the
+ratio: it is a search, not an exact step. A `metropolis` swap, for priors with a density, is exact: the sum stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+from srcsep_core.samplers.base import (
+    Callback,
+    NoisyDensity,
+    Priors,
+    Separation,
+    State,
+    Trace,
+    check_mix,
+    denoise_each,
+    geometric_levels,
+    keep_best,
+    posterior_each,
+    residual_of,
+    rms,
+)
+
+SWAPS = ("refit", "metropolis", "none")
+
+
+@dataclass(frozen=True)
+class GibbsConfig:
+    """How the chains are run.
+
+    `levels` noise levels fall geometrically from `sigma_max` to `sigma_min`, each with `sweeps` sweeps over the
+    sources and `swaps` proposals to swap two of them. `draw_steps`: reverse-diffusion steps of one draw. `polish`:
+    sweeps at the end in which every source becomes the posterior mean given the others. `swap`: `refit` proposes a swap
+    and a fresh draw of both, accepted by the change of the residual; `metropolis` the bare swap, accepted by the
+    densities; or `none`. A mix gets `restarts` chains, one after the other, until the residual of one, before
+    projection, is below `accept` times the mix (root mean squares); with `accept` 0 it gets them all.
+    `estimate_gains`: each source has an unknown positive gain, fitted by least squares after every sweep.
+    """
+
+    sigma_max: float = 3.0
+    sigma_min: float = 0.05
+    levels: int = 20
+    sweeps: int = 1
+    swaps: int = 2
+    draw_steps: int = 4
+    polish: int = 2
+    swap: str = "refit"
+    restarts: int = 8
+    accept: float = 0.02
+    estimate_gains: bool = False
+
+    def __post_init__(self) -> None:
+        geometric_levels(self.sigma_max, self.sigma_min, self.levels)
+        for name in ("sweeps", "draw_steps", "restarts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"GibbsConfig.{name} is {getattr(self, name)}; use at least 1")
+        for name in ("swaps", "polish", "accept"):
+            if getattr(self, name) < 0:
+                raise InputError(f"GibbsConfig.{name} is {getattr(self, name)}; use 0 or more")
+        if self.swap not in SWAPS:
+            raise InputError(f"unknown swap {self.swap!r}; use one of {', '.join(SWAPS)}")
+
+
+@torch.no_grad()
+def gibbs(
+    mix: Tensor,
+    priors: Priors,
+    *,
+    config: GibbsConfig | None = None,
+    generator: torch.Generator,
+    callback: Callback | None = None,
+) -> Separation:
+    """Separate mixes (B, 1, T) into one source a prior, projected; see the module's text and `Separation`.
+
+    The trace has, by restart and level, averaged over the mixes that needed that restart: residual, accepted (share of
+    swaps), change (root mean square of the last sweep's move). Raises `InputError` for a bad mix, and for Metropolis
+    swaps with priors that have no density.
+    """
+    config = config or GibbsConfig()
+    total = check_mix(mix, priors)
+    if config.swap == "metropolis" and not all(isinstance(prior, NoisyDensity) for prior in priors):
+        raise InputError("Metropolis swaps need priors with a density; use swap='refit' with score priors")
+    sigmas = geometric_levels(config.sigma_max, config.sigma_min, config.levels)
+    results = mix.new_zeros(len(mix), config.restarts, len(priors), mix.shape[2])
+    residuals = mix.new_full((len(mix), config.restarts), torch.inf)
+    wanted = config.accept * rms(mix[:, 0])
+    trace = Trace()
+    for restart in range(config.restarts):
+        active = residuals.amin(dim=1) > wanted
+        if not bool(active.any()):
+            break
+        chain = _Chain(total[active, 0], priors, config, generator)
+        for step, sigma in enumerate(sigmas):
+            change, accepted = chain.level(sigma)
+            residual = rms(residual_of(chain.total, chain.state))
+            trace.add(step, sigma, restart, residual=residual, accepted=accepted, change=change)
+            if callback is not None:
+                callback(State(restart * len(sigmas) + step, config.restarts * len(sigmas), sigma, chain.state))
+        for _ in range(config.polish):
+            chain.polish(sigmas[-1])
+        results[active, restart] = chain.state
+        residuals[active, restart] = rms(residual_of(chain.total, chain.state))
+    return keep_best(total, results, residuals, trace)
+
+
+class _Chain:
+    """One chain for each of B mixes: the sum `total` (B, 1, T) and the sources `state` (B, K, T).
+
+    All chains visit the sources in the same random order.
+    """
+
+    def __init__(self, total: Tensor, priors: Priors, config: GibbsConfig, generator: torch.Generator) -> None:
+        self.total, self.priors, self.config, self.generator = total, priors, config, generator
+        self.state = total.new_zeros(len(total), len(priors), total.shape[2])
+        self.gains = total.new_ones(len(total), len(priors), 1)
+
+    def level(self, sigma: float) -> tuple[Tensor, Tensor]:
+        """Sweeps and swaps at one noise level; the last sweep's move and the share of swaps accepted, (B,) each."""
+        config = self.config
+        for _ in range(config.sweeps):
+            before = self.state.clone()
+            for k in self._order():
+                self.state[:, k] = self._draw(self.state, k, sigma)
+            if config.estimate_gains:
+                self._fit_gains()
+        change = rms((self.state - before).flatten(1))
+        accepted = torch.zeros_like(change)
+        swaps = config.swaps if len(self.priors) > 1 and config.swap != "none" else 0
+        for _ in range(swaps):
+            accepted += self._swap(sigma) / swaps
+        return change, accepted
+
+    def polish(self, sigma: float) -> None:
+        """Every source becomes the posterior mean given the others."""
+        for k in range(len(self.priors)):
+            gain = self.gains[:, k]
+            left = self._left(self.state, k) / gain
+            self.state[:, k] = gain * denoise_each([self.priors[k]], left[:, None], sigma)[:, 0]
+
+    def _order(self) -> list[int]:
+        device = self.generator.device
+        order: list[int] = torch.randperm(len(self.priors), generator=self.generator, device=device).tolist()
+        return order
+
+    def _left(self, state: Tensor, k: int) -> Tensor:
+        """What the other sources leave of the sum for source k: (B, T)."""
+        return self.total[:, 0] - state.sum(dim=1) + state[:, k]
+
+    def _draw(self, state: Tensor, k: int, sigma: float) -> Tensor:
+        """A draw of source k; a gain scales it and not the noise level, which is the sum's."""
+        gain = self.gains[:, k]
+        x = (self._left(state, k) / gain)[:, None]
+        steps = self.config.draw_steps
+        return gain * posterior_each([self.priors[k]], x, sigma, steps=steps, generator=self.generator)[:, 0]
+
+    def _fit_gains(self) -> None:
+        """Scale all sources by least squares; a gain stays within 0.05 and 20, and a tiny ridge keeps it unique."""
+        unit = self.state / self.gains
+        gram = unit @ unit.mT
+        ridge = 1e-3 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] + 1e-6
+        eye = torch.eye(gram.shape[1], device=gram.device, dtype=gram.dtype)
+        fitted = torch.linalg.solve(gram + ridge * eye, unit @ self.total.mT + ridge * self.gains)
+        self.gains = fitted.clamp(0.05, 20.0)
+        self.state = unit * self.gains
+
+    def _swap(self, sigma: float) -> Tensor:
+        """One proposal for every chain; 1 where it was accepted, (B,)."""
+        first, second = self._order()[:2]
+        proposal = self.state.clone()
+        proposal[:, first], proposal[:, second] = self.state[:, second], self.state[:, first]
+        if self.config.swap == "metropolis":
+            log_ratio = sum(
+                self._log_prob(proposal, k, sigma) - self._log_prob(self.state, k, sigma) for k in (first, second)
+            )
+        else:
+            for k in (first, second):
+                proposal[:, k] = self._draw(proposal, k, sigma)
+            log_ratio = (self._misfit(self.state) - self._misfit(proposal)) / (2 * sigma**2)
+        uniform = torch.rand(len(self.state), generator=self.generator, device=self.generator.device)
+        accept = uniform.log() < log_ratio
+        self.state = torch.where(accept[:, None, None], proposal, self.state)
+        return accept.to(self.state.dtype)
+
+    def _misfit(self, state: Tensor) -> Tensor:
+        return (self.total[:, 0] - state.sum(dim=1)).square().sum(dim=1)
+
+    def _log_prob(self, state: Tensor, k: int, sigma: float) -> Tensor:
+        prior = self.priors[k]
+        assert isinstance(prior, NoisyDensity)
+        return prior.log_prob(state[:, k : k + 1], sigma).double()

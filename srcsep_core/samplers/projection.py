@@ -1,0 +1,120 @@
+"""Diffusion separation with a Dirac constraint: the last source is what the others leave of the sum.
+
+Sources: Mariani et al. 2023 (MSDM and ISDM, arXiv 2302.02257), Eqs. 13-15 and Algorithm 1, with priors of single
+sources (ISDM); Karras et al. 2022 (EDM, arXiv 2206.00364), Eq. 5 for the levels and Algorithm 2 for the churn.
+The estimates sum to the mix by construction, so that their residual is zero whatever happens and hides a failure. We
+report that of their posterior means instead, and compare restarts by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+from srcsep_core.priors.score import karras_levels
+from srcsep_core.samplers.base import (
+    Callback,
+    Priors,
+    Separation,
+    State,
+    Trace,
+    check_mix,
+    denoise_each,
+    keep_best,
+    residual_of,
+    rms,
+    score_each,
+)
+
+
+@dataclass(frozen=True)
+class ProjectionConfig:
+    """How the reverse diffusion is run.
+
+    `levels` Karras levels from `sigma_max` to `sigma_min` with exponent `rho`, then 0; before each Euler step the noise
+    is raised by `churn` / levels of itself (at most sqrt(2) - 1); after it come `corrector` Langevin rounds with steps
+    of 2 (`corrector_snr` sigma)^2 (Song et al. 2021, arXiv 2011.13456, Algorithm 5; Mariani et al. re-noise instead).
+    `pivot` is the source that the constraint determines. `restarts` chains start from N(0, sigma_max^2).
+    """
+
+    sigma_max: float = 3.0
+    sigma_min: float = 0.01
+    levels: int = 150
+    rho: float = 7.0
+    churn: float = 20.0
+    corrector: int = 0
+    corrector_snr: float = 0.1
+    pivot: int = -1
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        karras_levels(self.sigma_max, self.sigma_min, self.levels, self.rho)
+        if self.restarts < 1:
+            raise InputError(f"ProjectionConfig.restarts is {self.restarts}; use at least 1")
+        for name in ("churn", "corrector", "corrector_snr"):
+            if getattr(self, name) < 0:
+                raise InputError(f"ProjectionConfig.{name} is {getattr(self, name)}; use 0 or more")
+
+
+@torch.no_grad()
+def projection(
+    mix: Tensor,
+    priors: Priors,
+    *,
+    config: ProjectionConfig | None = None,
+    generator: torch.Generator,
+    callback: Callback | None = None,
+) -> Separation:
+    """Separate mixes (B, 1, T) into one source a prior; the trace has the residual (see the module) by level.
+
+    Raises `InputError` for a bad mix or pivot.
+    """
+    config = config or ProjectionConfig()
+    total = check_mix(mix, priors)
+    count, batch, chains = len(priors), len(mix), config.restarts
+    if not -count <= config.pivot < count:
+        raise InputError(f"the pivot {config.pivot} is not among the {count} sources; use 0 to {count - 1}")
+    pivot = config.pivot % count
+    free = [k for k in range(count) if k != pivot]
+    y = total.expand(-1, chains, -1, -1).reshape(batch * chains, 1, -1)
+    levels = karras_levels(config.sigma_max, config.sigma_min, config.levels, config.rho)
+    noise = torch.empty(batch * chains, len(free), mix.shape[2], device=mix.device, dtype=mix.dtype)
+    x = config.sigma_max * noise.normal_(generator=generator)
+    gamma = min(config.churn / config.levels, 2**0.5 - 1)
+    trace = Trace()
+
+    def constrained(x: Tensor) -> Tensor:
+        """All sources, (M, K, T), from the free ones."""
+        sources = x.new_empty(len(x), count, x.shape[2])
+        sources[:, free] = x
+        sources[:, pivot] = y[:, 0] - x.sum(dim=1)
+        return sources
+
+    def drift(x: Tensor, sigma: float) -> Tensor:
+        """The score of the free sources under the constraint: their own less the pivot's."""
+        score = score_each(priors, constrained(x), sigma)
+        return score[:, free] - score[:, pivot : pivot + 1]
+
+    for step, (here, there) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
+        raised = here * (1 + gamma)
+        x = x + (raised**2 - here**2) ** 0.5 * noise.normal_(generator=generator)
+        x = x + (raised - there) * raised * drift(x, raised)
+        for _ in range(config.corrector if there else 0):
+            slope = drift(x, there)
+            size = 2 * (config.corrector_snr * there) ** 2
+            x = x + size * slope + (2 * size) ** 0.5 * noise.normal_(generator=generator)
+        if step % 10 == 9 or not there:
+            sources = constrained(x)
+            residual = _misfit(priors, sources, y, max(there, config.sigma_min))
+            trace.add_all(step, there, residual=residual.view(batch, chains))
+            if callback is not None:
+                callback(State(step, config.levels, there, sources))
+    return keep_best(total, sources.view(batch, chains, count, -1), residual.view(batch, chains), trace)
+
+
+def _misfit(priors: Priors, sources: Tensor, y: Tensor, sigma: float) -> Tensor:
+    """How far the posterior means of the sources are from adding up, (M,)."""
+    return rms(residual_of(y, denoise_each(priors, sources, sigma)))

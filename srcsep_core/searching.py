@@ -1,0 +1,206 @@
+"""One channel at the priors' rate: its gain, the candidates for its windows, and the windows that are tried again.
+
+The sampler stops restarting a window once its residual is small, yet a small residual can go with the wrong sources.
+Neighbours tell: where the joined sources disagree in what two windows share, both windows are given more chains, all
+of which become candidates, and the windows are joined anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+from srcsep_core.progress import Progress
+from srcsep_core.samplers.base import State, rms
+from srcsep_core.separators import NamedSampler, SourcePriors
+from srcsep_core.windows import JoinConfig, Joined, cut, join, window_starts
+
+AMPLITUDE = 0.9
+WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
+SILENCE = 1e-3  # of the whole signal's root mean square
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How windows are cut, searched and joined.
+
+    `overlap` samples are shared by neighbours (None: a quarter of the priors' window), and `batch` windows are separated
+    at once. Where neighbours differ by more than `threshold` (root mean square, sources at amplitude about 0.9), both
+    get `retries` more chains, in at most `rounds` rounds. The gain is tried on `gain_windows` windows with up to
+    `gain_restarts` chains each.
+    """
+
+    overlap: int | None = None
+    batch: int = 64
+    threshold: float = 0.2
+    rounds: int = 2
+    retries: int = 4
+    gain_windows: int = 3
+    gain_restarts: int = 2
+    join: JoinConfig = field(default_factory=JoinConfig)
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch", 1), ("rounds", 0), ("retries", 1), ("gain_windows", 1), ("gain_restarts", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"SearchConfig.{name} is {getattr(self, name)}; use at least {least}")
+        if not self.threshold > 0:
+            raise InputError(f"SearchConfig.threshold is {self.threshold}; use a number above 0")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `Search.run` finds: signals (K, T) whose mean is about `gain` times the channel, and facts to report."""
+
+    signals: Tensor
+    gain: float
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Separates channels with one sampler, one prior a source and one generator."""
+
+    sampler: NamedSampler
+    priors: SourcePriors
+    sources: Sequence[str]
+    config: SearchConfig
+    generator: torch.Generator
+    progress: bool = False
+
+    def run(self, channel: Tensor, gain: float | None = None) -> Found:
+        """Separate a channel (T,) at the priors' rate; without a `gain` one is found by trying."""
+        window, overlap = self.priors.window, self.config.overlap or self.priors.window // 4
+        starts = window_starts(len(channel), window, overlap)
+        cuts = cut(channel, starts, window)
+        active = rms(cuts) > SILENCE * rms(channel)
+        tried: dict[float, float] = {}
+        if gain is None:
+            gain, tried = self._find_gain(cuts[active])
+        mixes = gain * cuts
+        candidates, residuals = self._silence(mixes, active)
+        found = self._sample(mixes[active], self.sampler, "separating")
+        candidates, residuals = _append(candidates, residuals, active, *found)
+        joined = join(candidates, residuals, starts, self.sources, self.config.join)
+        again: list[int] = []
+        for _ in range(self.config.rounds):
+            doubtful = self._doubtful(joined) & active
+            if not bool(doubtful.any()):
+                break
+            again.append(int(doubtful.sum()))
+            more = self.sampler.restarting(self.config.retries, all_of_them=True)
+            found = self._sample(mixes[doubtful], more, f"round {len(again)}")
+            candidates, residuals = _append(candidates, residuals, doubtful, *found)
+            joined = join(candidates, residuals, starts, self.sources, self.config.join)
+        report = {
+            "gain": gain,
+            "gains_tried": [{"gain": one, "residual_db": tried[one]} for one in sorted(tried)],
+            "rounds": len(again),
+            "windows_again": again,
+            "windows": self._windows(joined, mixes, residuals, starts, active),
+        }
+        return Found(joined.signals.float(), gain, report)
+
+    def _find_gain(self, cuts: Tensor) -> tuple[float, dict[float, float]]:
+        """The gain that leaves the lowest residual of a few windows (N, W), and the residual (dB) of each one tried.
+
+        Tried are gains around what takes the root mean square of the windows to that of a mix of sources of amplitude
+        0.9, what takes the peak to 0.9, and 1 and 1 / K, if near, as the file may be a mean or a sum just so.
+        """
+        count = len(self.sources)
+        level = math.sqrt(sum((AMPLITUDE * WAVE_RMS[source]) ** 2 for source in self.sources)) / count
+        expected = level / float(rms(cuts.flatten()))
+        near = [AMPLITUDE / float(cuts.abs().max()), 1.0, 1 / count]
+        gains = [expected, 0.85 * expected, 1.15 * expected]
+        for gain in near:
+            if 0.7 < gain / expected < 1.4 and all(abs(math.log(gain / other)) > 0.03 for other in gains):
+                gains.append(gain)
+        some = torch.linspace(0, len(cuts) - 1, min(self.config.gain_windows, len(cuts))).round().long()
+        mixes = torch.cat([gain * cuts[some] for gain in gains])
+        sampler = self.sampler.restarting(self.config.gain_restarts, all_of_them=False)
+        _, residuals = self._sample(mixes, sampler, "finding the gain")
+        relative = (residuals.amin(dim=1) / rms(mixes)).view(len(gains), -1).median(dim=1).values
+        levels = [20 * math.log10(max(float(value), 1e-10)) for value in relative]
+        return gains[levels.index(min(levels))], dict(zip(gains, levels, strict=True))
+
+    def _sample(self, mixes: Tensor, sampler: NamedSampler, title: str) -> tuple[Tensor, Tensor]:
+        """Every chain's sources (B, R, K, W) and residuals (B, R) for mixes (B, W), on the CPU."""
+        chosen = [self.priors.by_source[source] for source in self.sources]
+        batches = mixes.to(self.generator.device)[:, None].split(self.config.batch)
+        found, residuals, bar = [], [], _Bar(len(batches), title, self.progress)
+        for batch in batches:
+            result = sampler(batch, chosen, self.generator, bar.step)
+            bar.next()
+            found.append(result.restarts.cpu())
+            residuals.append(result.restart_residuals.cpu())
+        bar.close()
+        return torch.cat(found), torch.cat(residuals)
+
+    def _silence(self, mixes: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        """The one candidate (N, 1, K, W) of silent windows, silence; other windows do not have it."""
+        candidates = mixes.new_zeros(len(mixes), 1, len(self.sources), mixes.shape[1])
+        residuals = torch.where(active, torch.inf, rms(mixes))
+        return candidates, residuals[:, None]
+
+    def _doubtful(self, joined: Joined) -> Tensor:
+        """The windows that disagree with a neighbour, (N,)."""
+        differs = joined.disagreement.amax(dim=1) > self.config.threshold
+        padded = torch.nn.functional.pad(differs, (1, 1))
+        return padded[1:] | padded[:-1]
+
+    def _windows(
+        self, joined: Joined, mixes: Tensor, residuals: Tensor, starts: Sequence[int], active: Tensor
+    ) -> list[dict[str, Any]]:
+        """What to report of every window; `disagreement` is with the one before."""
+        kept = residuals[torch.arange(len(mixes)), joined.chosen] / rms(mixes).clamp_min(1e-12)
+        gaps = [0.0, *joined.disagreement.amax(dim=1).tolist()]
+        return [
+            {
+                "start_s": start / self.priors.sample_rate,
+                "silent": not bool(active[n]),
+                "residual_db": round(20 * math.log10(max(float(kept[n]), 1e-10)), 2),
+                "restarts": int(residuals[n, 1:].isfinite().sum()),
+                "disagreement": round(gaps[n], 4),
+            }
+            for n, start in enumerate(starts)
+        ]
+
+
+def _append(
+    candidates: Tensor, residuals: Tensor, rows: Tensor, new: Tensor, new_residuals: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Candidates (N, C + R, K, W) and residuals with R new ones in the `rows` (N,) that have them, infinite elsewhere."""
+    wide = candidates.new_zeros(len(candidates), new.shape[1], *candidates.shape[2:])
+    costs = residuals.new_full((len(residuals), new.shape[1]), torch.inf)
+    wide[rows], costs[rows] = new.to(wide), new_residuals.to(costs)
+    return torch.cat([candidates, wide], dim=1), torch.cat([residuals, costs], dim=1)
+
+
+class _Bar:
+    """Progress over batches of which each may end early."""
+
+    def __init__(self, batches: int, title: str, show: bool) -> None:
+        self.batches, self.title, self.show = batches, title, show
+        self.bar: Progress | None = None
+        self.batch = 0
+
+    def step(self, state: State) -> None:
+        """Count a noise level."""
+        if self.bar is None:
+            self.bar = Progress(self.batches * state.steps, self.title, show=self.show)
+        while self.bar.done < self.batch * state.steps + state.step + 1:
+            self.bar.advance(f"batch {self.batch + 1} of {self.batches}")
+
+    def next(self) -> None:
+        """The next batch begins."""
+        self.batch += 1
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar is not None:
+            self.bar.__exit__(None, None, None)

@@ -1,0 +1,118 @@
+"""The priors and the samplers that `separate` can be asked for by name.
+
+A sampler is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import ToyConfig
+from srcsep_core.errors import InputError
+from srcsep_core.pipeline import Pipeline
+from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.profiles import Profile
+from srcsep_core.samplers.base import Callback, Separation
+from srcsep_core.steps import score_step
+from srcsep_core.types import ScorePrior
+
+
+@dataclass(frozen=True)
+class SourcePriors:
+    """One prior for every class of source, for windows of `window` samples at `sample_rate` (Hz).
+
+    `key` says which priors they are: the content key of the step that trained them.
+    """
+
+    by_source: Mapping[str, ScorePrior]
+    window: int
+    sample_rate: int
+    key: str
+
+
+def score_priors(profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
+    """The score priors of a profile, found in the cache or trained."""
+    step = score_step(profile, variant=variant)
+    found = Pipeline(device=device, progress=progress).score_priors(step)
+    priors = {source: found.prior(source) for source in found.sources}
+    return SourcePriors(priors, found.window, step.data.sample_rate, step.key)
+
+
+def oracle_priors(profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
+    """The true densities of the toy sources, in windows of the length that the profile's score priors have."""
+    data = ToyConfig(variant)
+    priors = {source: OraclePrior(source, data) for source in data.sources}
+    return SourcePriors(priors, profile.denoiser.window, data.sample_rate, f"oracle-{variant}")
+
+
+PRIORS: dict[str, Callable[[Profile, str, torch.device, bool], SourcePriors]] = {
+    "score": score_priors,
+    "oracle": oracle_priors,
+}
+# Module, function, configuration.
+SAMPLERS = {
+    "gibbs": ("srcsep_core.samplers.gibbs", "gibbs", "GibbsConfig"),
+    "projection": ("srcsep_core.samplers.projection", "projection", "ProjectionConfig"),
+    "langevin": ("srcsep_core.samplers.langevin", "annealed_langevin", "LangevinConfig"),
+}
+
+
+def check_names(sources: tuple[str, ...], prior: str, sampler: str) -> None:
+    """Raise `InputError` unless all of them are known."""
+    if not sources:
+        raise InputError(f"there are 0 sources; name what is in the mix, from {', '.join(SOURCES)}")
+    for what, given, known in (
+        *(("source", source, SOURCES) for source in sources),
+        ("prior", prior, tuple(PRIORS)),
+        ("sampler", sampler, tuple(SAMPLERS)),
+    ):
+        if given not in known:
+            raise InputError(f"unknown {what} {given!r}; use one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class NamedSampler:
+    """A sampler with its configuration."""
+
+    run: Callable[..., Separation]
+    config: Any
+
+    def __call__(
+        self, mix: torch.Tensor, priors: list[ScorePrior], generator: torch.Generator, callback: Callback | None
+    ) -> Separation:
+        """Separate mixes (B, 1, T)."""
+        return self.run(mix, priors, config=self.config, generator=generator, callback=callback)
+
+    def restarting(self, restarts: int, *, all_of_them: bool) -> NamedSampler:
+        """The same sampler with another number of restarts, where it has them; `all_of_them`: none is left out."""
+        known = {field.name for field in fields(self.config)}
+        changes = {"restarts": restarts} | ({"accept": 0.0} if all_of_them else {})
+        return replace(self, config=replace(self.config, **{k: v for k, v in changes.items() if k in known}))
+
+
+def load_sampler(name: str, restarts: int | None = None) -> NamedSampler:
+    """The sampler `name` with its default configuration and, if given, so many restarts a window.
+
+    Raises `InputError` if it is not there, and if it has no restarts.
+    """
+    module, function, config = SAMPLERS[name]
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise InputError(f"the sampler {name!r} is not part of this installation; use gibbs") from error
+    sampler = NamedSampler(getattr(found, function), getattr(found, config)())
+    if restarts is None:
+        return sampler
+    if restarts < 1:
+        raise InputError(f"the number of restarts is {restarts}; use at least 1")
+    if not hasattr(sampler.config, "restarts"):
+        raise InputError(f"the sampler {name} has no restarts to set to {restarts}; leave the option out or use gibbs")
+    return sampler.restarting(restarts, all_of_them=False)
