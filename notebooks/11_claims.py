@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
+from srcsep_core.benchmark.results import benchmark_table
 from srcsep_core.claims import Results, ledger, mean
 from srcsep_core.comparison import compare
 from srcsep_core.published import authors_discrimination, published_cells
@@ -48,7 +49,7 @@ noise = noise_curve_table(run.pipeline, run.profile)
 results = Results(likelihood, discrimination, noise, constant, random)
 ours = {"cross_likelihood": likelihood, "noise_curve": noise, "constant_input": constant, "random_input": random}
 comparison = compare(published_cells(), {name: papers_own(table) for name, table in ours.items()})
-claims = ledger(results, comparison)
+claims = ledger(results, comparison, separation=benchmark_table())
 run.save_table(claims, "claims")
 display(claims[["claim", "printed", "released", "exact", "oracle", "verdict", "why"]])
 

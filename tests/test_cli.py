@@ -45,7 +45,7 @@ def test_version() -> None:
     assert __version__ in srcsep("--version").output
 
 
-@pytest.mark.parametrize("command", ["train", "status", "notebooks", "likelihood"])
+@pytest.mark.parametrize("command", ["separate", "score", "train", "status", "notebooks", "likelihood"])
 def test_help_of_every_command(command: str) -> None:
     assert command in srcsep("--help").output
     assert srcsep(command, "--help").exit_code == 0

@@ -51,7 +51,13 @@ from srcsep_core.steps import (
     subjects_of,
     wavenet_step,
 )
-from srcsep_core.steps.catalogue import ABLATED_LEVELS, ORACLE_BEYOND
+from srcsep_core.steps.catalogue import (
+    ABLATED_LEVELS,
+    ORACLE_BEYOND,
+    WIDE,
+    likelihood_priors_of,
+    sampling_priors_of,
+)
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = Profile(
@@ -105,7 +111,8 @@ def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: Ob
 
 
 def test_every_shipped_artefact_is_a_step_of_the_laptop_profile() -> None:
-    wanted = {step.title: step.key for step in steps_of(get_profile("laptop"))}
+    laptop = get_profile("laptop")
+    wanted = {step.title: step.key for variant in ("released", "paper") for step in steps_of(laptop, variant)}
     for marker in shipped_root().glob(f"*/{MARKER}"):
         assert wanted.get(marker.parent.name) == json.loads(marker.read_text())["key"], marker.parent.name
 
@@ -163,7 +170,7 @@ def test_every_fine_tuned_step_starts_from_its_own_noise_free_one(profile: Profi
 def test_priors_of_a_profile_are_every_set_of_the_notebooks(profile: Profile) -> None:
     found = Counter(
         (step.model, step.train.objective, step.train.noise_sigma, step.train.noise, step.initial_step is None)
-        for step in priors_of(profile)
+        for step in likelihood_priors_of(profile)
         if not (isinstance(step, TrainFlow) and isinstance(step.flow, ConditionalFlowConfig))
     )
     expected: Counter[tuple[object, ...]] = Counter()
@@ -178,7 +185,17 @@ def test_priors_of_a_profile_are_every_set_of_the_notebooks(profile: Profile) ->
         expected["flowavenet", "exact", sigma, "released", False] += 1
         expected["flowavenet", "released", sigma, "thesis", False] += 1
     assert found == expected
-    assert len(priors_of(profile)) == sum(expected.values()) + 1  # and the conditional flow
+    assert len(likelihood_priors_of(profile)) == sum(expected.values()) + 1  # and the conditional flow
+
+
+@each_profile
+def test_samplers_have_three_sets_of_their_own(profile: Profile) -> None:
+    found = sampling_priors_of(profile)
+    assert [step.model for step in found] == ["score", "pnf", "flowavenet"]
+    wide = found[2]
+    assert isinstance(wide, TrainFlow) and isinstance(wide.flow, ConditionalFlowConfig)
+    assert wide.flow.sigma_max == WIDE > ConditionalFlowConfig().sigma_max
+    assert priors_of(profile) == [*likelihood_priors_of(profile), *found]
 
 
 @each_profile
@@ -300,7 +317,8 @@ def test_facts_tell_the_subjects_of_a_profile_apart(profile: Profile) -> None:
 @each_profile
 def test_subjects_are_every_set_of_priors_at_its_level_and_the_oracle_at_more(profile: Profile) -> None:
     found = subjects_of(profile)
-    assert {s.trained.key for s in found if s.trained is not None} == {step.key for step in priors_of(profile)}
+    wanted = {step.key for step in likelihood_priors_of(profile)}
+    assert {s.trained.key for s in found if s.trained is not None} == wanted
     conditional = [s.sigma for s in found if s.facts["training"] == "conditional"]
     assert conditional == list(profile.noise_levels)
     assert [s.sigma for s in found if s.model == "oracle"] == [*profile.noise_levels, *ORACLE_BEYOND]

@@ -36,6 +36,7 @@ from srcsep_core.claims.measures import (
     verdict,
     worst,
 )
+from srcsep_core.claims.separation import cannot_separate, langevin_fails
 from srcsep_core.published import authors_discrimination, printed_noise
 from srcsep_core.results import papers_own, select
 
@@ -45,11 +46,14 @@ NOTHING = ["", "", ""]
 PENDING = "needs the musdb18 data, not part of this release yet"
 
 
-def ledger(results: Results, comparison: pd.DataFrame | None = None) -> pd.DataFrame:
+def ledger(
+    results: Results, comparison: pd.DataFrame | None = None, *, separation: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The claims table, one row a claim: the fields of `Claim`.
 
-    `comparison` is `comparison.compare` of the published cells with ours; it settles the last row, whether our own
-    `released` numbers look like print at all; without it that row is left out.
+    `separation` is the table of the separation benchmark, for the claims about separation. `comparison` is
+    `comparison.compare` of the published cells with ours; it settles the last row, whether our own `released` numbers
+    look like print at all. Without them those rows are left out.
     """
     levels = sorted(float(s) for s in results.noise["prior_sigma"].unique() if 0 < s < 0.5)
     claims = [
@@ -64,14 +68,9 @@ def ledger(results: Results, comparison: pd.DataFrame | None = None) -> pd.DataF
         noise_likely(results, levels[-1]),
         _beyond_level(results, levels),
         _is_likelihood(results),
-        settled(
-            "Langevin separation with these priors fails (paper 3.3)",
-            "stated, no number",
-            NOTHING,
-            UNDECIDED,
-            "no sampler is part of this release yet",
-        ),
     ]
+    if separation is not None:
+        claims += [langevin_fails(separation), cannot_separate(separation)]
     if comparison is not None:
         claims.append(_reproduces(comparison))
     return pd.DataFrame([asdict(claim) for claim in claims])

@@ -153,6 +153,10 @@ def denoise_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
     if shared is None:
         parts = [x[:, k : k + 1] + sigma**2 * prior.score(x[:, k : k + 1], sigma) for k, prior in enumerate(priors)]
         return torch.cat(parts, dim=1)
+    if x.shape[2] != shared.config.window:
+        raise InputError(
+            f"the signals have {x.shape[2]} samples but these score priors work on {shared.config.window}; cut them"
+        )
     labels = torch.tensor([prior.label for prior in priors if isinstance(prior, ClassScorePrior)], device=x.device)
     rows = x.reshape(-1, 1, x.shape[2])
     parts = [

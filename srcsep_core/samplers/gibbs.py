@@ -10,7 +10,8 @@ too large a residual has failed, and is restarted.
 Sources: Geman & Geman 1984 (Gibbs sampling and annealing); Vono et al. 2019 (split Gibbs, arXiv 1804.05809); Wu et al.
 2024 (PnP-DM, arXiv 2405.18782), Algorithm 1, for the annealed denoising posterior as a Gibbs step; Metropolis et al.
 1953. The swap moves and the restarts by residual are ours. A `refit` swap leaves the density of its proposal out of the
-ratio: it is a search, not an exact step. A `metropolis` swap, for priors with a density, is exact: the sum stays.
+ratio: it is a search, not an exact step. A `metropolis` swap, for priors with a density, keeps the sum. It would be
+exact with the density of clean signals; with that of noisy ones, which the oracle and trained priors have, it is not.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ def gibbs(
             residual = rms(residual_of(chain.total, chain.state))
             trace.add(step, sigma, restart, residual=residual, accepted=accepted, change=change)
             if callback is not None:
-                callback(State(restart * len(sigmas) + step, config.restarts * len(sigmas), sigma, chain.state))
+                total_steps = config.restarts * len(sigmas)
+                callback(State(restart * len(sigmas) + step, total_steps, sigma, chain.state.clone()))
         for _ in range(config.polish):
             chain.polish(sigmas[-1])
         results[active, restart] = chain.state

@@ -21,6 +21,7 @@ from srcsep_core.steps.training import TrainFlow, TrainPnF, TrainPriors, TrainSc
 
 ABLATED_LEVELS = {0.359}
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
+WIDE = 10.0
 
 
 def flow_step(
@@ -88,7 +89,21 @@ def pnf_step(profile: Profile, *, variant: str = "released") -> TrainPnF:
 
 
 def priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:
-    """Every set of priors that the notebooks of a profile use, noise-free ones first.
+    """Every set of priors: those whose likelihood is evaluated, then those that only samplers use."""
+    return [*likelihood_priors_of(profile, variant), *sampling_priors_of(profile, variant)]
+
+
+def sampling_priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:
+    """The sets that only samplers use: the score prior, the PnF prior, and the flow conditioned on sigma up to 10."""
+    return [
+        score_step(profile, variant=variant),
+        pnf_step(profile, variant=variant),
+        conditional_flow_step(profile, variant=variant, sigma_max=WIDE),
+    ]
+
+
+def likelihood_priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:
+    """Every set of priors whose likelihood the notebooks of a profile evaluate, noise-free ones first.
 
     Both objectives of the flow and both likelihoods of the WaveNet, noise-free and fine-tuned at every noise level;
     the exact flow from scratch at every level, the one conditioned on the level, and at `ABLATED_LEVELS` the two
@@ -115,7 +130,7 @@ def subjects_of(profile: Profile, variant: str = "released") -> list[Subject]:
     """Everything that is evaluated: every set of priors at its level, the conditional one and the oracle at all."""
     data = ToyConfig(variant)
     subjects = []
-    for step in priors_of(profile, variant):
+    for step in likelihood_priors_of(profile, variant):
         levels = profile.noise_levels if step.conditional else (step.train.noise_sigma,)
         subjects += [Subject(step, data, sigma) for sigma in levels]
     return subjects + [Subject(None, data, sigma) for sigma in (*profile.noise_levels, *ORACLE_BEYOND)]

@@ -102,7 +102,10 @@ class Separating(Step):
 
 @dataclass(frozen=True)
 class SeparateMixes(Separating):
-    """Separate with priors and a sampler; `config` is the sampler's, `batch` how many mixes run at once."""
+    """Separate with priors and a sampler; `sampler_config` is the sampler's, `batch` how many mixes run at once.
+
+    The released dynamics (`RELEASED`) have no configuration: None.
+    """
 
     prior: PriorChoice
     sampler: str
@@ -128,12 +131,14 @@ class SeparateMixes(Separating):
             "data": resolved(self.data),
             "mixes": resolved(self.mixes),
             "prior": self.prior.name,
-            "sampler": {"name": self.sampler, **resolved(self.sampler_config)},
+            "sampler": {"name": self.sampler, **(resolved(self.sampler_config) or {})},
             "batch": self.batch,
             "seed": self.seed,
         }
 
     def separate(self, drawn: Mixes, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        if self.sampler not in (*SAMPLERS, RELEASED):
+            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join((*SAMPLERS, RELEASED))}")
         load = self.prior.load(context)
         by_class = {name: load(name) for name in set(self.mixes.sources)}
         priors = [by_class[name] for name in self.mixes.sources]

@@ -159,7 +159,8 @@ class ExplorerResult:
         residual, restart = float(self.separation.residual[0]), int(self.separation.chosen[0])
         share = residual / max(float(rms(self.mix)[0]), 1e-12)
         tried = int(self.separation.restart_residuals[0].isfinite().sum())
-        return f"Residual {residual:.3g}, {share:.1%} of the mix (root mean squares); kept restart {restart + 1} of {tried}."
+        kept = f"kept restart {restart + 1} of {tried}"
+        return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square; {kept}."
 
 
 def real_frequency(frequency_hz: float, variant: str, sample_rate: int) -> float:
@@ -224,8 +225,7 @@ class Recorder:
         self.hidden = settings.sampler == "projection"
         self.callback = callback
         self.frames: list[Frame] = []
-        self._started = -1
-        self._sigma = math.inf
+        self._started, self._step, self._sigma = -1, 0, math.inf
 
     def __call__(self, state: State) -> None:
         """Copy the state. Restarts one after the other are told apart by the rise of sigma, others by their row."""
@@ -286,10 +286,10 @@ def _separate(settings: ExplorerSettings, mix: Tensor, priors: list[ScorePrior],
         reverse = ProjectionConfig(sigma_max=_SIGMA_MAX, levels=10 * levels, restarts=restarts)
         return projection(mix, priors, config=reverse, generator=generator, callback=callback)
     if settings.sampler == "langevin":
-        low = min(max(0.01, noise), 1.0)
+        low = min(max(0.01, noise), 0.5)
         walk = LangevinConfig(sigma_max=1.0, sigma_min=low, levels=levels, steps=50, restarts=restarts)
         return langevin(mix, priors, config=walk, generator=generator, callback=callback)
-    low = min(max(0.05, noise), _SIGMA_MAX)
+    low = min(max(0.05, noise), _SIGMA_MAX / 2)
     accept = max(0.02, _NOISE_SHARE * settings.mix_sigma / max(float(rms(mix[0])[0]), 1e-12))
     sweeps = GibbsConfig(sigma_max=_SIGMA_MAX, sigma_min=low, levels=levels, restarts=restarts, accept=accept)
     return gibbs(mix, priors, config=sweeps, generator=generator, callback=callback)

@@ -1,4 +1,4 @@
-"""The command line: `srcsep train`, `status`, `notebooks`, `likelihood`, `readme`."""
+"""The command line: `srcsep separate`, `score`, `train`, `status`, `notebooks`, `likelihood`, `readme`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 
 from srcsep_core import __version__
+from srcsep_core.cli.benchmark import benchmark
+from srcsep_core.cli.options import device_option, profile_option
+from srcsep_core.cli.separate import score, separate
 from srcsep_core.config import OBJECTIVES, VARIANTS
 from srcsep_core.errors import DivergenceError, InputError, StoreError
-from srcsep_core.profiles import PROFILES, get_profile
+from srcsep_core.profiles import get_profile
 from srcsep_core.progress import log_to_stderr
 
-MODELS = ("flowavenet", "wavenet")
+MODELS = ("flowavenet", "wavenet", "score", "pnf")
 
 
 class _Group(click.Group):
@@ -27,20 +30,21 @@ class _Group(click.Group):
             sys.exit(1)
 
 
-profile_option = click.option(
-    "-p", "--profile", default="laptop", show_default=True, help=f"One of {', '.join(PROFILES)}."
-)
 variant_option = click.option(
     "--variant", default="released", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}."
 )
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
 @click.group(cls=_Group)
 @click.version_option(__version__)
 def main() -> None:
-    """Generative priors of audio: train them, measure what they can tell apart, run the notebooks."""
+    """Generative priors of audio: train them, measure what they can tell apart, separate with them."""
     log_to_stderr()
+
+
+main.add_command(separate)
+main.add_command(score)
+main.add_command(benchmark)
 
 
 @main.command()

@@ -21,25 +21,21 @@ import torch
 from torch import Tensor
 
 from srcsep_core import __version__
-from srcsep_core.audio import SILENCE_PEAK, check_signal, mono, read_audio, resample, write_audio
+from srcsep_core.audio import mono, read_audio, resample, write_audio
 from srcsep_core.cache import file_digest, write_json
 from srcsep_core.config import resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.pipeline import resolve_device
 from srcsep_core.profiles import get_profile
-from srcsep_core.searching import Search, SearchConfig
-from srcsep_core.separators import PRIORS, SourcePriors, check_names, load_sampler
-from srcsep_core.stems import PLAYER, RECORD, check_folder, stem_files, stem_names, write_folder
+from srcsep_core.separate.recording import STEREO, prepare
+from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.separators import PRIORS, SourcePriors, check_names, load_sampler
+from srcsep_core.separate.stems import PLAYER, RECORD, check_folder, stem_files, stem_names, write_folder
+from srcsep_core.separate.windows import class_orders
 from srcsep_core.widgets import RATES_HZ, player_page
-from srcsep_core.windows import class_orders
 
 log = logging.getLogger(__name__)
-
-STEREO = ("mean", "each")
-FULL_SCALE = 0.9999
-CLIPPED_RUN, CLIPPED_RUNS = 3, 8
-LARGEST_KERNEL = 2e7
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,8 @@ class SeparateConfig:
     """How a recording is separated.
 
     `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `stereo`: separate the `mean`
-    of the channels, or `each` on its own. `restarts`: of the sampler in a window (None: its own number). `allow_clipped`
-    accepts flat tops at full scale. `search`: windows and how they are joined.
+    of the channels, or `each` on its own. `restarts`: of the sampler in a window (None: its own number).
+    `allow_clipped` accepts flat tops at full scale. `search`: windows and how they are joined.
     """
 
     sampler: str = "gibbs"
@@ -178,7 +174,15 @@ def separate_audio(
     window, rate = (
         (profile.denoiser.window, data.sample_rate) if priors is None else (priors.window, priors.sample_rate)
     )
-    mix, offsets = _prepare(samples, sample_rate, sources, config, window=window, rate=rate)
+    mix, offsets = prepare(
+        samples,
+        sample_rate,
+        stereo=config.stereo,
+        remove_dc=config.remove_dc,
+        flat_tops=config.allow_clipped or set(sources) == {"square"},
+        window=window,
+        rate=rate,
+    )
     sampler = load_sampler(config.sampler, config.restarts)
     if priors is None:
         priors = PRIORS[config.prior](profile, config.variant, device, progress)
@@ -232,17 +236,6 @@ def relative_db(x: Tensor, whole: Tensor) -> float:
     return 10 * math.log10(max(ratio, 1e-20))
 
 
-def clipped_runs(samples: Tensor) -> int:
-    """How many stretches of 3 or more samples (C, T) in a row stay at one end of full scale (0.9999 to 1)."""
-    count = 0
-    for row in samples:
-        for side in (row, -row):
-            flat = torch.nn.functional.pad(((side >= FULL_SCALE) & (side <= 1)).int(), (1, 1)).diff()
-            lengths = (flat == -1).nonzero() - (flat == 1).nonzero()
-            count += int((lengths >= CLIPPED_RUN).sum())
-    return count
-
-
 def _check_settings(sources: tuple[str, ...], config: SeparateConfig) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
     check_names(sources, config.prior, config.sampler)
@@ -251,47 +244,6 @@ def _check_settings(sources: tuple[str, ...], config: SeparateConfig) -> None:
     ToyConfig(config.variant)
     resolve_device(config.device)
     load_sampler(config.sampler, config.restarts)
-
-
-def _prepare(
-    samples: Tensor, sample_rate: int, sources: tuple[str, ...], config: SeparateConfig, *, window: int, rate: int
-) -> tuple[Tensor, list[float]]:
-    """The channels to separate, (C, T), and their offsets; raises `InputError` for what cannot be separated."""
-    minimum = math.ceil(window * sample_rate / rate)
-    check_signal(samples, sample_rate, minimum=minimum, channels=None)
-    common = math.gcd(sample_rate, rate)
-    if (sample_rate / common) * (rate / common) > LARGEST_KERNEL:
-        raise InputError(
-            f"the sample rate {sample_rate} Hz cannot be resampled to {rate} Hz in small steps; use 44100 or 48000"
-        )
-    runs = clipped_runs(samples)
-    if runs >= CLIPPED_RUNS and not config.allow_clipped and set(sources) != {"square"}:
-        raise InputError(
-            f"the signal stays at full scale in {runs} places, as clipped recordings do; record it at a lower level, or "
-            "pass --allow-clipped (allow_clipped=True) if these are the flat tops of a square wave"
-        )
-    mix = samples.detach().cpu().float()
-    if config.stereo == "mean" and len(mix) > 1:
-        mix = mono(mix)
-        log.info("the %d channels are averaged to one; --stereo each separates every one", len(samples))
-    quiet = [c for c, row in enumerate(mix) if row.abs().max() < SILENCE_PEAK]
-    if quiet:
-        what, remedy = (
-            (f"channel {quiet[0] + 1} is silent", "leave it out")
-            if config.stereo == "each"
-            else (f"the mean of the {len(samples)} channels is silent", "use --stereo each, or one channel")
-        )
-        raise InputError(f"{what} (peak below {SILENCE_PEAK:g}); {remedy}")
-    offsets = mix.double().mean(dim=1)
-    if config.remove_dc:
-        mix = mix - offsets[:, None].float()
-        if float(mix.abs().max()) < SILENCE_PEAK:
-            raise InputError(f"the signal is a constant of {float(offsets[0]):.3g}; choose a passage that sounds")
-    elif float(offsets.abs().max()) > 1e-3:
-        log.info("the signal has an offset of %.3g, which stays; --remove-dc removes it", float(offsets.abs().max()))
-    if sample_rate != rate:
-        log.info("resampled from %d Hz to %d Hz, the priors' rate; the stems go back", sample_rate, rate)
-    return mix, [float(value) for value in offsets]
 
 
 def _back(stems: Tensor, rate: int, sample_rate: int, length: int) -> Tensor:
@@ -304,7 +256,7 @@ def _back(stems: Tensor, rate: int, sample_rate: int, length: int) -> Tensor:
 
 
 def _align_channels(stems: Tensor, sources: tuple[str, ...]) -> Tensor:
-    """Stems (K, C, T) with sources of one class in the order, in every channel, that follows the channel before best."""
+    """Stems (K, C, T) with sources of one class in the same order in every channel, by likeness to the one before."""
     orders, channels = class_orders(sources), list(stems.unbind(dim=1))
     unit = [one / one.norm(dim=1, keepdim=True).clamp_min(1e-12) for one in channels]
     for before, here in pairwise(range(len(channels))):

@@ -1,13 +1,9 @@
-"""The priors and the samplers that `separate` can be asked for by name.
-
-A sampler is imported when it is asked for.
-"""
+"""The priors and the samplers that `separate` can be asked for by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from importlib import import_module
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +14,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.pipeline import Pipeline
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.profiles import Profile
+from srcsep_core.samplers import SAMPLER_CONFIGS, SAMPLERS
 from srcsep_core.samplers.base import Callback, Separation
 from srcsep_core.steps import score_step
 from srcsep_core.types import ScorePrior
@@ -55,12 +52,8 @@ PRIORS: dict[str, Callable[[Profile, str, torch.device, bool], SourcePriors]] = 
     "score": score_priors,
     "oracle": oracle_priors,
 }
-# Module, function, configuration.
-SAMPLERS = {
-    "gibbs": ("srcsep_core.samplers.gibbs", "gibbs", "GibbsConfig"),
-    "projection": ("srcsep_core.samplers.projection", "projection", "ProjectionConfig"),
-    "langevin": ("srcsep_core.samplers.langevin", "annealed_langevin", "LangevinConfig"),
-}
+# Those that need no more than a score.
+NAMED_SAMPLERS = ("gibbs", "projection", "langevin")
 
 
 def check_names(sources: tuple[str, ...], prior: str, sampler: str) -> None:
@@ -70,7 +63,7 @@ def check_names(sources: tuple[str, ...], prior: str, sampler: str) -> None:
     for what, given, known in (
         *(("source", source, SOURCES) for source in sources),
         ("prior", prior, tuple(PRIORS)),
-        ("sampler", sampler, tuple(SAMPLERS)),
+        ("sampler", sampler, NAMED_SAMPLERS),
     ):
         if given not in known:
             raise InputError(f"unknown {what} {given!r}; use one of {', '.join(known)}")
@@ -90,29 +83,21 @@ class NamedSampler:
         return self.run(mix, priors, config=self.config, generator=generator, callback=callback)
 
     def restarting(self, restarts: int, *, all_of_them: bool) -> NamedSampler:
-        """The same sampler with another number of restarts, where it has them; `all_of_them`: none is left out."""
-        known = {field.name for field in fields(self.config)}
-        changes = {"restarts": restarts} | ({"accept": 0.0} if all_of_them else {})
-        return replace(self, config=replace(self.config, **{k: v for k, v in changes.items() if k in known}))
+        """The same sampler with so many restarts; `all_of_them`: also where it would stop once one is good."""
+        config = replace(self.config, restarts=restarts)
+        if all_of_them and hasattr(config, "accept"):
+            config = replace(config, accept=0.0)
+        return replace(self, config=config)
 
 
 def load_sampler(name: str, restarts: int | None = None) -> NamedSampler:
     """The sampler `name` with its default configuration and, if given, so many restarts a window.
 
-    Raises `InputError` if it is not there, and if it has no restarts.
+    Raises `InputError` for less than one.
     """
-    module, function, config = SAMPLERS[name]
-    try:
-        found = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise InputError(f"the sampler {name!r} is not part of this installation; use gibbs") from error
-    sampler = NamedSampler(getattr(found, function), getattr(found, config)())
+    sampler = NamedSampler(SAMPLERS[name], SAMPLER_CONFIGS[name]())
     if restarts is None:
         return sampler
     if restarts < 1:
         raise InputError(f"the number of restarts is {restarts}; use at least 1")
-    if not hasattr(sampler.config, "restarts"):
-        raise InputError(f"the sampler {name} has no restarts to set to {restarts}; leave the option out or use gibbs")
     return sampler.restarting(restarts, all_of_them=False)

@@ -18,11 +18,12 @@ from torch import Tensor
 from srcsep_core.errors import InputError
 from srcsep_core.progress import Progress
 from srcsep_core.samplers.base import State, rms
-from srcsep_core.separators import NamedSampler, SourcePriors
-from srcsep_core.windows import JoinConfig, Joined, cut, join, window_starts
+from srcsep_core.separate.separators import NamedSampler, SourcePriors
+from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, window_starts
 
 AMPLITUDE = 0.9
 WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
+GAIN_MARGIN_DB = 3.0
 SILENCE = 1e-3  # of the whole signal's root mean square
 
 
@@ -30,7 +31,7 @@ SILENCE = 1e-3  # of the whole signal's root mean square
 class SearchConfig:
     """How windows are cut, searched and joined.
 
-    `overlap` samples are shared by neighbours (None: a quarter of the priors' window), and `batch` windows are separated
+    `overlap` samples are shared by neighbours (None: a quarter of the priors' window); `batch` windows are separated
     at once. Where neighbours differ by more than `threshold` (root mean square, sources at amplitude about 0.9), both
     get `retries` more chains, in at most `rounds` rounds. The gain is tried on `gain_windows` windows with up to
     `gain_restarts` chains each.
@@ -107,18 +108,19 @@ class Search:
         return Found(joined.signals.float(), gain, report)
 
     def _find_gain(self, cuts: Tensor) -> tuple[float, dict[float, float]]:
-        """The gain that leaves the lowest residual of a few windows (N, W), and the residual (dB) of each one tried.
+        """The gain that leaves about the lowest residual of a few windows (N, W), and the residuals (dB) of all tried.
 
-        Tried are gains around what takes the root mean square of the windows to that of a mix of sources of amplitude
-        0.9, what takes the peak to 0.9, and 1 and 1 / K, if near, as the file may be a mean or a sum just so.
+        Tried are, the likelier first: 1 and 1 / K, as the file may be a mean or a sum just so; what takes the peak to
+        0.9; what takes the root mean square of the windows to that of a mix of sources of amplitude 0.9; and 15 %
+        less and more. The first within 3 dB of the lowest residual is taken, for that floor falls as the gain grows.
         """
         count = len(self.sources)
         level = math.sqrt(sum((AMPLITUDE * WAVE_RMS[source]) ** 2 for source in self.sources)) / count
         expected = level / float(rms(cuts.flatten()))
-        near = [AMPLITUDE / float(cuts.abs().max()), 1.0, 1 / count]
-        gains = [expected, 0.85 * expected, 1.15 * expected]
-        for gain in near:
-            if 0.7 < gain / expected < 1.4 and all(abs(math.log(gain / other)) > 0.03 for other in gains):
+        near = [gain for gain in (1.0, 1 / count, AMPLITUDE / float(cuts.abs().max())) if 0.7 < gain / expected < 1.4]
+        gains: list[float] = []
+        for gain in (*near, expected, 0.85 * expected, 1.15 * expected):
+            if all(abs(math.log(gain / other)) > 0.03 for other in gains):
                 gains.append(gain)
         some = torch.linspace(0, len(cuts) - 1, min(self.config.gain_windows, len(cuts))).round().long()
         mixes = torch.cat([gain * cuts[some] for gain in gains])
@@ -126,7 +128,8 @@ class Search:
         _, residuals = self._sample(mixes, sampler, "finding the gain")
         relative = (residuals.amin(dim=1) / rms(mixes)).view(len(gains), -1).median(dim=1).values
         levels = [20 * math.log10(max(float(value), 1e-10)) for value in relative]
-        return gains[levels.index(min(levels))], dict(zip(gains, levels, strict=True))
+        chosen = next(gain for gain, level in zip(gains, levels, strict=True) if level <= min(levels) + GAIN_MARGIN_DB)
+        return chosen, dict(zip(gains, levels, strict=True))
 
     def _sample(self, mixes: Tensor, sampler: NamedSampler, title: str) -> tuple[Tensor, Tensor]:
         """Every chain's sources (B, R, K, W) and residuals (B, R) for mixes (B, W), on the CPU."""
@@ -136,9 +139,11 @@ class Search:
         for batch in batches:
             result = sampler(batch, chosen, self.generator, bar.step)
             bar.next()
-            found.append(result.restarts.cpu())
-            residuals.append(result.restart_residuals.cpu())
+            found.append(result.restarts.cpu().nan_to_num(0.0, 0.0, 0.0))
+            residuals.append(result.restart_residuals.cpu().nan_to_num(torch.inf, torch.inf))
         bar.close()
+        if not bool(torch.cat(residuals).isfinite().any(dim=1).all()):
+            raise InputError("the sampler diverged in every chain of a window; use another sampler, seed or gain")
         return torch.cat(found), torch.cat(residuals)
 
     def _silence(self, mixes: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,7 +179,7 @@ class Search:
 def _append(
     candidates: Tensor, residuals: Tensor, rows: Tensor, new: Tensor, new_residuals: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Candidates (N, C + R, K, W) and residuals with R new ones in the `rows` (N,) that have them, infinite elsewhere."""
+    """Candidates (N, C + R, K, W) and their residuals: R new ones in the `rows` (N,), infinite in others."""
     wide = candidates.new_zeros(len(candidates), new.shape[1], *candidates.shape[2:])
     costs = residuals.new_full((len(residuals), new.shape[1]), torch.inf)
     wide[rows], costs[rows] = new.to(wide), new_residuals.to(costs)

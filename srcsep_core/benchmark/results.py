@@ -1,0 +1,86 @@
+"""The table of the separation benchmark (`figures/separation.csv`): one row a setting, from its values by mix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from srcsep_core.benchmark.settings import Setting
+from srcsep_core.cache import project_root
+from srcsep_core.diagnostics.discrimination import interval, resample
+from srcsep_core.errors import InputError
+from srcsep_core.metrics import FAILURE_KINDS
+from srcsep_core.pipeline import Pipeline
+from srcsep_core.steps import VALUES
+
+FLOOR_DB = -30.0
+THRESHOLDS_DB = (10, 20)
+
+
+def separation_row(pipeline: Pipeline, setting: Setting, *, profile: str, command: str) -> dict[str, Any]:
+    """The row of one setting, measured where it is not yet; `command` is what makes it."""
+    step = setting.step
+    artefact = pipeline.run(step)
+    values = pd.read_csv(artefact / VALUES)
+    prior, sampler = step.method
+    facts = {
+        "profile": profile,
+        "dataset": "toy",
+        "variant": step.data.variant,
+        "group": setting.group,
+        "note": setting.note,
+        "prior": prior,
+        "sampler": sampler,
+        "n_sources": len(step.mixes.sources),
+        "sources": "+".join(step.mixes.sources),
+        "n_mixes": step.mixes.mixes,
+    }
+    seconds = artefact.provenance.get("seconds_per_mix", float("nan"))
+    return {**facts, **summarise_separation(values), "seconds_per_mix": seconds, "command": command}
+
+
+def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
+    """Figures of the values of one setting (`steps.separation.Separating`).
+
+    SI-SDR (dB) is clipped below at -30 before averaging, so that a silent estimate does not make every mean minus
+    infinity. low and high: percentile bootstrap over mixes (95 %) of si_sdri_mean. above_10db: share of sources, and
+    all_above_10db: share of mixes with all sources above; the latter with its exact binomial interval (Clopper &
+    Pearson 1934), because the bootstrap has no width at 0 and 1. fail_*: share of sources below 10 dB by kind.
+    restarts is the mean number run.
+    """
+    clipped = values.assign(si_sdr=values["si_sdr"].clip(lower=FLOOR_DB), si_sdri=values["si_sdri"].clip(lower=-60))
+    by_mix = clipped.groupby("mix")
+    gains = by_mix["si_sdri"].mean().to_numpy()
+    low, high = interval(gains[resample(len(gains))].mean(axis=1))
+    row: dict[str, Any] = {
+        "restarts": float(values["restarts"].mean()),
+        "si_sdr_mean": float(clipped["si_sdr"].mean()),
+        "si_sdri_mean": float(gains.mean()),
+        "low": low,
+        "high": high,
+    }
+    for threshold in THRESHOLDS_DB:
+        share = by_mix["si_sdr"].min() > threshold
+        row[f"above_{threshold}db"] = float((clipped["si_sdr"] > threshold).mean())
+        row[f"all_above_{threshold}db"] = float(share.mean())
+        exact = binomtest(int(share.sum()), len(share)).proportion_ci()
+        row[f"all_above_{threshold}db_low"], row[f"all_above_{threshold}db_high"] = exact.low, exact.high
+    row["residual"] = float(np.nan if values["residual"].isna().all() else values["residual"].mean())
+    for kind in FAILURE_KINDS:
+        if kind != "none":
+            row[f"fail_{kind.replace(' ', '_')}"] = float((values["failure"] == kind).mean())
+    return row
+
+
+def benchmark_table() -> pd.DataFrame:
+    """The benchmark as committed, `figures/separation.csv` (`command` says how each row was made).
+
+    Raises `InputError` if it is missing.
+    """
+    path = project_root() / "figures" / "separation.csv"
+    if not path.exists():
+        raise InputError(f"there is no {path}; make it with `srcsep benchmark`")
+    return pd.read_csv(path, keep_default_na=True).fillna({"note": ""})

@@ -1,0 +1,280 @@
+"""The separation benchmark: which priors and samplers separate which mixes, and the table of the results.
+
+Groups of settings:
+- `known`: the score prior with the Gibbs sampler on every subset of two, three and four classes, both toy variants;
+- `baseline`: the mix itself, masks that know the sources, supervised NMF and FastICA;
+- `oracle`: the true densities with every sampler;
+- `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's;
+- `beyond`: same class twice, unknown gains, noise, five to eight sources;
+- `compute`: quality against restarts and levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from srcsep_core.config import OBJECTIVES, SOURCES
+from srcsep_core.data.mixes import MixConfig
+from srcsep_core.data.toy import ToyConfig
+from srcsep_core.errors import InputError
+from srcsep_core.profiles import Profile
+from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
+from srcsep_core.steps.catalogue import (
+    WIDE,
+    conditional_flow_step,
+    flow_step,
+    noisy_flow_step,
+    pnf_step,
+    score_step,
+)
+from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, SeparateByBaseline, SeparateMixes, Separating
+
+GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
+CAUSAL_MIXES = (("sine", "square"), ("sine", "square", "saw"), SOURCES)
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """How much is run: `mixes` for priors that are quick, `slow_mixes` for flows and PnF, `length` in samples."""
+
+    mixes: int
+    slow_mixes: int
+    length: int
+    gibbs: GibbsConfig
+    slow_gibbs: GibbsConfig
+    langevin: LangevinConfig
+    projection: ProjectionConfig
+    pnf: PnFSamplerConfig
+
+    def with_mixes(self, mixes: int | None, slow_mixes: int | None) -> BenchmarkPlan:
+        """The plan with other numbers of mixes."""
+        return replace(self, mixes=mixes or self.mixes, slow_mixes=slow_mixes or self.slow_mixes)
+
+
+_LAPTOP = BenchmarkPlan(
+    mixes=4,
+    slow_mixes=2,
+    length=1024,
+    gibbs=GibbsConfig(),
+    slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
+    langevin=LangevinConfig(steps=40),
+    projection=ProjectionConfig(),
+    pnf=PnFSamplerConfig(updates=64),
+)
+PLANS = {
+    "smoke": BenchmarkPlan(
+        mixes=2,
+        slow_mixes=2,
+        length=256,
+        gibbs=GibbsConfig(levels=3, draw_steps=2, swaps=1, restarts=2),
+        slow_gibbs=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
+        langevin=LangevinConfig(levels=2, steps=2),
+        projection=ProjectionConfig(levels=4),
+        pnf=PnFSamplerConfig(levels=2, updates=2),
+    ),
+    "laptop": _LAPTOP,
+    "paper": replace(
+        _LAPTOP,
+        mixes=1000,
+        slow_mixes=200,
+        slow_gibbs=_LAPTOP.gibbs,
+        langevin=LangevinConfig(),
+        pnf=PnFSamplerConfig(),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: its group, what is special about it, and the step that measures it."""
+
+    group: str
+    note: str
+    step: Separating
+
+
+def plan_of(profile: Profile) -> BenchmarkPlan:
+    """The plan of a profile."""
+    return PLANS[profile.name]
+
+
+def prior_choices(profile: Profile, variant: str = "released") -> dict[str, PriorChoice]:
+    """The priors that samplers can use, by name: score, oracle, pnf, and the flows.
+
+    flow-OBJECTIVE is noise-free, flow-OBJECTIVE-tuned fine-tuned at each of the paper's levels, flow-scratch trained at
+    each from fresh weights; flow-conditional takes the level as an input (up to 0.5) and flow-wide up to 10.
+    """
+    data = ToyConfig(variant)
+
+    def choice(name: str, *trained: Any) -> PriorChoice:
+        return PriorChoice(name, data, trained)
+
+    choices = [
+        choice("score", score_step(profile, variant=variant)),
+        choice("oracle"),
+        choice("pnf", pnf_step(profile, variant=variant)),
+        choice("flow-conditional", conditional_flow_step(profile, variant=variant)),
+        choice("flow-wide", conditional_flow_step(profile, variant=variant, sigma_max=WIDE)),
+    ]
+    levels = profile.noise_levels
+    scratch = [noisy_flow_step(profile, sigma, scratch=True, variant=variant) for sigma in levels]
+    choices.append(choice("flow-scratch", *scratch))
+    for objective in OBJECTIVES:
+        tuned = [noisy_flow_step(profile, sigma, objective=objective, variant=variant) for sigma in levels]
+        choices.append(choice(f"flow-{objective}", flow_step(profile, objective=objective, variant=variant)))
+        choices.append(choice(f"flow-{objective}-tuned", *tuned))
+    return {found.name: found for found in choices}
+
+
+def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = GROUPS) -> list[Setting]:
+    """Every setting of the chosen groups, the ones that matter most first."""
+    for group in groups:
+        if group not in GROUPS:
+            raise InputError(f"unknown group {group!r}; use some of {', '.join(GROUPS)}")
+    makers = {
+        "known": _known,
+        "baseline": _baselines,
+        "oracle": _oracle,
+        "causal": _causal,
+        "beyond": _beyond,
+        "compute": _compute,
+    }
+    return [setting for group in groups for setting in makers[group](profile, plan)]
+
+
+def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
+    """Every subset of the classes of these sizes."""
+    return [names for size in sizes for names in combinations(SOURCES, size)]
+
+
+def gibbs_for(plan: BenchmarkPlan, count: int, *, slow: bool = False) -> GibbsConfig:
+    """The Gibbs sampler for `count` sources: one proposal to swap a level for every two sources."""
+    base = plan.slow_gibbs if slow else plan.gibbs
+    return replace(base, swaps=max(1, count // 2) * base.swaps)
+
+
+def _separate(
+    plan: BenchmarkPlan,
+    prior: PriorChoice,
+    names: tuple[str, ...],
+    sampler: str,
+    config: Any,
+    *,
+    slow: bool = False,
+    **mixes: Any,
+) -> SeparateMixes:
+    count = plan.slow_mixes if slow else plan.mixes
+    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
+
+
+def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    found = []
+    for names in subsets():
+        for variant in ("released", "paper"):
+            prior = prior_choices(profile, variant)["score"]
+            found.append(Setting("known", "", _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)))))
+    return found
+
+
+def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    return [
+        Setting("baseline", "", SeparateByBaseline(ToyConfig(variant), MixConfig(names, plan.mixes, plan.length), name))
+        for variant in ("released", "paper")
+        for names in subsets()
+        for name in BASELINES
+    ]
+
+
+def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    prior = prior_choices(profile)["oracle"]
+    found = [
+        Setting("oracle", "", _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names))))
+        for names in reversed(CAUSAL_MIXES)
+    ]
+    four = replace(gibbs_for(plan, 4), swap="none")
+    found.append(Setting("oracle", "no swaps", _separate(plan, prior, SOURCES, "gibbs", four)))
+    for names in (CAUSAL_MIXES[0], CAUSAL_MIXES[2]):
+        for sampler, config in (
+            ("langevin", replace(plan.langevin, sigma_max=3.0)),
+            ("projection", plan.projection),
+        ):
+            found.append(Setting("oracle", "", _separate(plan, prior, names, sampler, config, slow=True)))
+    return found
+
+
+def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    """The same first mixes for all. Flows start at the largest level that they know."""
+    choices = prior_choices(profile)
+    found = []
+    for names in CAUSAL_MIXES:
+        for name, prior in choices.items():
+            if name == "oracle":
+                continue
+            slow = name != "score"
+            top = _top(name, profile)
+            gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
+            runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
+            if name == "score":
+                runs.append(("gibbs", "no swaps", replace(gibbs, swap="none")))
+            elif len(names) == 2:
+                runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
+            if name in ("score", "flow-exact-tuned", "flow-released-tuned", "flow-wide") or len(names) == 2:
+                runs.append(("langevin", "", replace(plan.langevin, sigma_max=min(top, 1.0))))
+            if name in ("score", "flow-wide"):
+                runs.append(("projection", "", plan.projection))
+            if name == "pnf":
+                runs.append(("pnf", "", plan.pnf))
+            if name.startswith("flow-") and name.endswith("tuned") and len(names) == 2:
+                weak = replace(plan.langevin, sigma_max=top, mean_constraint=True)
+                runs.append(("langevin", "constraint on the mean, as printed", weak))
+                runs.append((RELEASED, "starts at the truth", None))
+            found += [
+                Setting("causal", note, _separate(plan, prior, names, sampler, config, slow=slow))
+                for sampler, note, config in runs
+            ]
+    return found
+
+
+def _top(prior: str, profile: Profile) -> float:
+    """The noise level that annealing starts at: the largest a flow knows, 3 for the others."""
+    if prior in ("score", "pnf", "flow-wide"):
+        return 3.0
+    return 0.5 if prior == "flow-conditional" else max(profile.noise_levels)
+
+
+def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    score = prior_choices(profile)["score"]
+    found = []
+    for name in SOURCES:
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
+        found.append(Setting("beyond", "same class twice", step))
+    known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
+    for names in known:
+        gibbs = gibbs_for(plan, len(names))
+        fitted = replace(gibbs, estimate_gains=True)
+        for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
+            found.append(Setting("beyond", note, _separate(plan, score, names, "gibbs", config, gains=(0.25, 1.0))))
+        for noise in (0.1, 0.3):
+            # A residual that is as large as the noise is no reason to start again.
+            noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
+            step = _separate(plan, score, names, "gibbs", noisy, noise=noise)
+            found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
+    for count in (5, 6, 7, 8):
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs_for(plan, count))
+        found.append(Setting("beyond", f"{count} sources", step))
+    return found
+
+
+def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    score = prior_choices(profile)["score"]
+    base = gibbs_for(plan, 4)
+    found = []
+    for levels in (base.levels // 2, base.levels, 2 * base.levels):
+        for restarts in (1, 2, 4, 8):
+            config = replace(base, levels=max(1, levels), restarts=restarts)
+            step = _separate(plan, score, SOURCES, "gibbs", config)
+            found.append(Setting("compute", f"{config.levels} levels", step))
+    return found

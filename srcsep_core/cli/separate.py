@@ -1,0 +1,99 @@
+"""The commands `srcsep separate` and `srcsep score`. What they need is imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from srcsep_core.cli.options import device_option, profile_option
+from srcsep_core.config import SOURCES, VARIANTS
+from srcsep_core.errors import InputError
+
+
+@click.command()
+@click.argument("mix", type=click.Path(path_type=Path))
+@click.option("--sources", required=True, metavar="A,B,...", help=f"What is in the mix, from {', '.join(SOURCES)}.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
+@click.option("--sampler", default="gibbs", show_default=True, help="gibbs, projection or langevin.")
+@click.option("--prior", default="score", show_default=True, help="score (trained) or oracle (the true densities).")
+@click.option("--variant", default="paper", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}.")
+@profile_option
+@device_option
+@click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
+@click.option("--restarts", type=int, help="Chains a window, at most; default: the sampler's.")
+@click.option(
+    "--gain", default="auto", show_default=True, help="What takes the mix to the mean of sources of amplitude 0.9."
+)
+@click.option("--stereo", default="mean", show_default=True, help="Separate the mean of the channels, or each.")
+@click.option("--remove-dc", is_flag=True, help="Take off the mean of the signal first.")
+@click.option("--allow-clipped", is_flag=True, help="Accept flat tops at full scale.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier separation in the folder.")
+def separate(
+    mix: Path,
+    sources: str,
+    out: Path,
+    sampler: str,
+    prior: str,
+    variant: str,
+    profile: str,
+    device: str,
+    seed: int,
+    restarts: int | None,
+    gain: str,
+    stereo: str,
+    remove_dc: bool,
+    allow_clipped: bool,
+    overwrite: bool,
+) -> None:
+    """Separate an audio file MIX into stems that sum to it, with a player and a report."""
+    from srcsep_core.separate import SeparateConfig, separate_file
+
+    config = SeparateConfig(
+        sampler=sampler,
+        prior=prior,
+        variant=variant,
+        profile=profile,
+        device=device,
+        seed=seed,
+        restarts=restarts,
+        gain=_gain(gain),
+        stereo=stereo,
+        remove_dc=remove_dc,
+        allow_clipped=allow_clipped,
+    )
+    names = [name.strip() for name in sources.split(",") if name.strip()]
+    result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
+    report = result.report
+    gains = ", ".join(f"{one:.3g}" for one in report["gain"])
+    click.echo(f"{', '.join(result.names)}: {out}")
+    click.echo(f"gain {gains}, residual {report['residual_db']:.1f} dB of the mix, {report['seconds']:.0f} s")
+
+
+@click.command()
+@click.argument("estimates", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ESTIMATE...")
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="One for every estimate, in the same order; or a folder, for a folder.",
+)
+@click.option("--mix", type=click.Path(path_type=Path), help="The mix: adds the improvement over it, si_sdri.")
+@click.option("--permute", is_flag=True, help="Give every reference the estimate that suits all of them best.")
+def score(estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool) -> None:
+    """Compare stems with references: SI-SDR, SI-SIR and SI-SAR in dB."""
+    from srcsep_core.separate.scoring import score_files
+
+    table = score_files(estimates, references, mix=mix, permute=permute)
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
+def _gain(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"the gain is {text!r}; use a positive number, or auto") from error

@@ -1,0 +1,175 @@
+"""Long recordings in overlapping windows: cutting them, and joining what was found in each window.
+
+Every window comes back with several candidate separations, and sources of one class may come in any order. `join` takes
+one candidate a window and one order, so that each source stays itself from window to window, and cross-fades them.
+
+The choice is the cheapest path through all windows (Viterbi 1967). The cost of a path is the sum of
+
+- for every window, residual^2 / `residual_std`^2, the residual being the root mean square of mix minus mean;
+- for every two neighbours, the mean square over sources and shared samples of what one says minus what the other says,
+  over `overlap_std`^2.
+
+Both are mean squares, not sums over samples: neighbouring errors are far from independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, permutations, product
+
+import torch
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+
+MAX_ORDERS = 24
+
+
+@dataclass(frozen=True)
+class JoinConfig:
+    """What a candidate's residual and a disagreement of neighbours cost, in the unit of the signals (std)."""
+
+    residual_std: float = 0.05
+    overlap_std: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("residual_std", "overlap_std"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"JoinConfig.{name} is {getattr(self, name)}; use a number above 0")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The result of `join` for N windows.
+
+    signals (K, T); chosen (N,): which candidate; orders (N, K): source k of the result is source `orders[n, k]` of the
+    candidate; disagreement (N - 1, K): root mean square of what neighbours say differently where they overlap.
+    """
+
+    signals: Tensor
+    chosen: Tensor
+    orders: Tensor
+    disagreement: Tensor
+
+
+def window_starts(length: int, window: int, overlap: int) -> list[int]:
+    """Where windows of `window` samples start, neighbours sharing `overlap` samples; the last one ends at `length`.
+
+    The last one may share more than that. Raises `InputError` for a signal shorter than a window, and for an overlap
+    outside 1..window / 2.
+    """
+    if not 1 <= overlap <= window // 2:
+        raise InputError(f"the overlap is {overlap} samples; use 1 to {window // 2}, half of the window")
+    if length < window:
+        raise InputError(f"the signal has {length} samples but one window {window}; use a longer signal")
+    last = length - window
+    return [*range(0, last, window - overlap), last]
+
+
+def cut(x: Tensor, starts: Sequence[int], window: int) -> Tensor:
+    """The windows of a signal (T,): (N, window)."""
+    return torch.stack([x[start : start + window] for start in starts])
+
+
+def class_orders(classes: Sequence[str]) -> Tensor:
+    """Every order of the sources that exchanges only those of one class, (P, K) int64; the first changes nothing.
+
+    Raises `InputError` if there are more than 24.
+    """
+    members = [[k for k, other in enumerate(classes) if other == name] for name in dict.fromkeys(classes)]
+    orders = []
+    for choice in product(*(permutations(group) for group in members)):
+        order = list(range(len(classes)))
+        for group, taken in zip(members, choice, strict=True):
+            for k, chosen in zip(group, taken, strict=True):
+                order[k] = chosen
+        orders.append(order)
+        if len(orders) > MAX_ORDERS:
+            raise InputError(
+                f"the sources {', '.join(classes)} can be exchanged in more than {MAX_ORDERS} ways; "
+                "name at most 4 of one class"
+            )
+    return torch.tensor(orders)
+
+
+def join(
+    candidates: Tensor,
+    residuals: Tensor,
+    starts: Sequence[int],
+    classes: Sequence[str],
+    config: JoinConfig | None = None,
+) -> Joined:
+    """The sources of a whole signal from C candidates for each of its N windows, (N, C, K, W) with residuals (N, C).
+
+    An infinite residual marks a candidate that does not exist. `starts` (N,) are those of `window_starts`, `classes`
+    (K,) the sources' classes. Raises `InputError` if a window has no candidate, and for shapes that do not fit.
+    """
+    config = config or JoinConfig()
+    count, _, sources, window = candidates.shape
+    if len(starts) != count or residuals.shape != candidates.shape[:2] or len(classes) != sources:
+        raise InputError(
+            f"{len(starts)} starts, residuals {tuple(residuals.shape)} and {len(classes)} classes do not fit "
+            f"candidates {tuple(candidates.shape)}; pass (N,), (N, C) and (K,) for (N, C, K, W)"
+        )
+    if not bool(residuals.isfinite().any(dim=1).all()):
+        raise InputError("a window has no candidate with a finite residual; run the sampler on it first")
+    orders = class_orders(classes)
+    path = _cheapest_path(candidates.double(), residuals.double(), starts, orders, config)
+    chosen = torch.tensor([state // len(orders) for state in path])
+    taken = orders[torch.tensor([state % len(orders) for state in path])]
+    kept = torch.stack([candidates[n, chosen[n], taken[n]] for n in range(count)])
+    shared = [window - (after - before) for before, after in pairwise(starts)]
+    gaps = [(kept[n, :, -some:] - kept[n + 1, :, :some]).square().mean(dim=1).sqrt() for n, some in enumerate(shared)]
+    disagreement = torch.stack(gaps) if gaps else kept.new_zeros(0, sources)
+    return Joined(crossfade(kept, starts), chosen, taken, disagreement)
+
+
+def crossfade(windows: Tensor, starts: Sequence[int]) -> Tensor:
+    """Windows (N, K, W) at `starts` as one signal (K, T), faded into each other over what they share (sin^2)."""
+    window = windows.shape[2]
+    out = windows.new_zeros(windows.shape[1], starts[-1] + window)
+    out[:, :window] = windows[0]
+    for here, (before, after) in zip(windows[1:], pairwise(starts), strict=True):
+        end = before + window
+        time = (torch.arange(end - after, device=out.device, dtype=out.dtype) + 0.5) / (end - after)
+        rise = torch.sin(time * torch.pi / 2).square()
+        out[:, after:end] += rise * (here[:, : end - after] - out[:, after:end])
+        out[:, end : after + window] = here[:, end - after :]
+    return out
+
+
+def _cheapest_path(
+    candidates: Tensor, residuals: Tensor, starts: Sequence[int], orders: Tensor, config: JoinConfig
+) -> list[int]:
+    """For every window the number of its state: candidate * P + order, of C * P.
+
+    The first window keeps its order, which fixes the names of sources of one class.
+    """
+    count, window = len(candidates), candidates.shape[3]
+    own = (residuals / config.residual_std).square().repeat_interleave(len(orders), dim=1)
+    cost = own[0].masked_fill(torch.arange(own.shape[1]) % len(orders) != 0, torch.inf)
+    back = []
+    for n in range(1, count):
+        shared = window - (starts[n] - starts[n - 1])
+        moves = _disagreement(candidates[n - 1, ..., -shared:], candidates[n, ..., :shared], orders)
+        best = (cost[:, None] + moves / config.overlap_std**2).min(dim=0)
+        back.append(best.indices)
+        cost = best.values + own[n]
+    path = [int(cost.argmin())]
+    for choices in reversed(back):
+        path.append(int(choices[path[-1]]))
+    return path[::-1]
+
+
+def _disagreement(before: Tensor, after: Tensor, orders: Tensor) -> Tensor:
+    """Mean square difference between every state of a window and every state of the next, over what they share.
+
+    `before` and `after` (C, K, O), orders (P, K): (C * P, C * P).
+    """
+    pairs = torch.stack(
+        [(one[:, :, None] - after[:, None]).square().mean(dim=-1) for one in before[:, None]]
+    )  # (C before, C after, K before, K after)
+    moves = pairs[:, :, orders[:, None], orders[None]].mean(dim=-1)  # (C, C, P before, P after)
+    states = len(before) * len(orders)
+    return moves.transpose(1, 2).reshape(states, states)

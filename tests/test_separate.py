@@ -1,0 +1,415 @@
+"""A recording of any length, rate and level is separated into stems that sum to it, and written whole or not at all."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from codebook import RATE, WINDOW, codebook_priors, codebook_wave
+from torch import Tensor
+
+from srcsep_core import __version__, pipeline
+from srcsep_core.audio import read_audio, write_audio
+from srcsep_core.cache import file_digest
+from srcsep_core.cli import main
+from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.errors import InputError
+from srcsep_core.metrics import best_permutation, si_sdr
+from srcsep_core.profiles import get_profile
+from srcsep_core.samplers.base import Separation
+from srcsep_core.samplers.gibbs import GibbsConfig
+from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
+from srcsep_core.separate.recording import clipped_runs
+from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.separators import NamedSampler, load_sampler
+from srcsep_core.steps import score_step
+
+CPU = SeparateConfig(device="cpu")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(mix: Tensor, sources: list[str], config: SeparateConfig = CPU, sample_rate: int = RATE) -> Separated:
+    return separate_audio(mix, sample_rate, sources, config, priors=codebook_priors())
+
+
+def sine_and_square(length: int = 3000) -> Tensor:
+    """(2, T): the sine changes its note half-way."""
+    half = length // 2
+    sine = torch.cat([codebook_wave("sine", 10, half), codebook_wave("sine", 18, length - half)])
+    return torch.stack([sine, codebook_wave("square", 13, length)])
+
+
+def mixed(references: Tensor, gain: float = 1.0) -> Tensor:
+    return gain * references.mean(dim=0, keepdim=True)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.05, 2.0])
+def test_long_mix_of_any_level_is_separated(scale: float) -> None:
+    references = sine_and_square()
+    mix = mixed(references, scale)
+    result = run(mix, ["sine", "square"])
+    assert result.stems.shape == (2, 1, 3000) and result.sample_rate == RATE and result.names == ["sine", "square"]
+    torch.testing.assert_close(result.stems.sum(dim=0), mix, atol=1e-6, rtol=0)
+    assert (si_sdr(estimate=result.stems[:, 0], reference=references) > 25).all()
+    torch.testing.assert_close(result.stems[:, 0], references * scale / 2, atol=0.6 * scale, rtol=0)
+    assert result.report["gain"][0] == pytest.approx(1 / scale, rel=0.1)
+    assert result.report["residual_db"] < -30
+
+
+def test_gain_of_a_sum_and_of_a_mean_is_met_exactly() -> None:
+    references = sine_and_square()
+    assert run(mixed(references), ["sine", "square"]).report["gain"] == [1.0]
+    assert run(mixed(references, 2), ["sine", "square"]).report["gain"] == [0.5]
+    tried = run(mixed(references), ["sine", "square"]).report["channels"][0]["gains_tried"]
+    assert min(tried, key=lambda one: one["residual_db"])["gain"] == 1.0
+    assert run(mixed(references), ["sine", "square"], replace(CPU, gain=0.9)).report["gain"] == [0.9]
+
+
+def test_two_sources_of_one_class_keep_their_identity() -> None:
+    references = torch.stack([codebook_wave("sine", 10, 3000), codebook_wave("sine", 7, 3000)])
+    result = run(mixed(references), ["sine", "sine"])
+    assert result.names == ["sine 1", "sine 2"]
+    estimate, _ = best_permutation(estimate=result.stems[:, 0], reference=references)
+    assert (si_sdr(estimate=estimate, reference=references) > 30).all()
+
+
+def test_same_seed_gives_the_same_stems() -> None:
+    mix = mixed(sine_and_square(500))
+    first, again = run(mix, ["sine", "square"]), run(mix, ["sine", "square"])
+    assert torch.equal(first.stems, again.stems)
+
+
+@pytest.mark.parametrize("length", [WINDOW, WINDOW + 1, 113, 500])
+def test_every_length_from_one_window(length: int) -> None:
+    result = run(mixed(sine_and_square(length)), ["sine", "square"])
+    assert result.stems.shape == (2, 1, length)
+    assert len(result.report["channels"][0]["windows"]) == -(-(length - WINDOW) // (WINDOW * 3 // 4)) + 1
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
+def test_other_rates_are_resampled_and_stems_go_back(rate: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    time = torch.arange(1001) / rate
+    references = 0.9 * torch.stack([(2 * torch.pi * RATE / period * time).sin() for period in (10, 18)])
+    result = run(mixed(references), ["sine", "sine"], sample_rate=rate)
+    assert result.stems.shape == (2, 1, 1001) and result.sample_rate == rate
+    torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
+    estimate, _ = best_permutation(estimate=result.stems[:, 0], reference=references)
+    assert (si_sdr(estimate=estimate[:, 100:-100], reference=references[:, 100:-100]) > 12).all()
+    assert result.report["resampled"] and f"resampled from {rate} Hz to 16000 Hz" in caplog.text
+
+
+def test_channels_are_averaged_or_separated_each(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    references = torch.stack([codebook_wave("sine", 10, 600), codebook_wave("sine", 7, 600)])
+    stereo = torch.cat([mixed(references), mixed(references, 0.5)])
+    averaged = run(stereo, ["sine", "sine"])
+    assert averaged.stems.shape == (2, 1, 600)
+    torch.testing.assert_close(averaged.stems.sum(dim=0), stereo.mean(dim=0, keepdim=True), atol=1e-6, rtol=0)
+    assert "the 2 channels are averaged" in caplog.text
+    for seed in range(3):
+        each = run(stereo, ["sine", "sine"], replace(CPU, stereo="each", seed=seed))
+        assert each.stems.shape == (2, 2, 600) and len(each.report["gain"]) == 2
+        torch.testing.assert_close(each.stems.sum(dim=0), stereo, atol=1e-6, rtol=0)
+        torch.testing.assert_close(each.stems[:, 0], 2 * each.stems[:, 1], atol=0.05, rtol=0)
+
+
+def test_offset_stays_unless_it_is_removed() -> None:
+    mix = mixed(sine_and_square(500)) + 0.05
+    kept = run(mix, ["sine", "square"])
+    assert kept.report["dc_offset"][0] == pytest.approx(float(mix.mean()), abs=1e-6) and not kept.report["dc_removed"]
+    torch.testing.assert_close(kept.stems.sum(dim=0), mix, atol=1e-6, rtol=0)
+    removed = run(mix, ["sine", "square"], replace(CPU, remove_dc=True))
+    torch.testing.assert_close(removed.stems.sum(dim=0), mix - mix.mean(), atol=1e-6, rtol=0)
+
+
+def test_silent_windows_stay_silent() -> None:
+    references = sine_and_square(600)
+    references[:, 200:400] = 0
+    result = run(mixed(references), ["sine", "square"])
+    windows = result.report["channels"][0]["windows"]
+    assert [n for n, one in enumerate(windows) if one["silent"]] == [5, 6, 7]
+    assert all(one["restarts"] == 0 for one in windows if one["silent"])
+    assert result.stems[:, 0, 270:380].abs().max() < 1e-6
+
+
+def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
+    """A sampler whose first chain gives the sources the wrong way round in some windows, with no residual."""
+    wave = 0.5 * torch.randn(2, 400, generator=torch.Generator().manual_seed(0))
+    calls: list[tuple[int, int, float]] = []
+
+    def stub(mix: Tensor, priors: object, *, config: GibbsConfig, generator: object, callback: object) -> Separation:
+        calls.append((len(mix), config.restarts, config.accept))
+        restarts = torch.zeros(len(mix), config.restarts, 2, WINDOW)
+        for row, heard in enumerate(mix[:, 0]):
+            start = next(s for s in range(400 - WINDOW + 1) if torch.equal(total[s : s + WINDOW], heard))
+            pair = torch.stack([one[start : start + WINDOW] for one in wave])
+            restarts[row] = pair
+            if len(calls) == 1 and start == 144:
+                restarts[row] = pair.flip(0)
+        residuals = torch.full((len(mix), config.restarts), torch.inf)
+        residuals[:, -1] = 0.0
+        return Separation(restarts[:, 0], residuals[:, 0], residuals[:, 0], residuals, restarts, pd.DataFrame())
+
+    total = (wave[0] + wave[1]) / 2
+    sampler = NamedSampler(stub, GibbsConfig(restarts=2))
+    search = Search(sampler, codebook_priors(), ["sine", "saw"], SearchConfig(), torch.Generator())
+    found = search.run(total, 1.0)
+    assert calls == [(8, 2, 0.02), (3, 4, 0.0)]
+    assert found.report["rounds"] == 1 and found.report["windows_again"] == [3]
+    assert [one["restarts"] for one in found.report["windows"]] == [1, 1, 2, 2, 2, 1, 1, 1]
+    torch.testing.assert_close(found.signals, wave)
+    unhelped = replace(search, config=SearchConfig(rounds=0))
+    calls.clear()
+    assert unhelped.run(total, 1.0).report["windows"][3]["disagreement"] > 0.5
+
+
+def test_sampler_that_diverges_is_reported() -> None:
+    def stub(mix: Tensor, priors: object, **_: object) -> Separation:
+        lost = torch.full((len(mix), 1), torch.nan)
+        return Separation(mix, lost[:, 0], lost[:, 0], lost, mix[:, None] * torch.nan, pd.DataFrame())
+
+    search = Search(NamedSampler(stub, GibbsConfig()), codebook_priors(), ["sine"], SearchConfig(), torch.Generator())
+    with pytest.raises(InputError, match=r"diverged .* another sampler"):
+        search.run(codebook_wave("sine", 7, 100), 1.0)
+
+
+@pytest.mark.parametrize("sampler", ["projection", "langevin"])
+def test_other_samplers_do_the_job_too(sampler: str) -> None:
+    references = sine_and_square(200)
+    result = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0))
+    torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
+    assert load_sampler(sampler, 3).config.restarts == 3
+
+
+def test_clipping_is_flat_tops_at_full_scale() -> None:
+    loud = (2 * codebook_wave("sine", 18, 400)).clamp(-1, 1)[None]
+    assert clipped_runs(loud) == 44
+    assert clipped_runs(0.9 * loud) == 0 and clipped_runs(1.5 * loud) == 0
+    assert clipped_runs(torch.ones(1, 100)) == 1
+    with pytest.raises(InputError, match=r"full scale in 44 places.*--allow-clipped"):
+        run(loud, ["sine", "square"])
+    run(loud, ["sine", "square"], replace(CPU, allow_clipped=True))
+    run(codebook_wave("square", 18, 400)[None] / 0.9, ["square"])
+
+
+WAVE = codebook_wave("sine", 10, 200)[None]
+
+
+@pytest.mark.parametrize(
+    ("samples", "sources", "changes", "value", "remedy"),
+    [
+        (WAVE.index_fill(1, torch.tensor([5]), torch.nan), ["sine"], {}, "1 of 200 samples", "clean"),
+        (0 * WAVE, ["sine"], {}, "silent", "raise its gain"),
+        (WAVE[:, : WINDOW - 1], ["sine"], {}, "63 samples but 64", "longer signal"),
+        (WAVE[0], ["sine"], {}, "shape (C, T), got (200,)", "samples[None]"),
+        (torch.cat([WAVE, -WAVE]), ["sine"], {}, "mean of the 2 channels is silent", "--stereo each"),
+        (torch.cat([WAVE, 0 * WAVE]), ["sine"], {"stereo": "each"}, "channel 2 is silent", "leave it out"),
+        (0 * WAVE + 0.3, ["sine"], {"remove_dc": True}, "constant of 0.3", "passage that sounds"),
+        (WAVE, ["sine", "piano"], {}, "unknown source 'piano'", "sine, square, saw, triangle"),
+        (WAVE, [], {}, "0 sources", "name what is in the mix"),
+        (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
+        (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "score, oracle"),
+        (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs, projection, langevin"),
+        (WAVE, ["sine"], {"variant": "relased"}, "unknown toy variant 'relased'", "released, paper, thesis"),
+        (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, paper"),
+        (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
+        (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
+        (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or auto"),
+        (WAVE, ["sine"], {"stereo": "both"}, "'both'", "mean, each"),
+        (WAVE, ["sine"], {"seed": -1}, "seed is -1", "0 or more"),
+    ],
+)
+def test_mistake_names_value_and_remedy(
+    samples: Tensor, sources: list[str], changes: dict[str, object], value: str, remedy: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        run(samples, sources, replace(CPU, **changes))
+    assert value in str(caught.value) and remedy in str(caught.value)
+
+
+def test_rates_that_cannot_be_resampled_are_named() -> None:
+    with pytest.raises(InputError, match=r"44101 Hz cannot be resampled.*44100"):
+        run(WAVE, ["sine"], sample_rate=44_101)
+    with pytest.raises(InputError, match="0 is not a whole number"):
+        run(WAVE, ["sine"], sample_rate=0)
+
+
+@pytest.fixture
+def mix_file(tmp_path: Path) -> Path:
+    return write_audio(tmp_path / "mix.wav", mixed(sine_and_square(600)), RATE)
+
+
+def write(mix_file: Path, out: Path, sources: tuple[str, ...] = ("sine", "square"), **options: bool) -> Separated:
+    return separate_file(mix_file, sources, CPU, out=out, priors=codebook_priors(), **options)
+
+
+def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "stems"
+    write(mix_file, out)
+    assert sorted(p.name for p in out.iterdir()) == ["01_sine.wav", "02_square.wav", "player.html", "separation.json"]
+    stems = [read_audio(out / name) for name in ("01_sine.wav", "02_square.wav")]
+    assert all(stem.sample_rate == RATE and stem.samples.shape == (1, 600) for stem in stems)
+    left = read_audio(mix_file).samples - sum(stem.samples for stem in stems)
+    assert left.abs().max() <= 1.5 / 32768
+    page = (out / "player.html").read_text()
+    assert "mix.wav" in page and '"name": "square"' in page
+    record = json.loads((out / "separation.json").read_text())
+    assert record["srcsep_version"] == __version__ and record["written_gain"] == 1 and record["seed"] == 0
+    assert record["input"] == {
+        "name": "mix.wav",
+        "sha256": file_digest(mix_file),
+        "sample_rate": RATE,
+        "channels": 1,
+        "duration_s": 600 / RATE,
+    }
+    settings = record["settings"]
+    assert settings["sources"] == ["sine", "square"] and settings["prior_key"] == "codebook"
+    assert settings["sampler"] == "gibbs" and settings["sampler_config"]["levels"] == 20
+    (channel,) = record["channels"]
+    assert set(channel["windows"][0]) == {"start_s", "silent", "residual_db", "restarts", "disagreement"}
+    assert str(tmp_path) not in (out / "separation.json").read_text() + page
+
+
+def test_stems_beyond_full_scale_are_all_scaled_by_one_gain(tmp_path: Path) -> None:
+    references = sine_and_square(600)
+    result = run(mixed(references, 2.4).clamp(-1.9, 1.9), ["sine", "square"])
+    result.write(tmp_path / "out")
+    gain = json.loads((tmp_path / "out" / "separation.json").read_text())["written_gain"]
+    assert gain == pytest.approx(1 / float(result.stems.abs().max()))
+    written = torch.stack([read_audio(tmp_path / "out" / f"{n}.wav").samples for n in ("01_sine", "02_square")])
+    torch.testing.assert_close(written, gain * result.stems, atol=1 / 32768, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [6_000, 192_000])
+def test_player_of_a_rate_that_browsers_do_not_play(rate: int, tmp_path: Path) -> None:
+    time = torch.arange(2000) / rate
+    mix = 0.9 * (2 * torch.pi * 1600 * time).sin()[None]
+    run(mix, ["sine"], sample_rate=rate).write(tmp_path / "out")
+    assert read_audio(tmp_path / "out" / "01_sine.wav").sample_rate == rate
+
+
+def test_overwrite_replaces_only_files_of_an_earlier_separation(mix_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stems"
+    write(mix_file, out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"not empty.*--overwrite"):
+        write(mix_file, out)
+    write(mix_file, out, ("square", "sine", "sine"), overwrite=True)
+    names = ["01_square.wav", "02_sine_1.wav", "03_sine_2.wav", "notes.txt", "player.html", "separation.json"]
+    assert sorted(p.name for p in out.iterdir()) == names
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_overwrite_never_touches_files_of_others(mix_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stems"
+    out.mkdir()
+    (out / "01_sine.wav").write_text("mine")
+    with pytest.raises(InputError, match=r"01_sine.wav, which no separation wrote"):
+        write(mix_file, out, overwrite=True)
+    assert (out / "01_sine.wav").read_text() == "mine"
+
+
+@pytest.mark.parametrize("record", ["[1]", "{", '{"files": ["01_sine.wav"]}', '{"srcsep_version": 1, "files": 3}'])
+def test_foreign_record_makes_no_file_ours(record: str, mix_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stems"
+    out.mkdir()
+    (out / "separation.json").write_text(record)
+    with pytest.raises(InputError, match=r"separation.json, which no separation wrote"):
+        write(mix_file, out, overwrite=True)
+
+
+def test_out_folder_is_checked_before_any_work(mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "read_audio", None)
+    for out, words in (
+        (mix_file, "is a file; choose a folder"),
+        (mix_file / "stems", "cannot be written to"),
+        (tmp_path, "not empty"),
+    ):
+        with pytest.raises(InputError, match=words):
+            write(mix_file, out)
+    assert [p.name for p in tmp_path.iterdir()] == ["mix.wav"]
+
+
+def test_failure_while_writing_leaves_nothing(mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: object) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job, "write_json", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write(mix_file, tmp_path / "stems")
+    assert [p.name for p in tmp_path.iterdir()] == ["mix.wav"]
+
+
+def test_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mix.wav").write_text("no audio")
+    with pytest.raises(InputError, match="not audio that can be decoded"):
+        write(tmp_path / "mix.wav", tmp_path / "out")
+    with pytest.raises(InputError, match="there is no file"):
+        write(tmp_path / "none.wav", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_lines_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = (ROOT / "README.md").read_text().split("## Separate your own mix")[1]
+    lines = re.search(r"```python\n(.*?)```", section, re.S)
+    assert lines and len(lines[1].splitlines()) == 5
+    write_audio(tmp_path / "mix.wav", mixed(sine_and_square(1500)), RATE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(job.PRIORS, "score", lambda *_: codebook_priors())
+    monkeypatch.setattr(job, "resolve_device", lambda _: torch.device("cpu"))
+    exec(lines[1], {})
+    assert (tmp_path / "stems" / "02_square.wav").exists()
+
+
+def srcsep(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def toy_mix(tmp_path: Path) -> Path:
+    """A tenth of a second of a real toy mix at 16 kHz."""
+    sources = draw_sources(ToyConfig("paper"), 1, 1600, torch.Generator().manual_seed(0))[0, :2]
+    return write_audio(tmp_path / "mix.wav", mixed(sources), RATE)
+
+
+def test_command_with_priors_trained_on_the_spot(
+    toy_mix: Path, tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "shipped_root", lambda: tmp_path / "shipped")
+    arguments = ["--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--restarts", 1, "--gain", "1.0"]
+    out = tmp_path / "stems"
+    result = srcsep("separate", toy_mix, *arguments, "--sampler", "gibbs", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
+    settings = json.loads((out / "separation.json").read_text())["settings"]
+    assert settings["prior_key"] == score_step(get_profile("smoke"), variant="paper").key
+    assert settings["window"] == 256 and settings["sampler_config"]["restarts"] == 1
+    stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
+    assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1.5 / 32768
+    again = srcsep("separate", toy_mix, *arguments, "--out", out)
+    assert again.exit_code == 1 and "--overwrite" in again.output and len(again.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["--sources", "sine,piano"], "unknown source 'piano'"),
+        (["--sources", ","], "0 sources"),
+        (["--sources", "sine", "--gain", "loud"], "gain is 'loud'"),
+        (["--sources", "sine", "--gain", "nan"], "gain is nan"),
+        (["--sources", "sine", "--sampler", "magic"], "unknown sampler 'magic'"),
+        (["--sources", "sine", "--prior", "magic"], "unknown prior 'magic'"),
+        (["--sources", "sine", "--stereo", "both"], "'both'"),
+    ],
+)
+def test_mistaken_command_is_one_sentence(arguments: list[str], value: str, toy_mix: Path, cache_folder: Path) -> None:
+    result = srcsep("separate", toy_mix, *arguments, "--out", toy_mix.parent / "out")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ") and value in result.output and len(result.output.splitlines()) == 1
+    assert sorted(p.name for p in toy_mix.parent.iterdir()) == ["mix.wav"]

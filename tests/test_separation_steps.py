@@ -1,0 +1,332 @@
+"""The steps that separate mixes: their tables, keys and titles, the priors that they load, and every baseline."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from srcsep_core.cache import Store
+from srcsep_core.config import (
+    SOURCES,
+    ConditionalFlowConfig,
+    DenoiserConfig,
+    FlowConfig,
+    PnFConfig,
+    TrainConfig,
+    WaveNetPriorConfig,
+)
+from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
+from srcsep_core.data.toy import ToyConfig
+from srcsep_core.errors import InputError
+from srcsep_core.metrics import FAILURE_KINDS, si_sdr
+from srcsep_core.pipeline import Pipeline
+from srcsep_core.priors.ladder import NoiseLadder
+from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
+from srcsep_core.steps import VALUES, TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
+from srcsep_core.steps.separation import (
+    BASELINES,
+    RELEASED,
+    PriorChoice,
+    SeparateByBaseline,
+    SeparateMixes,
+    Separating,
+    measure,
+)
+from srcsep_core.types import ScorePrior
+
+DATA = ToyConfig(sources=("sine", "square"))
+PAIR = MixConfig(DATA.sources, mixes=3, length=32)
+LONG = replace(PAIR, length=512)
+TRAINING = TrainConfig(steps=2, batch_size=2, crop=32, learning_rate=1e-3, checkpoint_every=2)
+FLOW = FlowConfig(blocks=2, flows=1, layers=1, width=2)
+PNF = PnFConfig(layers=2, width=2, head_width=4)
+DENOISER = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=32)
+COLUMNS = ["mix", "k", "source", "si_sdr", "si_sdri", "si_sir", "si_sar", "failure", "residual", "restarts"]
+
+
+def flow_at(sigma: float) -> TrainFlow:
+    return TrainFlow("tiny", DATA, replace(TRAINING, noise_sigma=sigma), FLOW)
+
+
+CONDITIONAL = TrainFlow("tiny", DATA, TRAINING, ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2))
+SCORE = TrainScore("tiny", DATA, TRAINING, DENOISER)
+PRIORS = {
+    "oracle": PriorChoice("oracle", DATA),
+    "score": PriorChoice("score", DATA, (SCORE,)),
+    "pnf": PriorChoice("pnf", DATA, (TrainPnF("tiny", DATA, TRAINING, PNF),)),
+    "flows": PriorChoice("flows", DATA, (flow_at(0.1), flow_at(0.5))),
+    "conditional": PriorChoice("conditional", DATA, (CONDITIONAL,)),
+}
+CONFIGS: dict[str, Any] = {
+    "gibbs": GibbsConfig(sigma_max=1.0, sigma_min=0.1, levels=2, swaps=1, restarts=2, draw_steps=2),
+    "langevin": LangevinConfig(sigma_max=0.5, sigma_min=0.1, levels=2, steps=2),
+    "projection": ProjectionConfig(sigma_max=1.0, levels=3),
+    "pnf": PnFSamplerConfig(sigma_max=1.0, levels=2, updates=2),
+    RELEASED: None,
+}
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Pipeline:
+    """A pipeline with an empty cache and nothing shipped."""
+    return Pipeline(Store(tmp_path / "cache"))
+
+
+def separation(prior: str = "score", sampler: str = "gibbs", **changes: Any) -> SeparateMixes:
+    return replace(SeparateMixes(DATA, PAIR, PRIORS[prior], sampler, CONFIGS[sampler], batch=2), **changes)
+
+
+def table_of(line: Pipeline, step: Separating) -> pd.DataFrame:
+    return pd.read_csv(line.run(step) / VALUES)
+
+
+def check_table(table: pd.DataFrame, mixes: MixConfig) -> None:
+    count = len(mixes.sources)
+    assert list(table) == COLUMNS
+    assert table["mix"].tolist() == [b for b in range(mixes.mixes) for _ in range(count)]
+    assert table["k"].tolist() == list(range(count)) * mixes.mixes
+    assert table["source"].tolist() == list(mixes.sources) * mixes.mixes
+    assert set(table["failure"]) <= set(FAILURE_KINDS)
+    assert table[["si_sdr", "si_sdri", "si_sir", "si_sar"]].notna().all(axis=None)
+
+
+# Separation with priors
+
+
+@pytest.mark.parametrize("sampler", CONFIGS)
+def test_every_sampler_makes_its_table(sampler: str, line: Pipeline) -> None:
+    step = separation(sampler=sampler)
+    artefact = line.run(step)
+    table = pd.read_csv(artefact / VALUES)
+    check_table(table, PAIR)
+    assert table.groupby("mix")["residual"].nunique().eq(1).all() and table["residual"].gt(0).all()
+    assert table["restarts"].isin([1, 2] if sampler == "gibbs" else [1]).all()
+    assert artefact.provenance["seconds_per_mix"] > 0 and artefact.provenance["device"] == "cpu"
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_every_prior_is_sampled_from(prior: str, line: Pipeline) -> None:
+    check_table(table_of(line, separation(prior)), PAIR)
+
+
+def test_table_is_that_of_the_sampler_itself(line: Pipeline) -> None:
+    """Batch by batch, each with a seed of its own."""
+    step = separation("oracle", seed=7)
+    table, drawn = table_of(line, step), draw_mixes(DATA, PAIR)
+    priors = [OraclePrior(name, DATA) for name in PAIR.sources]
+    parts = []
+    for index, mix in enumerate(drawn.mix.split(2)):
+        generator = torch.Generator().manual_seed(7 + index)
+        parts.append(SAMPLERS["gibbs"](mix, priors, config=CONFIGS["gibbs"], generator=generator))
+    estimates = torch.cat([part.sources for part in parts])
+    expected = si_sdr(estimate=estimates, reference=drawn.sources).flatten()
+    assert table["si_sdr"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    residual = torch.cat([part.residual for part in parts]) / drawn.mix[:, 0].square().mean(dim=1).sqrt()
+    assert table["residual"].tolist() == pytest.approx(residual.repeat_interleave(2).tolist(), rel=1e-5)
+
+
+def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
+    mixes = replace(PAIR, length=256, mixes=2)
+    config = GibbsConfig(levels=12, restarts=4)
+    table = table_of(line, separation("oracle", mixes=mixes, sampler_config=config))
+    assert table["si_sdr"].min() > 15 and table["si_sdri"].min() > 8 and table["residual"].max() < 0.05
+    assert set(table["failure"]) == {"none"}
+
+
+def test_released_dynamics_start_at_the_truth(line: Pipeline) -> None:
+    """So that an oracle keeps them where they are, whatever the mix."""
+    table = table_of(line, separation("oracle", RELEASED, mixes=replace(PAIR, length=256, mixes=2)))
+    assert table["si_sdr"].min() > 10
+
+
+def test_same_step_gives_the_same_table_and_is_made_once(line: Pipeline, tmp_path: Path) -> None:
+    first, other = table_of(line, separation()), Pipeline(Store(tmp_path / "other"), progress=True)
+    pd.testing.assert_frame_equal(table_of(other, separation()), first, check_exact=True)
+    line.run(separation())
+    made = [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir() and not path.name.startswith(".")]
+    assert {"separation", "score-prior"} <= set(made)
+    assert line.store.find("separation", separation().key) is not None
+    another = table_of(line, separation(seed=1))
+    assert not another["si_sdr"].equals(first["si_sdr"])
+
+
+def test_sources_of_one_class_are_matched_to_their_references() -> None:
+    names = ("sine", "square", "sine")
+    drawn = draw_mixes(DATA, MixConfig(names, mixes=4, length=300))
+    swapped = drawn.sources[:, [2, 1, 0]]
+    found = measure(drawn, swapped, names)
+    assert found["si_sdr"].min() > 60 and set(found["failure"]) == {"none"}
+    wrong = measure(drawn, drawn.sources[:, [1, 0, 2]], names)
+    assert wrong.query("k == 2")["si_sdr"].min() > 60
+    assert wrong.query("k < 2")["si_sdr"].max() < 20, "sources of different classes are not exchanged"
+
+
+def test_separation_of_one_class_twice_has_a_table(line: Pipeline) -> None:
+    mixes = MixConfig(("sine", "sine"), mixes=2, length=32)
+    check_table(table_of(line, separation(mixes=mixes)), mixes)
+
+
+# Which priors
+
+
+def test_choice_without_training_is_the_oracle_of_its_world(line: Pipeline) -> None:
+    load = PriorChoice("oracle", ToyConfig("thesis")).load(line)
+    prior = load("saw")
+    assert isinstance(prior, OraclePrior) and prior.source == "saw" and prior.data.variant == "thesis"
+
+
+def test_flows_of_several_levels_are_a_ladder(line: Pipeline) -> None:
+    prior = PRIORS["flows"].load(line)("square")
+    assert isinstance(prior, NoiseLadder) and list(prior.levels) == [0.1, 0.5]
+    assert [flow.sigma for flow in prior.levels.values()] == [0.1, 0.5]
+    alone = PRIORS["conditional"].load(line)("sine")
+    assert isinstance(alone, NoiseLadder) and alone.nearest(0.3)[0] == 0.3
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_every_choice_loads_score_priors(name: str, line: Pipeline) -> None:
+    prior = PRIORS[name].load(line)("sine")
+    assert isinstance(prior, ScorePrior)
+    assert prior.score(0.1 * torch.ones(1, 1, 32), 0.2).isfinite().all()
+
+
+WAVENET = TrainWaveNet("tiny", DATA, TRAINING, WaveNetPriorConfig(layers=2, width=2, head_width=4))
+
+
+@pytest.mark.parametrize("trained", [(WAVENET,), (flow_at(0.1), WAVENET), (SCORE, flow_at(0.1))])
+def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...], line: Pipeline) -> None:
+    step = replace(separation(), prior=PriorChoice("mixed", DATA, trained))
+    with pytest.raises(InputError, match="the priors mixed have no score that a sampler can use; use flow, score or"):
+        line.run(step)
+    assert line.store.find(step.name, step.key) is None
+
+
+def test_unknown_sampler_is_refused(line: Pipeline) -> None:
+    step = separation(sampler_config=CONFIGS["gibbs"])
+    with pytest.raises(InputError, match=f"unknown sampler 'anneal'; use one of gibbs, .*{RELEASED}"):
+        line.run(replace(step, sampler="anneal"))
+
+
+# Keys and titles
+
+
+def variations() -> Sequence[SeparateMixes]:
+    step = separation()
+    gibbs = CONFIGS["gibbs"]
+    return [
+        step,
+        replace(step, sampler_config=replace(gibbs, levels=3)),
+        replace(step, sampler_config=replace(gibbs, swap="none")),
+        replace(step, sampler_config=replace(gibbs, estimate_gains=True)),
+        separation(sampler="langevin"),
+        separation(sampler="projection"),
+        separation(sampler=RELEASED),
+        separation("oracle"),
+        separation("flows"),
+        replace(step, seed=1),
+        replace(step, batch=3),
+        replace(step, data=ToyConfig("paper", DATA.sources)),
+        *(
+            replace(step, mixes=replace(PAIR, **change))  # type: ignore[arg-type]
+            for change in (
+                {"mixes": 4},
+                {"length": 64},
+                {"seed": 1},
+                {"gains": (0.5, 2.0)},
+                {"noise": 0.1},
+                {"sources": ("square", "sine")},
+            )
+        ),
+        replace(step, prior=PriorChoice("score", DATA, (replace(SCORE, train=replace(TRAINING, seed=1)),))),
+    ]
+
+
+def test_key_depends_on_everything_that_the_result_does() -> None:
+    keys = [step.key for step in variations()]
+    assert len(set(keys)) == len(keys)
+    assert keys == [step.key for step in variations()], "and on nothing else"
+
+
+def test_key_of_a_configuration_does_not_depend_on_how_numbers_are_written() -> None:
+    one = separation(sampler_config=GibbsConfig(sigma_max=3))
+    assert one.key == separation(sampler_config=GibbsConfig(sigma_max=3.0)).key
+
+
+def test_parents_are_the_steps_that_trained_the_priors() -> None:
+    assert separation("oracle").parents == () and separation().parents == (SCORE,)
+    assert separation("flows").parents == (flow_at(0.1), flow_at(0.5))
+    assert SeparateByBaseline(DATA, LONG, "mix").parents == ()
+
+
+def test_titles_name_what_is_separated_how_and_are_safe_as_names_of_files() -> None:
+    steps: list[Separating] = [
+        separation(prior, sampler, data=ToyConfig(variant), mixes=mixes)
+        for prior in PRIORS
+        for sampler in CONFIGS
+        for variant in ("released", "paper", "thesis")
+        for mixes in (PAIR, replace(PAIR, mixes=4), MixConfig(SOURCES, 3), MixConfig(("sine", "sine"), 3))
+    ]
+    steps += [
+        SeparateByBaseline(ToyConfig(variant), mixes, baseline)
+        for variant in ("released", "paper")
+        for mixes in (PAIR, MixConfig(SOURCES, 3))
+        for baseline in BASELINES
+    ]
+    titles = [step.title for step in steps]
+    assert len(set(titles)) == len(titles) and len({step.key for step in steps}) == len(steps)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", title) and len(title) < 120 for title in titles)
+    assert separation().title == "separation-score-gibbs-released-sine-square-3"
+    assert SeparateByBaseline(DATA, LONG, "irm").title == "baseline-irm-none-released-sine-square-3"
+
+
+# Baselines
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_every_baseline_makes_its_table(baseline: str, line: Pipeline) -> None:
+    step = SeparateByBaseline(DATA, LONG, baseline)
+    table = table_of(line, step)
+    check_table(table, LONG)
+    assert table["residual"].isna().all() and table["restarts"].eq(0).all()
+    gained = table["si_sdri"].mean()
+    if baseline == "mix":
+        assert table["si_sdri"].abs().max() < 1e-6
+    elif baseline == "nmf":
+        assert gained > 0
+    else:
+        assert gained > 3
+    pd.testing.assert_frame_equal(table_of(Pipeline(Store(line.store.root / "again")), step), table, check_exact=True)
+
+
+def test_key_of_a_baseline_depends_on_which_and_on_the_mixes() -> None:
+    steps = [SeparateByBaseline(DATA, LONG, name) for name in BASELINES]
+    steps += [SeparateByBaseline(DATA, PAIR, "mix"), SeparateByBaseline(ToyConfig("paper"), LONG, "mix")]
+    assert len({step.key for step in steps}) == len(steps)
+
+
+def test_unknown_baseline_is_refused(line: Pipeline) -> None:
+    step = SeparateByBaseline(DATA, LONG, "magic")
+    with pytest.raises(InputError, match="unknown baseline 'magic'; use one of mix, nmf, irm, ibm, fastica"):
+        line.run(step)
+    assert line.store.find(step.name, step.key) is None
+
+
+# The measures
+
+
+def test_measures_of_true_scaled_and_silent_estimates() -> None:
+    drawn = draw_mixes(DATA, MixConfig(DATA.sources, mixes=2, length=300))
+    table = measure(drawn, 0.5 * drawn.sources, DATA.sources)
+    assert table["si_sdr"].min() > 60 and set(table["failure"]) == {"none"}
+    none = measure(drawn, torch.zeros_like(drawn.sources), DATA.sources)
+    assert none["si_sdr"].eq(-math.inf).all() and set(none["failure"]) == {"silent"}
+    assert list(table) == COLUMNS[:-2]
+    crossed = measure(Mixes(drawn.mix, drawn.sources, drawn.gains), drawn.sources.flip(1), DATA.sources)
+    assert set(crossed["failure"]) == {"swap"}
