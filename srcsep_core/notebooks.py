@@ -112,11 +112,15 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
 
 
 def to_html(notebook: Path, page: Path) -> str:
-    """Render an executed notebook as one self-contained page; returns its title."""
+    """Render an executed notebook as one self-contained page; returns its title.
+
+    The state of interactive widgets is left out: without a kernel they do nothing, and their script is not inline.
+    """
     import nbformat
     from nbconvert import HTMLExporter
 
     content = nbformat.read(notebook, as_version=4)
+    content.metadata.pop("widgets", None)
     title = next(
         (
             line.lstrip("# ").strip()

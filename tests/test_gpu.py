@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
+from srcsep_core.config import ConditionalFlowConfig, DenoiserConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
 from srcsep_core.objectives import flow_task, objective_by_source, wavenet_task
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
+from srcsep_core.priors.score import ClassScorePrior, Denoiser
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors
 from srcsep_core.profiles import get_profile
+from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
 from srcsep_core.train import clip_gradients, new_network, train
 
 pytestmark = [
@@ -180,6 +182,46 @@ def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
     flow = cast(FloWaveNet, trained.network)
     with torch.no_grad():
         assert flow.log_prob(signals().to(GPU), 0.1).isfinite().all()
+
+
+@pytest.fixture
+def denoiser(perturb: Callable[..., None]) -> Denoiser:
+    """A small network of two score priors with random weights, on the CPU."""
+    made = Denoiser(DenoiserConfig(classes=2, channels=(16, 32), strides=(4,), middle=1, heads=2, window=64))
+    perturb(made, 0.05)
+    return made.eval()
+
+
+def test_denoiser_is_that_of_the_cpu(denoiser: Denoiser) -> None:
+    x, levels = signals()[:, :1, :64] + 0.3, (0.01, 0.3, 3.0)
+    ours = [ClassScorePrior(denoiser, 1).denoise(x, sigma) for sigma in levels]
+    theirs = [ClassScorePrior(denoiser.to(GPU), 1).denoise(x.to(GPU), sigma) for sigma in levels]
+    for found, expected in zip(theirs, ours, strict=True):
+        assert found.is_cuda
+        torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("gibbs", GibbsConfig(levels=3, restarts=2, estimate_gains=True)),
+        ("langevin", LangevinConfig(levels=3, steps=4, restarts=2)),
+        ("projection", ProjectionConfig(levels=10, restarts=2)),
+    ],
+)
+def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: Denoiser) -> None:
+    priors = [ClassScorePrior(denoiser.to(GPU), label) for label in range(2)]
+    mix = signals()[:, :2, :64].mean(dim=1, keepdim=True).to(GPU)
+    seen: list[State] = []
+    found, again = (
+        SAMPLERS[name](mix, priors, config=config, generator=torch.Generator(GPU).manual_seed(0), callback=watch)
+        for watch in (seen.append, None)
+    )
+    assert found.sources.is_cuda and found.restarts.is_cuda and found.residual.is_cuda
+    assert found.sources.shape == (4, 2, 64) and found.restarts.shape == (4, 2, 2, 64)
+    assert found.sources.isfinite().all() and all(state.sources.is_cuda for state in seen)
+    torch.testing.assert_close(found.sources.mean(dim=1, keepdim=True), mix, rtol=0, atol=1e-4)
+    torch.testing.assert_close(again.sources, found.sources, rtol=0, atol=1e-3)
 
 
 def test_new_network_leaves_the_random_state_of_the_gpu_alone() -> None:

@@ -89,6 +89,18 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         "scores",
         "statistics",
         "ablation",
+        "separation_released",
+        "separation_cause",
+        "separation_known",
+        "separation_chain",
+        "separation_failures",
+        "separation_compute",
+        "explorer_chain",
+        "explorer_result",
+        "score_training",
+        "score_denoising",
+        "score_against_oracle",
+        "score_samples",
     ):
         assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv"} <= written
     index = (smoke / "gallery" / "index.html").read_text()
@@ -96,6 +108,7 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         assert f"{source.stem}.html" in index
         page = (smoke / "gallery" / f"{source.stem}.html").read_text()
         assert 'class="srcsep-data"' in page or source.stem.startswith(SILENT)
+        assert "unpkg.com" not in page, "the page must work offline"
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 
 from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import ToyConfig, ToyParameters, synthesise
 from srcsep_core.errors import InputError
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, draw_amplitude
 from srcsep_core.samplers.base import NoisyDensity, PosteriorPrior
@@ -79,13 +79,15 @@ def test_draws_are_waves_of_the_toy_law() -> None:
 
 
 def test_each_row_gets_a_draw_of_its_own_signal() -> None:
-    """With different frequencies in one batch, each draw is near its own clean wave and far from the next."""
-    prior = OraclePrior("saw", ToyConfig())
-    clean = noisy(prior, 0.0, 6, 200)
+    """Rows of two frequencies, several rows and phases each: a draw is near its own clean wave and far from others."""
+    period = torch.tensor([50.0, 31.0, 50.0, 50.0, 31.0, 31.0], dtype=torch.float64)[:, None]
+    phase = torch.tensor([0.0, 0.0, 0.3, 0.6, 0.4, 0.8], dtype=torch.float64)[:, None]
+    law = ToyParameters(14_700 / period, torch.full_like(phase, 0.9), phase)
+    clean = synthesise(ToyConfig(sources=("saw",)), law, 200).double()
     x = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    error = (prior.posterior_sample(x, 0.05, torch.Generator().manual_seed(0)) - clean).square().mean(dim=2).sqrt()
-    assert error.max() < 0.05
-    assert (clean - clean.roll(1, dims=0)).square().mean(dim=2).sqrt().min() > 0.3
+    draws = OraclePrior("saw", ToyConfig()).posterior_sample(x, 0.05, torch.Generator().manual_seed(0))
+    distance = (draws - clean.transpose(0, 1)).square().mean(dim=2).sqrt()
+    assert distance.diagonal().max() < 0.05 and distance[~torch.eye(6, dtype=torch.bool)].min() > 0.3
 
 
 def test_same_generator_gives_the_same_draw() -> None:
@@ -154,8 +156,8 @@ def test_amplitude_has_the_truncated_normal_distribution(case: tuple[float, floa
     width = min(16 * sigma / math.sqrt(max(energy, 1e-300)), HIGH - LOW)
     assert (found - expected).abs().max() < 1.5 * width / 511
     assert (found.diff() >= 0).all() and found.min() >= LOW and found.max() <= HIGH
-    values = (torch.tensor([value], dtype=torch.float64) for value in (correlation, energy))
-    _, mean = amplitude_posterior(*values, sigma, LOW, HIGH)
+    peak, weight = (torch.tensor([value], dtype=torch.float64) for value in (correlation, energy))
+    _, mean = amplitude_posterior(peak, weight, sigma, LOW, HIGH)
     assert found.mean().item() == pytest.approx(mean.item(), abs=width / 511)
 
 

@@ -152,6 +152,26 @@ def test_variance_of_a_reverse_diffusion_rises_to_the_posterior_with_its_steps(
     torch.testing.assert_close(draws.mean(dim=0)[0], mean, rtol=0, atol=0.02)
 
 
+@dataclass(frozen=True)
+class Bounded(Scored):
+    """A prior with a lowest level, which keeps those it is asked for."""
+
+    sigma_min: float = 0.1
+    asked: list[float | None] = field(default_factory=list)
+
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        self.asked.append(sigma)
+        return super().score(x, sigma)
+
+
+def test_reverse_diffusion_stays_above_the_lowest_level_of_a_prior() -> None:
+    x = MIX.expand(1, 1, LENGTH)
+    for sigma, steps, expected in ((0.4, 3, [0.4, 0.2, 0.1]), (0.1, 2, [0.1, 0.1]), (9.0, 2, [9.0, 0.3])):
+        prior = Bounded(0.0, 0.1)
+        assert posterior_each([prior], x, sigma, steps=steps, generator=seeded(0)).isfinite().all()
+        assert prior.asked == pytest.approx(expected)
+
+
 def test_metropolis_swaps_leave_the_posterior_as_it_is() -> None:
     """Two overlapping priors, a swap of which is often accepted; a swap without its ratio would make them one."""
     priors = [Gaussian(0.3, 0.1), Gaussian(-0.1, 0.2)]

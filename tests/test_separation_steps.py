@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 from srcsep_core.cache import Store
 from srcsep_core.config import (
@@ -28,7 +29,15 @@ from srcsep_core.metrics import FAILURE_KINDS, si_sdr
 from srcsep_core.pipeline import Pipeline
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
+from srcsep_core.samplers import (
+    SAMPLERS,
+    GibbsConfig,
+    LangevinConfig,
+    PnFSamplerConfig,
+    ProjectionConfig,
+    Separation,
+    released_langevin,
+)
 from srcsep_core.steps import VALUES, TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
 from srcsep_core.steps.separation import (
     BASELINES,
@@ -113,25 +122,28 @@ def test_every_sampler_makes_its_table(sampler: str, line: Pipeline) -> None:
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_every_prior_is_sampled_from(prior: str, line: Pipeline) -> None:
-    check_table(table_of(line, separation(prior)), PAIR)
+    short = GibbsConfig(sigma_max=1.0, sigma_min=0.2, levels=1, swap="none", restarts=1, polish=0)
+    config = short if prior == "oracle" else CONFIGS["gibbs"]
+    check_table(table_of(line, separation(prior, sampler_config=config)), PAIR)
 
 
 def test_table_is_that_of_the_sampler_itself(line: Pipeline) -> None:
     """Batch by batch, each with a seed of its own."""
-    step = separation("oracle", seed=7)
-    table, drawn = table_of(line, step), draw_mixes(DATA, PAIR)
-    priors = [OraclePrior(name, DATA) for name in PAIR.sources]
+    step = separation("flows", seed=7)
+    table, drawn, load = table_of(line, step), draw_mixes(DATA, PAIR), PRIORS["flows"].load(line)
     parts = []
     for index, mix in enumerate(drawn.mix.split(2)):
         generator = torch.Generator().manual_seed(7 + index)
+        priors = [load(name) for name in PAIR.sources]
         parts.append(SAMPLERS["gibbs"](mix, priors, config=CONFIGS["gibbs"], generator=generator))
     estimates = torch.cat([part.sources for part in parts])
     expected = si_sdr(estimate=estimates, reference=drawn.sources).flatten()
-    assert table["si_sdr"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert table["si_sdr"].tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
     residual = torch.cat([part.residual for part in parts]) / drawn.mix[:, 0].square().mean(dim=1).sqrt()
-    assert table["residual"].tolist() == pytest.approx(residual.repeat_interleave(2).tolist(), rel=1e-5)
+    assert table["residual"].tolist() == pytest.approx(residual.repeat_interleave(2).tolist(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
     mixes = replace(PAIR, length=256, mixes=2)
     config = GibbsConfig(levels=12, restarts=4)
@@ -140,10 +152,17 @@ def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
     assert set(table["failure"]) == {"none"}
 
 
-def test_released_dynamics_start_at_the_truth(line: Pipeline) -> None:
-    """So that an oracle keeps them where they are, whatever the mix."""
-    table = table_of(line, separation("oracle", RELEASED, mixes=replace(PAIR, length=256, mixes=2)))
-    assert table["si_sdr"].min() > 10
+def test_released_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def stay(sources: Tensor, priors: Sequence[ScorePrior], *, generator: torch.Generator) -> Separation:
+        given.append(sources)
+        return released_langevin(sources, priors, steps=0, start_noise=0.0, generator=generator)
+
+    monkeypatch.setattr("srcsep_core.steps.separation.released_langevin", stay)
+    table = table_of(line, separation("oracle", RELEASED))
+    assert torch.equal(torch.cat(given), draw_mixes(DATA, PAIR).sources)
+    assert table["si_sdr"].min() > 60 and table["residual"].max() < 1e-6
 
 
 def test_same_step_gives_the_same_table_and_is_made_once(line: Pipeline, tmp_path: Path) -> None:

@@ -160,6 +160,11 @@ class PnFPrior(nn.Module):
             raise InputError(f"a prior is of one source but the network has {net.groups} groups; use extract(group)")
         self.net = net
 
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise level that there is a density for."""
+        return self.net.config.sigma_min
+
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-density in nats of noisy signals at level `sigma`, summed over time: (B, 1, T) to (B,)."""
         return self.net.log_prob(x, self._level(sigma))[:, 0]
@@ -195,4 +200,4 @@ class PnFPrior(nn.Module):
         return self.net.sample(batch, length, self._level(sigma), generator)
 
     def _level(self, sigma: float | None) -> float:
-        return self.net.config.sigma_min if sigma is None else sigma
+        return self.sigma_min if sigma is None else sigma

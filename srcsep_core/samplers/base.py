@@ -182,14 +182,15 @@ def posterior_each(priors: Priors, x: Tensor, sigma: float, *, steps: int, gener
     """Draws of the clean sources given noisy ones (M, K, T) at level `sigma`, source k under prior k; same shape.
 
     Exact where the priors can (`PosteriorPrior`); elsewhere by a reverse diffusion of `steps` ancestral steps (Song et
-    al. 2021, arXiv 2011.13456, Appendix F, variance exploding), whose levels fall geometrically to sigma / 30 and then
-    to 0. One step gives the posterior mean.
+    al. 2021, arXiv 2011.13456, Appendix F, variance exploding), whose levels fall geometrically to sigma / 30 (or to
+    the lowest level of a prior, if it names one as its `sigma_min`) and then to 0. One step gives the posterior mean.
     """
     exact = [prior for prior in priors if isinstance(prior, PosteriorPrior)]
     if len(exact) == len(priors):
         draws = [prior.posterior_sample(x[:, k : k + 1], sigma, generator) for k, prior in enumerate(exact)]
         return torch.cat(draws, dim=1)
-    levels = geometric_levels(sigma, sigma / 30, steps)
+    lowest = max(sigma / 30, *(getattr(prior, "sigma_min", 0.0) for prior in priors))
+    levels = geometric_levels(sigma, min(lowest, sigma), steps)
     for here, there in zip(levels, [*levels[1:], 0.0], strict=True):
         clean = denoise_each(priors, x, here)
         shrink = (there / here) ** 2
