@@ -186,7 +186,7 @@ def test_restart_with_the_lowest_residual_is_kept() -> None:
     config = replace(FINE, restarts=5, updates=3, levels=4)
     result = pnf(mixes, TWO, config=config, generator=torch.Generator().manual_seed(0), callback=seen.append)
     assert result.sources.shape == (2, 2, LENGTH) and result.restarts.shape == (2, 5, 2, LENGTH)
-    assert torch.equal(result.chosen, result.restart_residuals.argmin(dim=1))
+    assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
     for b in range(2):
         kept = result.restarts[b, result.chosen[b]]
         torch.testing.assert_close(result.sources[b], kept + mixes[b] - kept.mean(dim=0))

@@ -254,15 +254,15 @@ def test_restarts_stop_once_the_residual_is_small_and_the_best_is_kept() -> None
     wanted = 0.1 * float(mix.square().mean().sqrt())
     seen: list[State] = []
     result = gibbs(mix.expand(100, -1, -1), priors, config=config, generator=seeded(0), callback=seen.append)
-    tried = result.restart_residuals.isfinite()
+    tried = result.doubts.isfinite()
     assert tried[:, 0].all() and not tried.all() and tried[:, 1:].any()
-    enough = result.restart_residuals <= wanted
+    enough = result.doubts <= wanted
     for b in range(100):
         count = int(tried[b].sum())
         assert tried[b, :count].all() and not enough[b, : count - 1].any()
         assert enough[b, count - 1] or count == 4
-    assert torch.equal(result.chosen, result.restart_residuals.argmin(dim=1))
-    assert torch.equal(result.residual, result.restart_residuals.amin(dim=1))
+    assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
+    assert torch.equal(result.residual, result.doubts.amin(dim=1))
     assert result.restarts.shape == (100, 4, 2, 8) and result.sources.shape == (100, 2, 8)
     kept = result.restarts[torch.arange(100), result.chosen]
     torch.testing.assert_close(result.sources, kept + (mix - kept.mean(dim=1, keepdim=True)))
@@ -277,11 +277,11 @@ def test_all_restarts_run_when_no_residual_is_small_enough() -> None:
     mix, priors = locked_pair()
     config = replace(LOCKED, levels=2, restarts=3, accept=0.0)
     result = gibbs(mix, priors, config=config, generator=seeded(0))
-    assert result.restart_residuals.isfinite().all()
+    assert result.doubts.isfinite().all()
     assert result.trace["restart"].tolist() == [0, 0, 1, 1, 2, 2]
     assert result.trace["step"].tolist() == [0, 1] * 3
     assert list(result.trace) == ["restart", "step", "sigma", "residual", "accepted", "change"]
-    own = result.restart_residuals[0, 2]
+    own = result.doubts[0, 2]
     assert result.trace["residual"].iloc[-1] == pytest.approx(float(own), rel=1e-6)
 
 
@@ -347,7 +347,7 @@ def test_langevin_anneals_and_denoises_at_the_end() -> None:
     torch.testing.assert_close(result.restarts, clean.view(3, 2, 2, LENGTH))
     kept = result.restarts[torch.arange(3), result.chosen]
     torch.testing.assert_close(result.residual, (MIX - kept.mean(dim=1)).square().mean(dim=1).sqrt())
-    assert torch.equal(result.residual, result.restart_residuals.amin(dim=1))
+    assert torch.equal(result.residual, result.doubts.amin(dim=1))
     torch.testing.assert_close(result.sources.mean(dim=1), MIX.expand(3, LENGTH))
 
 
@@ -469,7 +469,7 @@ def test_projection_reports_the_misfit_of_the_posterior_means() -> None:
     assert list(result.trace) == ["restart", "step", "sigma", "residual"]
     clean = denoise_each(TWO, result.restarts.flatten(0, 1), config.sigma_min).view(2, 3, 2, LENGTH)
     misfit = (MIX - clean.mean(dim=2)).square().mean(dim=2).sqrt()
-    torch.testing.assert_close(result.restart_residuals, misfit)
+    torch.testing.assert_close(result.doubts, misfit)
     assert torch.equal(result.chosen, misfit.argmin(dim=1))
 
 
@@ -530,7 +530,7 @@ def test_result_has_a_row_a_mix_and_adds_up_to_it(name: str) -> None:
     mixes = torch.stack([MIX, -MIX, 2 * MIX])[:, None].float()
     result = SAMPLERS[name](mixes, TWO, config=SHORT[name], generator=seeded(0))
     assert result.sources.shape == (3, 2, LENGTH) and result.sources.dtype == torch.float32
-    assert result.restarts.shape == (3, 2, 2, LENGTH) and result.restart_residuals.shape == (3, 2)
+    assert result.restarts.shape == (3, 2, 2, LENGTH) and result.doubts.shape == (3, 2)
     assert result.residual.shape == result.chosen.shape == (3,)
     torch.testing.assert_close(result.sources.mean(dim=1, keepdim=True), mixes, rtol=0, atol=1e-5)
     assert set(result.trace["restart"]) == {0, 1} and result.trace["residual"].gt(0).all()

@@ -32,6 +32,9 @@ from srcsep_core.steps.catalogue import (
 )
 from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, SeparateByBaseline, SeparateMixes, Separating
 
+LANGEVIN = ("score", "flow-exact-tuned", "flow-released-tuned", "flow-wide")  # also on more than two sources
+METROPOLIS = ("flow-exact-tuned", "flow-released-tuned", "flow-wide")
+ORACLE_BATCH = 100  # a call of the oracle costs as such
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
 CAUSAL_MIXES = (("sine", "square"), ("sine", "square", "saw"), SOURCES)
 
@@ -58,9 +61,9 @@ _LAPTOP = BenchmarkPlan(
     mixes=4,
     slow_mixes=2,
     length=1024,
-    gibbs=GibbsConfig(),
+    gibbs=GibbsConfig(swaps=1),
     slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
-    langevin=LangevinConfig(steps=40),
+    langevin=LangevinConfig(levels=5, steps=40),
     projection=ProjectionConfig(),
     pnf=PnFSamplerConfig(updates=64),
 )
@@ -81,7 +84,7 @@ PLANS = {
         mixes=1000,
         slow_mixes=200,
         slow_gibbs=_LAPTOP.gibbs,
-        langevin=LangevinConfig(),
+        langevin=LangevinConfig(levels=10, steps=100),
         pnf=PnFSamplerConfig(),
     ),
 }
@@ -151,7 +154,7 @@ def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
 
 
 def gibbs_for(plan: BenchmarkPlan, count: int, *, slow: bool = False) -> GibbsConfig:
-    """The Gibbs sampler for `count` sources: one proposal to swap a level for every two sources."""
+    """The Gibbs sampler for `count` sources: the plan's proposals to swap, at each level, for every two sources."""
     base = plan.slow_gibbs if slow else plan.gibbs
     return replace(base, swaps=max(1, count // 2) * base.swaps)
 
@@ -163,11 +166,13 @@ def _separate(
     sampler: str,
     config: Any,
     *,
+    share: int = 1,
     slow: bool = False,
     **mixes: Any,
 ) -> SeparateMixes:
-    count = plan.slow_mixes if slow else plan.mixes
-    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
+    """The step for one setting, on one `share`-th of the plan's mixes (slow priors: half, from three sources on)."""
+    count = plan.slow_mixes // (1 if len(names) < 3 else 2) if slow else plan.mixes // share
+    return SeparateMixes(prior.data, MixConfig(names, max(1, count), plan.length, **mixes), prior, sampler, config)
 
 
 def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
@@ -175,7 +180,9 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for names in subsets():
         for variant in ("released", "paper"):
             prior = prior_choices(profile, variant)["score"]
-            found.append(Setting("known", "", _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)))))
+            share = 2 if len(names) == 3 else 1
+            step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
+            found.append(Setting("known", "", step))
     return found
 
 
@@ -190,12 +197,13 @@ def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 
 def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     prior = prior_choices(profile)["oracle"]
-    found = [
-        Setting("oracle", "", _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names))))
-        for names in reversed(CAUSAL_MIXES)
-    ]
-    four = replace(gibbs_for(plan, 4), swap="none")
-    found.append(Setting("oracle", "no swaps", _separate(plan, prior, SOURCES, "gibbs", four)))
+    found = []
+    for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 2), (CAUSAL_MIXES[1], 4)):
+        step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
+        found.append(Setting("oracle", "", replace(step, batch=ORACLE_BATCH)))
+    four = replace(gibbs_for(plan, 4), swap="none", restarts=1)
+    step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=2), batch=ORACLE_BATCH)
+    found.append(Setting("oracle", "no swaps, one chain", step))
     for names in (CAUSAL_MIXES[0], CAUSAL_MIXES[2]):
         for sampler, config in (
             ("langevin", replace(plan.langevin, sigma_max=3.0)),
@@ -218,14 +226,14 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
             gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
             runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
             if name == "score":
-                runs.append(("gibbs", "no swaps", replace(gibbs, swap="none")))
-            elif len(names) == 2:
+                runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
+            elif len(names) == 2 and name in METROPOLIS:
                 runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
-            if name in ("score", "flow-exact-tuned", "flow-released-tuned", "flow-wide") or len(names) == 2:
+            if name in LANGEVIN or len(names) == 2:
                 runs.append(("langevin", "", replace(plan.langevin, sigma_max=min(top, 1.0))))
             if name in ("score", "flow-wide"):
                 runs.append(("projection", "", plan.projection))
-            if name == "pnf":
+            if name == "pnf" and len(names) != 3:
                 runs.append(("pnf", "", plan.pnf))
             if name.startswith("flow-") and name.endswith("tuned") and len(names) == 2:
                 weak = replace(plan.langevin, sigma_max=top, mean_constraint=True)
@@ -249,21 +257,24 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     found = []
     for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=2)
         found.append(Setting("beyond", "same class twice", step))
     known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
     for names in known:
-        gibbs = gibbs_for(plan, len(names))
+        gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
-            found.append(Setting("beyond", note, _separate(plan, score, names, "gibbs", config, gains=(0.25, 1.0))))
+            found.append(
+                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=2, gains=(0.25, 1.0)))
+            )
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, noise=noise)
+            step = _separate(plan, score, names, "gibbs", noisy, share=2, noise=noise)
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs_for(plan, count))
+        gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=4)
         found.append(Setting("beyond", f"{count} sources", step))
     return found
 
@@ -272,9 +283,9 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     base = gibbs_for(plan, 4)
     found = []
-    for levels in (base.levels // 2, base.levels, 2 * base.levels):
-        for restarts in (1, 2, 4, 8):
+    for levels in (base.levels // 3, base.levels, 2 * base.levels):
+        for restarts in (1, 2, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
-            step = _separate(plan, score, SOURCES, "gibbs", config)
+            step = _separate(plan, score, SOURCES, "gibbs", config, share=2)
             found.append(Setting("compute", f"{config.levels} levels", step))
     return found

@@ -50,14 +50,14 @@ class Mixes:
 
 def draw_mixes(data: ToyConfig, config: MixConfig) -> Mixes:
     """The deterministic set, on the CPU; its k-th source does not depend on the other ones."""
-    columns = []
+    low, high = config.gains
+    columns, gain_columns = [], []
     for k, name in enumerate(config.sources):
         generator = torch.Generator().manual_seed(config.seed + 1000 * k)
         columns.append(draw_sources(replace(data, sources=(name,)), config.mixes, config.length, generator))
-    generator = torch.Generator().manual_seed(config.seed - 1)
-    clean = torch.cat(columns, dim=1)
-    low, high = config.gains
-    gains = low * (high / low) ** torch.rand(clean.shape[:2], generator=generator)
+        gain_columns.append(low * (high / low) ** torch.rand(config.mixes, 1, generator=generator))
+    clean, gains = torch.cat(columns, dim=1), torch.cat(gain_columns, dim=1)
     sources = clean * gains[..., None]
+    generator = torch.Generator().manual_seed(config.seed - 1)
     noise = config.noise * torch.randn(len(clean), 1, config.length, generator=generator)
     return Mixes((sources.sum(dim=1, keepdim=True) + noise) / len(config.sources), sources, gains)

@@ -158,7 +158,7 @@ class ExplorerResult:
         """The residual in a sentence."""
         residual, restart = float(self.separation.residual[0]), int(self.separation.chosen[0])
         share = residual / max(float(rms(self.mix)[0]), 1e-12)
-        tried = int(self.separation.restart_residuals[0].isfinite().sum())
+        tried = int(self.separation.doubts[0].isfinite().sum())
         kept = f"kept restart {restart + 1} of {tried}"
         return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square; {kept}."
 

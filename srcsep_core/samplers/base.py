@@ -65,7 +65,8 @@ class Separation:
 
     sources (B, K, T): the kept estimates, whose mean is the mix where the sampler projects;
     residual (B,): root mean square of the mix minus the mean of the estimates, before projection;
-    chosen (B,): which restart was kept; restart_residuals (B, R): of all, infinite where a restart was not needed;
+    chosen (B,): which restart was kept; doubts (B, R): the lowest was kept; the residual, or what the sampler has
+    instead (root mean square), infinite where a restart was not needed;
     restarts (B, R, K, T): all of them, before projection;
     trace: one row per restart and noise level (or recorded step), averaged over mixes: step, sigma, restart, residual,
     and what the sampler adds (accepted: share of proposals accepted; change: root mean square of the last move).
@@ -74,7 +75,7 @@ class Separation:
     sources: Tensor
     residual: Tensor
     chosen: Tensor
-    restart_residuals: Tensor
+    doubts: Tensor
     restarts: Tensor
     trace: pd.DataFrame
 
@@ -129,18 +130,26 @@ def rms(x: Tensor) -> Tensor:
 
 
 def keep_best(
-    total: Tensor, restarts: Tensor, residuals: Tensor, trace: Trace, *, projected: bool = True
+    total: Tensor,
+    restarts: Tensor,
+    residuals: Tensor,
+    trace: Trace,
+    *,
+    doubts: Tensor | None = None,
+    projected: bool = True,
 ) -> Separation:
-    """Of every mix the restart with the lowest residual (B, R) before projection, from restarts (B, R, K, T).
+    """Of every mix the restart with the lowest of `doubts` (B, R), from restarts (B, R, K, T).
 
-    The projection gives every source an equal share of what is missing from y (B, 1, 1, T).
+    Without `doubts` it is the lowest of the residuals (B, R) before projection. The projection gives every source an
+    equal share of what is missing from y (B, 1, 1, T).
     """
-    chosen = residuals.argmin(dim=1)
+    doubts = residuals if doubts is None else doubts
+    chosen = doubts.argmin(dim=1)
     rows = torch.arange(len(chosen), device=chosen.device)
     kept = restarts[rows, chosen]
     if projected:
         kept = kept + residual_of(total[:, 0], kept)[:, None]
-    return Separation(kept, residuals[rows, chosen], chosen, residuals, restarts, trace.frame())
+    return Separation(kept, residuals[rows, chosen], chosen, doubts, restarts, trace.frame())
 
 
 @torch.no_grad()

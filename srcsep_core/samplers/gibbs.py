@@ -4,8 +4,8 @@ At noise level sigma the model is y = sum of the sources + N(0, sigma^2). Given 
 is one source in Gaussian noise, so that its conditional is a denoising posterior: drawn exactly where the prior can,
 by a short reverse diffusion elsewhere. Sigma falls from where the classes cannot yet be told apart to where they are
 sharp. Single-site moves lock in: early on a source takes a component that belongs to another, and by the time the
-priors can tell, neither can move alone. So two sources also propose to swap what they hold. A chain that ends with
-too large a residual has failed, and is restarted.
+priors can tell, neither can move alone. So two sources also propose to swap what they hold. A chain whose estimates do
+not add up to the mix has failed, and is restarted.
 
 Sources: Geman & Geman 1984 (Gibbs sampling and annealing); Vono et al. 2019 (split Gibbs, arXiv 1804.05809); Wu et al.
 2024 (PnP-DM, arXiv 2405.18782), Algorithm 1, for the annealed denoising posterior as a Gibbs step; Metropolis et al.
@@ -49,21 +49,24 @@ class GibbsConfig:
     sources and `swaps` proposals to swap two of them. `draw_steps`: reverse-diffusion steps of one draw. `polish`:
     sweeps at the end in which every source becomes the posterior mean given the others. `swap`: `refit` proposes a swap
     and a fresh draw of both, accepted by the change of the residual; `metropolis` the bare swap, accepted by the
-    densities; or `none`. A mix gets `restarts` chains, one after the other, until the residual of one, before
-    projection, is below `accept` times the mix (root mean squares); with `accept` 0 it gets them all.
+    densities; or `none`. A mix gets `restarts` chains, one after the other, until the doubt about one is below
+    `accept` times the mix (root mean squares); with `accept` 0 it gets them all. The doubt is the residual after every
+    estimate was noised at `judge_sigma` and denoised by its own prior: where labels are mixed up the estimates may add
+    up to the mix, but they do not survive that. With `judge_sigma` 0 it is the plain residual.
     `estimate_gains`: each source has an unknown positive gain, fitted by least squares after every sweep.
     """
 
-    sigma_max: float = 3.0
-    sigma_min: float = 0.05
-    levels: int = 20
+    sigma_max: float = 1.5
+    sigma_min: float = 0.03
+    levels: int = 24
     sweeps: int = 1
     swaps: int = 2
     draw_steps: int = 4
     polish: int = 2
     swap: str = "refit"
     restarts: int = 8
-    accept: float = 0.02
+    accept: float = 0.03
+    judge_sigma: float = 0.1
     estimate_gains: bool = False
 
     def __post_init__(self) -> None:
@@ -71,7 +74,7 @@ class GibbsConfig:
         for name in ("sweeps", "draw_steps", "restarts"):
             if getattr(self, name) < 1:
                 raise InputError(f"GibbsConfig.{name} is {getattr(self, name)}; use at least 1")
-        for name in ("swaps", "polish", "accept"):
+        for name in ("swaps", "polish", "accept", "judge_sigma"):
             if getattr(self, name) < 0:
                 raise InputError(f"GibbsConfig.{name} is {getattr(self, name)}; use 0 or more")
         if self.swap not in SWAPS:
@@ -100,10 +103,11 @@ def gibbs(
     sigmas = geometric_levels(config.sigma_max, config.sigma_min, config.levels)
     results = mix.new_zeros(len(mix), config.restarts, len(priors), mix.shape[2])
     residuals = mix.new_full((len(mix), config.restarts), torch.inf)
+    doubts = residuals.clone()
     wanted = config.accept * rms(mix[:, 0])
     trace = Trace()
     for restart in range(config.restarts):
-        active = residuals.amin(dim=1) > wanted
+        active = doubts.amin(dim=1) > wanted
         if not bool(active.any()):
             break
         chain = _Chain(total[active, 0], priors, config, generator)
@@ -118,7 +122,8 @@ def gibbs(
             chain.polish(sigmas[-1])
         results[active, restart] = chain.state
         residuals[active, restart] = rms(residual_of(chain.total, chain.state))
-    return keep_best(total, results, residuals, trace)
+        doubts[active, restart] = chain.doubt()
+    return keep_best(total, results, residuals, trace, doubts=doubts)
 
 
 class _Chain:
@@ -154,6 +159,15 @@ class _Chain:
             gain = self.gains[:, k]
             left = self._left(self.state, k) / gain
             self.state[:, k] = gain * denoise_each([self.priors[k]], left[:, None], sigma)[:, 0]
+
+    def doubt(self) -> Tensor:
+        """The residual of the estimates after noising and denoising (see `GibbsConfig`), (B,)."""
+        sigma = self.config.judge_sigma
+        if not sigma:
+            return rms(residual_of(self.total, self.state))
+        unit = self.state / self.gains
+        noise = torch.empty_like(unit).normal_(generator=self.generator)
+        return rms(residual_of(self.total, self.gains * denoise_each(self.priors, unit + sigma * noise, sigma)))
 
     def _order(self) -> list[int]:
         device = self.generator.device

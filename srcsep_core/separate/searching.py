@@ -140,7 +140,7 @@ class Search:
             result = sampler(batch, chosen, self.generator, bar.step)
             bar.next()
             found.append(result.restarts.cpu().nan_to_num(0.0, 0.0, 0.0))
-            residuals.append(result.restart_residuals.cpu().nan_to_num(torch.inf, torch.inf))
+            residuals.append(result.doubts.cpu().nan_to_num(torch.inf, torch.inf))
         bar.close()
         if not bool(torch.cat(residuals).isfinite().any(dim=1).all()):
             raise InputError("the sampler diverged in every chain of a window; use another sampler, seed or gain")

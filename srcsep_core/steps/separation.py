@@ -81,7 +81,7 @@ class Separating(Step):
     @property
     def title(self) -> str:
         names = "-".join(self.mixes.sources)
-        return f"{self.name}-{'-'.join(self.method)}-{self.data.variant}-{names}-{self.mixes.mixes}"
+        return f"{self.name}-{'-'.join(self.method)}-{self.data.variant}-{names}-{self.mixes.mixes}-{self.key[:8]}"
 
     @abstractmethod
     def separate(self, drawn: Mixes, context: Context) -> tuple[Tensor, Tensor, Tensor]:
@@ -130,7 +130,7 @@ class SeparateMixes(Separating):
         return {
             "data": resolved(self.data),
             "mixes": resolved(self.mixes),
-            "prior": self.prior.name,
+            "prior": {"name": self.prior.name, "data": resolved(self.prior.data)},
             "sampler": {"name": self.sampler, **(resolved(self.sampler_config) or {})},
             "batch": self.batch,
             "seed": self.seed,
@@ -155,7 +155,7 @@ class SeparateMixes(Separating):
                 parts.append(result)
                 bar.advance()
         residual = torch.cat([part.residual for part in parts]).cpu() / drawn.mix[:, 0].square().mean(dim=1).sqrt()
-        restarts = torch.cat([part.restart_residuals.isfinite().sum(dim=1) for part in parts])
+        restarts = torch.cat([part.doubts.isfinite().sum(dim=1) for part in parts])
         return torch.cat([part.sources for part in parts]), residual, restarts
 
 
