@@ -222,7 +222,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
             if name == "oracle":
                 continue
             slow = name != "score"
-            top = _top(name, profile)
+            top = _top(name, profile, plan)
             gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
             runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
             if name == "score":
@@ -246,10 +246,10 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     return found
 
 
-def _top(prior: str, profile: Profile) -> float:
-    """The noise level that annealing starts at: the largest a flow knows, 3 for the others."""
+def _top(prior: str, profile: Profile, plan: BenchmarkPlan) -> float:
+    """The noise level that annealing starts at: the plan's, or the largest that a flow knows."""
     if prior in ("score", "pnf", "flow-wide"):
-        return 3.0
+        return plan.gibbs.sigma_max
     return 0.5 if prior == "flow-conditional" else max(profile.noise_levels)
 
 
