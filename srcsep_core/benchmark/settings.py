@@ -32,7 +32,7 @@ from srcsep_core.steps.catalogue import (
 )
 from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, SeparateByBaseline, SeparateMixes, Separating
 
-LANGEVIN = ("score", "flow-exact-tuned", "flow-released-tuned", "flow-wide")  # also on more than two sources
+MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-released-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
@@ -180,7 +180,7 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for names in subsets():
         for variant in ("released", "paper"):
             prior = prior_choices(profile, variant)["score"]
-            share = 2 if len(names) == 3 else 1
+            share = 4 if len(names) == 3 else 1
             step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
             found.append(Setting("known", "", step))
     return found
@@ -198,11 +198,11 @@ def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     prior = prior_choices(profile)["oracle"]
     found = []
-    for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 2), (CAUSAL_MIXES[1], 4)):
+    for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 4), (CAUSAL_MIXES[1], 8)):
         step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
         found.append(Setting("oracle", "", replace(step, batch=ORACLE_BATCH)))
     four = replace(gibbs_for(plan, 4), swap="none", restarts=1)
-    step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=2), batch=ORACLE_BATCH)
+    step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=4), batch=ORACLE_BATCH)
     found.append(Setting("oracle", "no swaps, one chain", step))
     for names in (CAUSAL_MIXES[0], CAUSAL_MIXES[2]):
         for sampler, config in (
@@ -219,7 +219,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     found = []
     for names in CAUSAL_MIXES:
         for name, prior in choices.items():
-            if name == "oracle":
+            if name == "oracle" or (len(names) > 2 and name not in MANY):
                 continue
             slow = name != "score"
             top = _top(name, profile, plan)
@@ -229,11 +229,11 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
             elif len(names) == 2 and name in METROPOLIS:
                 runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
-            if name in LANGEVIN or len(names) == 2:
+            if len(names) != 3:
                 runs.append(("langevin", "", replace(plan.langevin, sigma_max=min(top, 1.0))))
             if name in ("score", "flow-wide"):
                 runs.append(("projection", "", plan.projection))
-            if name == "pnf" and len(names) != 3:
+            if name == "pnf" and len(names) == 2:
                 runs.append(("pnf", "", plan.pnf))
             if name.startswith("flow-") and name.endswith("tuned") and len(names) == 2:
                 weak = replace(plan.langevin, sigma_max=top, mean_constraint=True)
@@ -257,7 +257,7 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     found = []
     for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=2)
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=4)
         found.append(Setting("beyond", "same class twice", step))
     known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
     for names in known:
@@ -265,16 +265,16 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
             found.append(
-                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=2, gains=(0.25, 1.0)))
+                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=4, gains=(0.25, 1.0)))
             )
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, share=2, noise=noise)
+            step = _separate(plan, score, names, "gibbs", noisy, share=4, noise=noise)
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=4)
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=8)
         found.append(Setting("beyond", f"{count} sources", step))
     return found
 
@@ -286,6 +286,6 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for levels in (base.levels // 3, base.levels, 2 * base.levels):
         for restarts in (1, 2, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
-            step = _separate(plan, score, SOURCES, "gibbs", config, share=2)
+            step = _separate(plan, score, SOURCES, "gibbs", config, share=4)
             found.append(Setting("compute", f"{config.levels} levels", step))
     return found
