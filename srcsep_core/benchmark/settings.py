@@ -221,7 +221,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         for name, prior in choices.items():
             if name == "oracle" or (len(names) > 2 and name not in MANY):
                 continue
-            slow = name != "score"
+            slow, share = name != "score", 4 if len(names) == 3 else 1
             top = _top(name, profile, plan)
             gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
             runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
@@ -240,7 +240,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 runs.append(("langevin", "constraint on the mean, as printed", weak))
                 runs.append((RELEASED, "starts at the truth", None))
             found += [
-                Setting("causal", note, _separate(plan, prior, names, sampler, config, slow=slow))
+                Setting("causal", note, _separate(plan, prior, names, sampler, config, share=share, slow=slow))
                 for sampler, note, config in runs
             ]
     return found
