@@ -40,10 +40,7 @@ class Session:
 
     def save_table(self, table: pd.DataFrame, name: str) -> None:
         """Write `name`.csv with six significant digits, whole or not at all."""
-        self.figures.mkdir(parents=True, exist_ok=True)
-        temporary = self.figures / f".{name}.csv.{os.getpid()}"
-        table.to_csv(temporary, index=False, float_format="%.6g")
-        os.replace(temporary, self.figures / f"{name}.csv")
+        write_table(table, self.figures, name)
 
     def provenance(self, steps: Iterable[Step] = ()) -> str:
         """The line a notebook ends with: profile, seed, device, revision, and every artefact used."""
@@ -60,6 +57,16 @@ class Session:
             *used,
         ]
         return "; ".join(parts)
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
+    """Write `folder / name`.csv with six significant digits, whole or not at all; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.csv"
+    temporary = folder / f".{name}.csv.{os.getpid()}"
+    table.to_csv(temporary, index=False, float_format="%.6g")
+    os.replace(temporary, path)
+    return path
 
 
 def start(notebook: str, profile: str, seed: int, device: str) -> Session:

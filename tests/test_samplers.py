@@ -20,6 +20,7 @@ from srcsep_core.samplers import (
     SAMPLERS,
     GibbsConfig,
     LangevinConfig,
+    PnFSamplerConfig,
     ProjectionConfig,
     Separation,
     State,
@@ -248,9 +249,10 @@ def test_refit_swaps_escape_where_single_moves_are_locked_in() -> None:
     assert (found - truth).abs().mean() < 0.05
 
 
-def test_restarts_stop_once_the_residual_is_small_and_the_best_is_kept() -> None:
+@pytest.mark.parametrize("judge_sigma", [0.0, 0.1])
+def test_restarts_stop_once_the_doubt_is_small_and_the_best_is_kept(judge_sigma: float) -> None:
     mix, priors = locked_pair()
-    config = replace(LOCKED, swap="none", restarts=4, accept=0.1)
+    config = replace(LOCKED, swap="none", restarts=4, accept=0.1, judge_sigma=judge_sigma)
     wanted = 0.1 * float(mix.square().mean().sqrt())
     seen: list[State] = []
     result = gibbs(mix.expand(100, -1, -1), priors, config=config, generator=seeded(0), callback=seen.append)
@@ -262,10 +264,12 @@ def test_restarts_stop_once_the_residual_is_small_and_the_best_is_kept() -> None
         assert tried[b, :count].all() and not enough[b, : count - 1].any()
         assert enough[b, count - 1] or count == 4
     assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
-    assert torch.equal(result.residual, result.doubts.amin(dim=1))
     assert result.restarts.shape == (100, 4, 2, 8) and result.sources.shape == (100, 2, 8)
     kept = result.restarts[torch.arange(100), result.chosen]
-    torch.testing.assert_close(result.sources, kept + (mix - kept.mean(dim=1, keepdim=True)))
+    missing = mix - kept.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(result.sources, kept + missing)
+    torch.testing.assert_close(result.residual, missing[:, 0].square().mean(dim=1).sqrt())
+    assert torch.equal(result.residual, result.doubts.amin(dim=1)) == (judge_sigma == 0)
     active = [int(tried[:, r].sum()) for r in range(4) for _ in range(config.levels)]
     assert [len(state.sources) for state in seen] == [count for count in active if count]
     assert share_of_failures(result) < 0.5 * share_of_failures(
@@ -275,7 +279,7 @@ def test_restarts_stop_once_the_residual_is_small_and_the_best_is_kept() -> None
 
 def test_all_restarts_run_when_no_residual_is_small_enough() -> None:
     mix, priors = locked_pair()
-    config = replace(LOCKED, levels=2, restarts=3, accept=0.0)
+    config = replace(LOCKED, levels=2, restarts=3, accept=0.0, judge_sigma=0.0)
     result = gibbs(mix, priors, config=config, generator=seeded(0))
     assert result.doubts.isfinite().all()
     assert result.trace["restart"].tolist() == [0, 0, 1, 1, 2, 2]
@@ -283,6 +287,56 @@ def test_all_restarts_run_when_no_residual_is_small_enough() -> None:
     assert list(result.trace) == ["restart", "step", "sigma", "residual", "accepted", "change"]
     own = result.doubts[0, 2]
     assert result.trace["residual"].iloc[-1] == pytest.approx(float(own), rel=1e-6)
+
+
+@dataclass(frozen=True)
+class TightAndLoose:
+    """A prior of two kinds of signals, equally likely: N(tight, 1e-4 I), and N(loose, 0.04 I), which fits much."""
+
+    tight: Tensor
+    loose: Tensor
+
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        means = torch.stack([self.tight, self.loose])
+        variances = torch.tensor([1e-4, 0.04], dtype=x.dtype) + (sigma or 0.0) ** 2
+        gaps = means - x  # (B, 2, T)
+        weights = (-gaps.square().sum(dim=2) / (2 * variances) - x.shape[2] / 2 * variances.log()).softmax(dim=1)
+        return ((weights / variances)[:, :, None] * gaps).sum(dim=1, keepdim=True)
+
+    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
+        return self.tight.expand(shape)
+
+
+def mislabelled_pair() -> tuple[Tensor, list[TightAndLoose]]:
+    """A mix of nearly u and v, and priors that know the own one sharply and the other one vaguely.
+
+    So the wrong labels fit the mix better than the right ones do.
+    """
+    u = torch.tensor([1.0, 1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
+    v = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, -1.0], dtype=torch.float64)
+    error = 0.02 * torch.tensor([1.0, -1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0], dtype=torch.float64)
+    return ((u + v + error) / 2)[None, None], [TightAndLoose(u, v), TightAndLoose(v, u)]
+
+
+@pytest.mark.parametrize(("judge_sigma", "right"), [(0.0, False), (0.1, True)])
+def test_estimates_with_mixed_up_labels_add_up_but_do_not_survive_noise(judge_sigma: float, right: bool) -> None:
+    mix, priors = mislabelled_pair()
+    config = replace(LOCKED, swap="none", polish=4, restarts=2, accept=0.0, judge_sigma=judge_sigma)
+    result = gibbs(mix.expand(200, -1, -1), priors, config=config, generator=seeded(0))
+    own = torch.stack([prior.tight for prior in priors])
+    labelled = (result.restarts - own).abs().mean(dim=(2, 3)) < 0.1
+    swapped = (result.restarts - own.flip(0)).abs().mean(dim=(2, 3)) < 0.3
+    plain = (mix - result.restarts.mean(dim=2)).square().mean(dim=2).sqrt()
+    disputed = (labelled.any(dim=1)) & (swapped.any(dim=1))
+    assert disputed.sum() > 30
+    assert plain[swapped].max() < 0.5 * plain[labelled].min(), "the sum alone speaks for the wrong labels"
+    rows = torch.arange(200)
+    assert (labelled if right else swapped)[rows, result.chosen][disputed].all()
+    torch.testing.assert_close(result.residual, plain[rows, result.chosen])
+    if right:
+        assert result.doubts[swapped].min() > 1.3 * result.doubts[labelled].max()
+    else:
+        torch.testing.assert_close(result.doubts, plain)
 
 
 def test_gains_of_the_sources_are_found() -> None:
@@ -537,6 +591,19 @@ def test_result_has_a_row_a_mix_and_adds_up_to_it(name: str) -> None:
     assert result.trace.notna().all(axis=None)
 
 
+@pytest.mark.parametrize("name", ["langevin", "projection", "pnf"])
+def test_doubts_of_the_other_samplers_are_their_residuals(name: str) -> None:
+    """Of a projection: those of the posterior means; its estimates themselves always add up."""
+    short = SHORT | {"pnf": PnFSamplerConfig(levels=3, updates=4, restarts=2)}
+    result = SAMPLERS[name](MIX.expand(3, 1, LENGTH), TWO, config=short[name], generator=seeded(0))
+    states = result.restarts
+    if name == "projection":
+        states = denoise_each(TWO, states.flatten(0, 1), short[name].sigma_min).view_as(states)
+    torch.testing.assert_close(result.doubts, (MIX - states.mean(dim=2)).square().mean(dim=2).sqrt())
+    assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
+    assert torch.equal(result.residual, result.doubts.amin(dim=1))
+
+
 @each_sampler
 def test_callback_gets_states_of_rising_steps(name: str) -> None:
     seen: list[State] = []
@@ -599,8 +666,8 @@ def test_metropolis_swaps_want_densities() -> None:
 
 
 BAD: list[tuple[Any, dict[str, Any], str]] = [
-    (GibbsConfig(), {"sigma_min": 0.0}, r"cannot space 20 levels from sigma 3\.0 to 0\.0"),
-    (GibbsConfig(), {"sigma_min": 4.0}, r"from sigma 3\.0 to 4\.0"),
+    (GibbsConfig(), {"sigma_min": 0.0}, r"cannot space 24 levels from sigma 1\.5 to 0\.0"),
+    (GibbsConfig(), {"sigma_min": 4.0}, r"from sigma 1\.5 to 4\.0"),
     (GibbsConfig(), {"levels": 0}, "cannot space 0 levels"),
     (GibbsConfig(), {"sweeps": 0}, r"GibbsConfig\.sweeps is 0; use at least 1"),
     (GibbsConfig(), {"draw_steps": 0}, r"GibbsConfig\.draw_steps is 0"),
@@ -608,6 +675,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (GibbsConfig(), {"swaps": -1}, r"GibbsConfig\.swaps is -1; use 0 or more"),
     (GibbsConfig(), {"polish": -1}, r"GibbsConfig\.polish is -1"),
     (GibbsConfig(), {"accept": -0.1}, r"GibbsConfig\.accept is -0\.1"),
+    (GibbsConfig(), {"judge_sigma": -0.1}, r"GibbsConfig\.judge_sigma is -0\.1; use 0 or more"),
     (GibbsConfig(), {"swap": "often"}, "unknown swap 'often'; use one of refit, metropolis, none"),
     (LangevinConfig(), {"sigma_min": 2.0}, r"from sigma 1\.0 to 2\.0"),
     (LangevinConfig(), {"levels": 0}, "cannot space 0 levels"),

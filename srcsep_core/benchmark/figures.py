@@ -14,6 +14,7 @@ from srcsep_core.metrics import FAILURE_KINDS
 
 SAMPLER_MARKS = {
     "gibbs": ("o", "#0072b2"),
+    "gibbs-exchange": ("v", "#56b4e9"),
     "langevin": ("s", "#d55e00"),
     "projection": ("D", "#009e73"),
     "pnf": ("^", "#cc79a7"),
@@ -85,7 +86,7 @@ def failure_bars(table: pd.DataFrame, labels: Sequence[str]) -> Figure:
         left += width
     ax.set_yticks(range(len(table)), labels)
     ax.invert_yaxis()
-    ax.set(xlabel="share of sources below 10 dB", xlim=(0, max(0.02, 1.05 * left.max())))
+    ax.set(xlabel="share of sources below 10 dB", xlim=(0, max(0.02, 1.05 * left.max(initial=0.0))))
     if left.any():
         figure.legend(loc="outside lower center", ncols=4)
     return figure

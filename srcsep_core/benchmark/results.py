@@ -15,6 +15,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
 from srcsep_core.pipeline import Pipeline
 from srcsep_core.steps import VALUES
+from srcsep_core.steps.selection import SelectSources
 
 FLOOR_DB = -30.0
 THRESHOLDS_DB = (10, 20)
@@ -75,12 +76,45 @@ def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
+def unknown_table(pipeline: Pipeline, step: SelectSources, *, profile: str, command: str) -> pd.DataFrame:
+    """Which sources were found, by number of sources: n_mixes, share_right (the very set), share_right_number.
+
+    low and high: exact binomial interval (95 %) of share_right.
+    """
+    values = pd.read_csv(pipeline.run(step) / VALUES)
+    rows = []
+    for count, group in values.groupby("n_sources"):
+        exact = binomtest(int(group["right"].sum()), len(group)).proportion_ci()
+        rows.append(
+            {
+                "profile": profile,
+                "n_sources": count,
+                "n_mixes": len(group),
+                "share_right": group["right"].mean(),
+                "low": exact.low,
+                "high": exact.high,
+                "share_right_number": (group["n_found"] == group["n_sources"]).mean(),
+                "command": command,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def benchmark_table() -> pd.DataFrame:
     """The benchmark as committed, `figures/separation.csv` (`command` says how each row was made).
 
     Raises `InputError` if it is missing.
     """
-    path = project_root() / "figures" / "separation.csv"
+    return _committed("separation").fillna({"note": ""})
+
+
+def committed_unknown() -> pd.DataFrame:
+    """The table of unknown sources as committed, `figures/separation_unknown.csv`; raises `InputError` if missing."""
+    return _committed("separation_unknown")
+
+
+def _committed(name: str) -> pd.DataFrame:
+    path = project_root() / "figures" / f"{name}.csv"
     if not path.exists():
         raise InputError(f"there is no {path}; make it with `srcsep benchmark`")
-    return pd.read_csv(path, keep_default_na=True).fillna({"note": ""})
+    return pd.read_csv(path, dtype={"note": str})  # a column of nothing but empty notes would be numbers

@@ -1,12 +1,14 @@
 """The separation benchmark: which priors and samplers separate which mixes, and the table of the results.
 
 Groups of settings:
-- `known`: the score prior with the Gibbs sampler on every subset of two, three and four classes, both toy variants;
+- `known`: the score prior with the Gibbs sampler and exchanges, every subset of two, three and four classes, both toy
+  variants;
 - `baseline`: the mix itself, masks that know the sources, supervised NMF and FastICA;
 - `oracle`: the true densities with every sampler;
 - `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's;
 - `beyond`: same class twice, unknown gains, noise, five to eight sources;
-- `compute`: quality against restarts and levels.
+- `compute`: quality against restarts and levels;
+- `unknown`: which sources are in the mix, and how many (a table of its own, `separation_unknown.csv`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.profiles import Profile
-from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
+from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
 from srcsep_core.steps.catalogue import (
     WIDE,
     conditional_flow_step,
@@ -30,12 +32,14 @@ from srcsep_core.steps.catalogue import (
     pnf_step,
     score_step,
 )
+from srcsep_core.steps.selection import SelectSources
 from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, SeparateByBaseline, SeparateMixes, Separating
 
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-released-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
+UNKNOWN = "unknown"
 CAUSAL_MIXES = (("sine", "square"), ("sine", "square", "saw"), SOURCES)
 
 
@@ -48,6 +52,7 @@ class BenchmarkPlan:
     length: int
     gibbs: GibbsConfig
     slow_gibbs: GibbsConfig
+    selection: GibbsConfig
     langevin: LangevinConfig
     projection: ProjectionConfig
     pnf: PnFSamplerConfig
@@ -63,6 +68,7 @@ _LAPTOP = BenchmarkPlan(
     length=1024,
     gibbs=GibbsConfig(swaps=1),
     slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
+    selection=GibbsConfig(levels=12, restarts=2, swaps=1),
     langevin=LangevinConfig(levels=5, steps=40),
     projection=ProjectionConfig(),
     pnf=PnFSamplerConfig(updates=64),
@@ -74,6 +80,7 @@ PLANS = {
         length=256,
         gibbs=GibbsConfig(levels=3, draw_steps=2, swaps=1, restarts=2),
         slow_gibbs=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
+        selection=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
         langevin=LangevinConfig(levels=2, steps=2),
         projection=ProjectionConfig(levels=4),
         pnf=PnFSamplerConfig(levels=2, updates=2),
@@ -148,6 +155,11 @@ def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = G
     return [setting for group in groups for setting in makers[group](profile, plan)]
 
 
+def selection_step(profile: Profile, plan: BenchmarkPlan) -> SelectSources:
+    """The step that asks which sources are in a mix: a fiftieth of the plan's mixes of every subset, at least one."""
+    return SelectSources(prior_choices(profile)["score"], max(1, plan.mixes // 50), plan.length, plan.selection)
+
+
 def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
     """Every subset of the classes of these sizes."""
     return [names for size in sizes for names in combinations(SOURCES, size)]
@@ -181,7 +193,8 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         for variant in ("released", "paper"):
             prior = prior_choices(profile, variant)["score"]
             share = 4 if len(names) == 3 else 1
-            step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
+            config = ExchangingGibbsConfig(**vars(gibbs_for(plan, len(names))))
+            step = _separate(plan, prior, names, "gibbs-exchange", config, share=share)
             found.append(Setting("known", "", step))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -35,29 +34,30 @@ def benchmark(
     """
     import pandas as pd
 
-    from srcsep_core.benchmark.results import separation_row
-    from srcsep_core.benchmark.settings import GROUPS, plan_of, settings_of
+    from srcsep_core.benchmark.results import separation_row, unknown_table
+    from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, plan_of, selection_step, settings_of
     from srcsep_core.pipeline import Pipeline, resolve_device
     from srcsep_core.profiles import get_profile
-    from srcsep_core.report import figures_folder
+    from srcsep_core.report import figures_folder, write_table
 
     chosen = get_profile(profile)
     plan = plan_of(chosen).with_mixes(mixes, slow_mixes)
-    settings = settings_of(chosen, plan, groups or GROUPS)
+    wanted = groups or (*GROUPS, UNKNOWN)
+    settings = settings_of(chosen, plan, [group for group in wanted if group != UNKNOWN])
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     if list_only:
         for setting in settings:
             done = pipeline.store.find(setting.step.name, setting.step.key) is not None
             click.echo(f"{'done' if done else 'open'}  {setting.group:8s} {setting.step.title}  {setting.note}")
         return
-    command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
-    rows = [
-        separation_row(pipeline, setting, profile=profile, command=f"{command} --group {setting.group}")
-        for setting in settings
-    ]
-    path = out or figures_folder(profile) / "separation.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
-    os.replace(temporary, path)
-    click.echo(f"{len(rows)} settings: {path}")
+    command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes} --group "
+    folder = out or figures_folder(profile)
+    if settings:
+        rows = [
+            separation_row(pipeline, setting, profile=profile, command=command + setting.group) for setting in settings
+        ]
+        click.echo(f"{len(rows)} settings: {write_table(pd.DataFrame(rows), folder, 'separation')}")
+    if UNKNOWN in wanted:
+        step = selection_step(chosen, plan)
+        table = unknown_table(pipeline, step, profile=profile, command=command + UNKNOWN)
+        click.echo(f"unknown sources: {write_table(table, folder, 'separation_unknown')}")

@@ -16,6 +16,7 @@ exact with the density of clean signals; with that of noisy ones, which the orac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -89,8 +90,11 @@ def gibbs(
     config: GibbsConfig | None = None,
     generator: torch.Generator,
     callback: Callback | None = None,
+    refine: Callable[[Tensor], Tensor] | None = None,
 ) -> Separation:
     """Separate mixes (B, 1, T) into one source a prior, projected; see the module's text and `Separation`.
+
+    `refine` changes the sources (M, K, T) of the chains after the last level, before the polishing (see `exchange`).
 
     The trace has, by restart and level, averaged over the mixes that needed that restart: residual, accepted (share of
     swaps), change (root mean square of the last sweep's move). Raises `InputError` for a bad mix, and for Metropolis
@@ -118,6 +122,8 @@ def gibbs(
             if callback is not None:
                 total_steps = config.restarts * len(sigmas)
                 callback(State(restart * len(sigmas) + step, total_steps, sigma, chain.state.clone()))
+        if refine is not None:
+            chain.state = refine(chain.state)
         for _ in range(config.polish):
             chain.polish(sigmas[-1])
         results[active, restart] = chain.state

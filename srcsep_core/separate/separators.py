@@ -53,7 +53,7 @@ PRIORS: dict[str, Callable[[Profile, str, torch.device, bool], SourcePriors]] = 
     "oracle": oracle_priors,
 }
 # Those that need no more than a score.
-NAMED_SAMPLERS = ("gibbs", "projection", "langevin")
+NAMED_SAMPLERS = ("gibbs", "gibbs-exchange", "projection", "langevin")
 
 
 def check_names(sources: tuple[str, ...], prior: str, sampler: str) -> None:
