@@ -12,6 +12,7 @@ from srcsep_core.errors import InputError
 
 TEST_SEED = 20_200
 VALIDATION_SEED = 77
+BLOCK = 100  # mixes that are drawn at once
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,23 @@ class Mixes:
 
 
 def draw_mixes(data: ToyConfig, config: MixConfig) -> Mixes:
-    """The deterministic set, on the CPU; its k-th source does not depend on the other ones."""
+    """The deterministic set, on the CPU.
+
+    Its k-th source does not depend on the other ones, and a smaller set is the start of a larger one.
+    """
     low, high = config.gains
     columns, gain_columns = [], []
     for k, name in enumerate(config.sources):
         generator = torch.Generator().manual_seed(config.seed + 1000 * k)
-        columns.append(draw_sources(replace(data, sources=(name,)), config.mixes, config.length, generator))
-        gain_columns.append(low * (high / low) ** torch.rand(config.mixes, 1, generator=generator))
-    clean, gains = torch.cat(columns, dim=1), torch.cat(gain_columns, dim=1)
-    sources = clean * gains[..., None]
+        own = replace(data, sources=(name,))
+        waves, gains = [], []
+        for _ in range(0, config.mixes, BLOCK):
+            waves.append(draw_sources(own, BLOCK, config.length, generator))
+            gains.append(low * (high / low) ** torch.rand(BLOCK, 1, generator=generator))
+        columns.append(torch.cat(waves)[: config.mixes])
+        gain_columns.append(torch.cat(gains)[: config.mixes])
+    scale = torch.cat(gain_columns, dim=1)
+    sources = torch.cat(columns, dim=1) * scale[..., None]
     generator = torch.Generator().manual_seed(config.seed - 1)
-    noise = config.noise * torch.randn(len(clean), 1, config.length, generator=generator)
-    return Mixes((sources.sum(dim=1, keepdim=True) + noise) / len(config.sources), sources, gains)
+    noise = config.noise * torch.randn(config.mixes, 1, config.length, generator=generator)
+    return Mixes((sources.sum(dim=1, keepdim=True) + noise) / len(config.sources), sources, scale)
