@@ -36,7 +36,7 @@ from srcsep_core.steps.selection import SelectSources
 from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, SeparateByBaseline, SeparateMixes, Separating
 
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
-METROPOLIS = ("flow-exact-tuned", "flow-released-tuned", "flow-wide")
+METROPOLIS = ("flow-exact-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
 UNKNOWN = "unknown"
@@ -156,8 +156,8 @@ def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = G
 
 
 def selection_step(profile: Profile, plan: BenchmarkPlan) -> SelectSources:
-    """The step that asks which sources are in a mix: a fiftieth of the plan's mixes of every subset, at least one."""
-    return SelectSources(prior_choices(profile)["score"], max(1, plan.mixes // 50), plan.length, plan.selection)
+    """The step that asks which sources are in a mix: a hundredth of the plan's mixes of every subset, at least one."""
+    return SelectSources(prior_choices(profile)["score"], max(1, plan.mixes // 100), plan.length, plan.selection)
 
 
 def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
@@ -192,7 +192,7 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for names in subsets():
         for variant in ("released", "paper"):
             prior = prior_choices(profile, variant)["score"]
-            share = 4 if len(names) == 3 else 1
+            share = 1 if names == SOURCES else 4
             config = ExchangingGibbsConfig(**vars(gibbs_for(plan, len(names))))
             step = _separate(plan, prior, names, "gibbs-exchange", config, share=share)
             found.append(Setting("known", "", step))
@@ -211,16 +211,16 @@ def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     prior = prior_choices(profile)["oracle"]
     found = []
-    for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 4), (CAUSAL_MIXES[1], 8)):
+    for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 8), (CAUSAL_MIXES[1], 8)):
         step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
         found.append(Setting("oracle", "", replace(step, batch=ORACLE_BATCH)))
     four = replace(gibbs_for(plan, 4), swap="none", restarts=1)
-    step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=4), batch=ORACLE_BATCH)
+    step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=8), batch=ORACLE_BATCH)
     found.append(Setting("oracle", "no swaps, one chain", step))
     for names in (CAUSAL_MIXES[0], CAUSAL_MIXES[2]):
         for sampler, config in (
-            ("langevin", replace(plan.langevin, sigma_max=3.0)),
-            ("projection", plan.projection),
+            ("langevin", replace(plan.langevin, steps=max(1, plan.langevin.steps // 2))),
+            ("projection", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
         ):
             found.append(Setting("oracle", "", _separate(plan, prior, names, sampler, config, slow=True)))
     return found
@@ -234,7 +234,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         for name, prior in choices.items():
             if name == "oracle" or (len(names) > 2 and name not in MANY):
                 continue
-            slow, share = name != "score", 4 if len(names) == 3 else 1
+            slow, share = name != "score", 4
             top = _top(name, profile, plan)
             gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
             runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
@@ -242,7 +242,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
             elif len(names) == 2 and name in METROPOLIS:
                 runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
-            if len(names) != 3:
+            if len(names) != 3 and name not in ("flow-scratch", "flow-conditional"):
                 runs.append(("langevin", "", replace(plan.langevin, sigma_max=min(top, 1.0))))
             if name in ("score", "flow-wide"):
                 runs.append(("projection", "", plan.projection))
@@ -270,7 +270,7 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     found = []
     for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=4)
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=8)
         found.append(Setting("beyond", "same class twice", step))
     known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
     for names in known:
@@ -278,12 +278,12 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
             found.append(
-                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=4, gains=(0.25, 1.0)))
+                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=8, gains=(0.25, 1.0)))
             )
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, share=4, noise=noise)
+            step = _separate(plan, score, names, "gibbs", noisy, share=8, noise=noise)
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
@@ -297,7 +297,7 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     base = gibbs_for(plan, 4)
     found = []
     for levels in (base.levels // 3, base.levels, 2 * base.levels):
-        for restarts in (1, 2, 4):
+        for restarts in (1, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
             step = _separate(plan, score, SOURCES, "gibbs", config, share=4)
             found.append(Setting("compute", f"{config.levels} levels", step))
