@@ -120,8 +120,9 @@ display(shares(cause[cause["n_sources"] == 4]).reset_index(drop=True))
 # %% [markdown]
 # ## What works: known classes
 #
-# The score prior of notebook 08 with the annealed Gibbs sampler, swap moves and restarts. Every subset of the four
-# classes, both toy variants (`paper`: 16 kHz, 27 to 4186 Hz, any phase). Exact 95 % intervals over mixes.
+# The score prior of notebook 08 with the annealed Gibbs sampler, swap moves, exchanges of jumps and restarts. Every
+# subset of the four classes, both toy variants (`paper`: 16 kHz, 27 to 4186 Hz, any phase), and all pairs and triples
+# pooled (`any 2`, `any 3`). Exact 95 % intervals over mixes.
 
 # %%
 known = table[table["group"] == "known"]
@@ -217,8 +218,8 @@ display(unknown.drop(columns=["profile", "command"]).round(3))
 # %% [markdown]
 # ## Quality against compute
 #
-# Four sources: restarts (1, 2, 4, 8 along each line) and noise levels. Chains stop early where the residual is small,
-# so that restarts cost only the mixes that need them. Bands: exact 95 % intervals.
+# Four sources: up to 1 and up to 4 restarts along each line, and the number of noise levels. A mix is done once a chain
+# leaves little doubt, so that restarts cost only the mixes that need them. Bands: exact 95 % intervals.
 
 # %%
 compute = table[table["group"] == "compute"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,38 +21,66 @@ from srcsep_core.steps.selection import SelectSources
 
 FLOOR_DB = -30.0
 THRESHOLDS_DB = (10, 20)
+POOLED = "any"
 
 
 def separation_row(pipeline: Pipeline, setting: Setting, *, profile: str, command: str) -> dict[str, Any]:
     """The row of one setting, measured where it is not yet; `command` is what makes it."""
-    step = setting.step
-    artefact = pipeline.run(step)
-    values = pd.read_csv(artefact / VALUES)
-    prior, sampler = step.method
+    return _row(pipeline, [setting], setting, "+".join(setting.step.mixes.sources), profile, command)
+
+
+def separation_rows(pipeline: Pipeline, settings: Sequence[Setting], *, profile: str, command: str) -> pd.DataFrame:
+    """The rows of all settings, and after them the pairs and triples of `known` pooled, by variant.
+
+    `command` is what makes them, less the group.
+    """
+    rows = [
+        separation_row(pipeline, setting, profile=profile, command=f"{command} --group {setting.group}")
+        for setting in settings
+    ]
+    pools: dict[tuple[str, int], list[Setting]] = {}
+    for setting in settings:
+        if setting.group == "known":
+            key = (setting.step.data.variant, len(setting.step.mixes.sources))
+            pools.setdefault(key, []).append(setting)
+    for (_, count), pool in pools.items():
+        if len(pool) > 1:
+            rows.append(_row(pipeline, pool, pool[0], f"{POOLED} {count}", profile, f"{command} --group known"))
+    return pd.DataFrame(rows)
+
+
+def _row(
+    pipeline: Pipeline, pool: Sequence[Setting], first: Setting, sources: str, profile: str, command: str
+) -> dict[str, Any]:
+    artefacts = [pipeline.run(setting.step) for setting in pool]
+    tables = [pd.read_csv(artefact / VALUES) for artefact in artefacts]
+    count = first.step.mixes.mixes
+    values = pd.concat([table.assign(mix=table["mix"] + index * count) for index, table in enumerate(tables)])
+    prior, sampler = first.step.method
     facts = {
         "profile": profile,
         "dataset": "toy",
-        "variant": step.data.variant,
-        "group": setting.group,
-        "note": setting.note,
+        "variant": first.step.data.variant,
+        "group": first.group,
+        "note": first.note,
         "prior": prior,
         "sampler": sampler,
-        "n_sources": len(step.mixes.sources),
-        "sources": "+".join(step.mixes.sources),
-        "n_mixes": step.mixes.mixes,
+        "n_sources": len(first.step.mixes.sources),
+        "sources": sources,
+        "n_mixes": count * len(pool),
     }
-    seconds = artefact.provenance.get("seconds_per_mix", float("nan"))
-    return {**facts, **summarise_separation(values), "seconds_per_mix": seconds, "command": command}
+    seconds = [artefact.provenance.get("seconds_per_mix", float("nan")) for artefact in artefacts]
+    return {**facts, **summarise_separation(values), "seconds_per_mix": float(np.mean(seconds)), "command": command}
 
 
 def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
     """Figures of the values of one setting (`steps.separation.Separating`).
 
     SI-SDR (dB) is clipped below at -30 before averaging, so that a silent estimate does not make every mean minus
-    infinity. low and high: percentile bootstrap over mixes (95 %) of si_sdri_mean. above_10db: share of sources, and
-    all_above_10db: share of mixes with all sources above; the latter with its exact binomial interval (Clopper &
-    Pearson 1934), because the bootstrap has no width at 0 and 1. fail_*: share of sources below 10 dB by kind.
-    restarts is the mean number run.
+    infinity, and SI-SDRi at -60. low and high: percentile bootstrap over mixes (95 %) of si_sdri_mean. above_10db:
+    share of sources, and all_above_10db: share of mixes with all sources above; the latter with its exact binomial
+    interval (Clopper & Pearson 1934), because the bootstrap has no width at 0 and 1. fail_*: share of sources below
+    10 dB by kind. restarts is the mean number run.
     """
     clipped = values.assign(si_sdr=values["si_sdr"].clip(lower=FLOOR_DB), si_sdri=values["si_sdri"].clip(lower=-60))
     by_mix = clipped.groupby("mix")
@@ -74,6 +104,14 @@ def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
         if kind != "none":
             row[f"fail_{kind.replace(' ', '_')}"] = float((values["failure"] == kind).mean())
     return row
+
+
+def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The rows, and before them those of other groups in an earlier table at `path`."""
+    if not path.exists():
+        return rows
+    earlier = pd.read_csv(path, dtype={"note": str})
+    return pd.concat([earlier[~earlier["group"].isin(rows["group"])], rows], ignore_index=True)
 
 
 def unknown_table(pipeline: Pipeline, step: SelectSources, *, profile: str, command: str) -> pd.DataFrame:

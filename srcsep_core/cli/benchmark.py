@@ -15,9 +15,7 @@ from srcsep_core.cli.options import device_option, profile_option
 @click.option("--mixes", type=click.IntRange(min=1), help="Mixes a setting with quick priors; default: the profile's.")
 @click.option("--slow-mixes", type=click.IntRange(min=1), help="Mixes a setting with flow and PnF priors.")
 @click.option("--group", "groups", multiple=True, help="One or more groups of settings; default all.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The table to write; default separation.csv among figures."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: among the figures.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the settings and whether they are done.")
 def benchmark(
     profile: str,
@@ -30,11 +28,10 @@ def benchmark(
 ) -> None:
     """Separate sets of fresh test mixes with every prior and sampler, and write the table of the results.
 
-    What is done is cached: a stopped run goes on, and two runs share the work.
+    What is done is cached: a stopped run goes on, and two runs share the work. With --group the rows of other groups
+    stay in the table.
     """
-    import pandas as pd
-
-    from srcsep_core.benchmark.results import separation_row, unknown_table
+    from srcsep_core.benchmark.results import separation_rows, unknown_table, with_other_groups
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, plan_of, selection_step, settings_of
     from srcsep_core.pipeline import Pipeline, resolve_device
     from srcsep_core.profiles import get_profile
@@ -45,19 +42,19 @@ def benchmark(
     wanted = groups or (*GROUPS, UNKNOWN)
     settings = settings_of(chosen, plan, [group for group in wanted if group != UNKNOWN])
     pipeline = Pipeline(device=resolve_device(device), progress=True)
+    step = selection_step(chosen, plan) if UNKNOWN in wanted else None
     if list_only:
-        for setting in settings:
-            done = pipeline.store.find(setting.step.name, setting.step.key) is not None
-            click.echo(f"{'done' if done else 'open'}  {setting.group:8s} {setting.step.title}  {setting.note}")
+        every = [(one.group, one.step, one.note) for one in settings] + ([(UNKNOWN, step, "")] if step else [])
+        for group, one, note in every:
+            done = pipeline.store.find(one.name, one.key) is not None
+            click.echo(f"{'done' if done else 'open'}  {group:8s} {one.title}  {note}")
         return
-    command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes} --group "
+    command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
     folder = out or figures_folder(profile)
     if settings:
-        rows = [
-            separation_row(pipeline, setting, profile=profile, command=command + setting.group) for setting in settings
-        ]
-        click.echo(f"{len(rows)} settings: {write_table(pd.DataFrame(rows), folder, 'separation')}")
-    if UNKNOWN in wanted:
-        step = selection_step(chosen, plan)
-        table = unknown_table(pipeline, step, profile=profile, command=command + UNKNOWN)
-        click.echo(f"unknown sources: {write_table(table, folder, 'separation_unknown')}")
+        rows = separation_rows(pipeline, settings, profile=profile, command=command)
+        table = with_other_groups(rows, folder / "separation.csv")
+        click.echo(f"{len(rows)} of {len(table)} rows: {write_table(table, folder, 'separation')}")
+    if step is not None:
+        found = unknown_table(pipeline, step, profile=profile, command=f"{command} --group {UNKNOWN}")
+        click.echo(f"unknown sources: {write_table(found, folder, 'separation_unknown')}")
