@@ -34,8 +34,9 @@ import torch
 from IPython.display import display
 
 from srcsep_core.benchmark.figures import compute_curves, failure_bars, known_classes, share_by_prior
+from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.results import benchmark_table, committed_unknown, separation_row
-from srcsep_core.benchmark.settings import gibbs_for, plan_of, prior_choices, settings_of
+from srcsep_core.benchmark.settings import gibbs_for, prior_choices, settings_of
 from srcsep_core.config import SOURCES
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import ToyConfig

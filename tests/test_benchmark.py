@@ -21,6 +21,7 @@ from scipy import stats
 from srcsep_core import pipeline
 from srcsep_core.benchmark import results, settings
 from srcsep_core.benchmark.figures import SAMPLER_MARKS, compute_curves, failure_bars, known_classes, share_by_prior
+from srcsep_core.benchmark.plans import PLANS, plan_of
 from srcsep_core.benchmark.results import (
     benchmark_table,
     committed_unknown,
@@ -34,10 +35,8 @@ from srcsep_core.benchmark.settings import (
     GROUPS,
     MANY,
     METROPOLIS,
-    PLANS,
     Setting,
     gibbs_for,
-    plan_of,
     prior_choices,
     selection_step,
     settings_of,

@@ -31,8 +31,9 @@ def benchmark(
     What is done is cached: a stopped run goes on, and two runs share the work. With --group the rows of other groups
     stay in the table.
     """
+    from srcsep_core.benchmark.plans import plan_of
     from srcsep_core.benchmark.results import separation_rows, unknown_table, with_other_groups
-    from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, plan_of, selection_step, settings_of
+    from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
     from srcsep_core.pipeline import Pipeline, resolve_device
     from srcsep_core.profiles import get_profile
     from srcsep_core.report import figures_folder, write_table

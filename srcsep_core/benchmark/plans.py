@@ -1,0 +1,67 @@
+"""How much of the benchmark each profile runs, and how its samplers are set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from srcsep_core.profiles import Profile
+from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """How much is run: `mixes` for priors that are quick, `slow_mixes` for flows and PnF, `length` in samples."""
+
+    mixes: int
+    slow_mixes: int
+    length: int
+    gibbs: GibbsConfig
+    slow_gibbs: GibbsConfig
+    selection: GibbsConfig
+    langevin: LangevinConfig
+    projection: ProjectionConfig
+    pnf: PnFSamplerConfig
+
+    def with_mixes(self, mixes: int | None, slow_mixes: int | None) -> BenchmarkPlan:
+        """The plan with other numbers of mixes."""
+        return replace(self, mixes=mixes or self.mixes, slow_mixes=slow_mixes or self.slow_mixes)
+
+
+_LAPTOP = BenchmarkPlan(
+    mixes=4,
+    slow_mixes=2,
+    length=1024,
+    gibbs=GibbsConfig(swaps=1),
+    slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
+    selection=GibbsConfig(levels=12, restarts=2, swaps=1),
+    langevin=LangevinConfig(levels=5, steps=40),
+    projection=ProjectionConfig(),
+    pnf=PnFSamplerConfig(updates=64),
+)
+PLANS = {
+    "smoke": BenchmarkPlan(
+        mixes=2,
+        slow_mixes=2,
+        length=256,
+        gibbs=GibbsConfig(levels=3, draw_steps=2, swaps=1, restarts=2),
+        slow_gibbs=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
+        selection=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
+        langevin=LangevinConfig(levels=2, steps=2),
+        projection=ProjectionConfig(levels=4),
+        pnf=PnFSamplerConfig(levels=2, updates=2),
+    ),
+    "laptop": _LAPTOP,
+    "paper": replace(
+        _LAPTOP,
+        mixes=1000,
+        slow_mixes=200,
+        slow_gibbs=_LAPTOP.gibbs,
+        langevin=LangevinConfig(levels=10, steps=100),
+        pnf=PnFSamplerConfig(),
+    ),
+}
+
+
+def plan_of(profile: Profile) -> BenchmarkPlan:
+    """The plan of a profile."""
+    return PLANS[profile.name]
