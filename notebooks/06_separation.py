@@ -178,11 +178,16 @@ player(tracks, data.sample_rate, "A mix of four, separated (the window, repeated
 # ## Failures by kind
 #
 # What is wrong with the sources that stay below 10 dB: another source's wave (swap), a multiple of the right frequency,
-# an error in a few samples at the edges, an offset, or something else.
+# an error in a few samples at the edges, an offset, or something else. First the score prior with all known classes,
+# then every prior and sampler on the pairs of the causal experiment.
 
 # %%
-worst = known[known["above_10db"] < 1].sort_values(["variant", "n_sources", "sources"])
-labels = [f"{row.sources} ({row.variant})" for row in worst.itertuples()]
+many = known["sources"].str.startswith("any") | (known["n_sources"] == len(SOURCES))
+pairs = cause[cause["n_sources"] == 2].sort_values(["sampler", "note"], kind="stable")
+worst = pd.concat([known[many].assign(prior=known["variant"]), pairs], ignore_index=True)
+labels = [
+    f"{row.prior}, {row.sampler} {f'({row.note})' if row.note else ''}: {row.sources}" for row in worst.itertuples()
+]
 run.save_figure(failure_bars(worst, labels), "separation_failures", worst)
 
 # %% [markdown]

@@ -71,9 +71,9 @@ run.save_figure(figure, "score_training", priors.curve)
 # ## One signal, more and more noise
 #
 # Top: a square in noise. Below: what the score prior of each class makes of it. The right prior restores the wave; a
-# wrong one either makes a wave of its own class out of it, or leaves the noise in. At sigma 3 and beyond the classes
-# can hardly be told apart, by the oracle neither: there every prior claims the loudest tone for itself, which is how
-# one source comes to hold what belongs to another (see 06).
+# wrong one makes a wave of its own class out of it, or leaves the noise in. The stronger the noise, the less of the
+# shape and the more of the pitch alone is left, and the more alike the four answers become: that is how one source
+# comes to hold what belongs to another (see 06).
 
 # %%
 levels = (0.1, 0.5, 1.0, 3.0)

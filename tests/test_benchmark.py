@@ -292,7 +292,7 @@ def test_compute_is_levels_by_restarts(name: str) -> None:
     rows = separations(name, "compute")
     base = plan_of(get_profile(name)).gibbs.levels
     cells = [(step.sampler_config.levels, step.sampler_config.restarts) for _, step in rows]
-    assert cells == list(product((max(1, base // 3), base, 2 * base), (1, 4)))
+    assert cells == list(product((max(1, base // 3), base), (1, 4)))
     assert [setting.note for setting, _ in rows] == [f"{levels} levels" for levels, _ in cells]
     assert len({step.mixes for _, step in rows}) == 1
 

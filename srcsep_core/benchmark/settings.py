@@ -134,7 +134,7 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for names in subsets():
         for variant in ("released", "paper"):
             prior = prior_choices(profile, variant)["score"]
-            share = 1 if names == SOURCES else 4
+            share = {4: 1, 3: 8, 2: 4}[len(names)]
             config = ExchangingGibbsConfig(**vars(gibbs_for(plan, len(names))))
             step = _separate(plan, prior, names, "gibbs-exchange", config, share=share)
             found.append(Setting("known", "", step))
@@ -152,11 +152,12 @@ def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 
 def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     prior = prior_choices(profile)["oracle"]
+    half = replace(plan, gibbs=replace(plan.gibbs, levels=max(1, plan.gibbs.levels // 2)))  # its draws are exact
     found = []
     for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 8), (CAUSAL_MIXES[1], 8)):
-        step = _separate(plan, prior, names, "gibbs", gibbs_for(plan, len(names)), share=share)
+        step = _separate(plan, prior, names, "gibbs", gibbs_for(half, len(names)), share=share)
         found.append(Setting("oracle", "", replace(step, batch=ORACLE_BATCH)))
-    four = replace(gibbs_for(plan, 4), swap="none", restarts=1)
+    four = replace(gibbs_for(half, 4), swap="none", restarts=1)
     step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=8), batch=ORACLE_BATCH)
     found.append(Setting("oracle", "no swaps, one chain", step))
     for names in (CAUSAL_MIXES[0], CAUSAL_MIXES[2]):
@@ -238,7 +239,7 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     base = gibbs_for(plan, 4)
     found = []
-    for levels in (base.levels // 3, base.levels, 2 * base.levels):
+    for levels in (base.levels // 3, base.levels):
         for restarts in (1, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
             step = _separate(plan, score, SOURCES, "gibbs", config, share=4)
