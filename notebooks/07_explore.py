@@ -69,7 +69,7 @@ print(result.verdict())
 #
 # Each row is a source, and each column a moment: the first noise level (sigma, a standard deviation), two between, and
 # the last. Grey is the truth, coloured is the chain. At the first level the sources need to add up only to within noise
-# that is three times as loud as they are, so that nearly everything is possible. Then sigma falls, and prior and mix
+# that is louder than they are, so that much is possible. Then sigma falls, and prior and mix
 # have to be obeyed ever more closely. Which source takes what is decided on the way, where the classes begin to differ.
 
 # %%

@@ -78,6 +78,11 @@ def test_bad_settings_are_refused(bad: dict[str, Any]) -> None:
         ExchangeConfig(**bad)
 
 
+def test_unknown_gains_are_refused() -> None:
+    with pytest.raises(InputError, match="unknown gains"):
+        ExchangingGibbsConfig(estimate_gains=True)
+
+
 def test_the_right_set_of_sources_is_found() -> None:
     waves = {
         "sine": codebook_wave("sine", 7, WINDOW, 2),

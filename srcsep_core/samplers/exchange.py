@@ -76,6 +76,11 @@ class ExchangingGibbsConfig(GibbsConfig):
 
     exchange: ExchangeConfig = ExchangeConfig()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.estimate_gains:
+            raise InputError("waves of unknown gains cannot exchange samples; use the sampler gibbs for estimate_gains")
+
 
 def gibbs_exchange(
     mix: Tensor,
