@@ -33,7 +33,7 @@ _LAPTOP = BenchmarkPlan(
     length=1024,
     gibbs=GibbsConfig(swaps=1),
     slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
-    selection=GibbsConfig(levels=12, restarts=2, swaps=1),
+    selection=GibbsConfig(levels=12, restarts=1, swaps=1),
     langevin=LangevinConfig(levels=5, steps=40),
     projection=ProjectionConfig(),
     pnf=PnFSamplerConfig(updates=64),

@@ -230,7 +230,8 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=8)
+        share = 8 if count < 7 else 16
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=share)
         found.append(Setting("beyond", f"{count} sources", step))
     return found
 

@@ -52,6 +52,11 @@ PRIORS: dict[str, Callable[[Profile, str, torch.device, bool], SourcePriors]] = 
     "score": score_priors,
     "oracle": oracle_priors,
 }
+# Windows have neighbours to tell a wrong one by, so that fewer chains will do than for a mix on its own.
+WINDOW_SETTINGS: dict[str, dict[str, float]] = {
+    "gibbs": {"restarts": 3, "accept": 0.04},
+    "gibbs-exchange": {"restarts": 3, "accept": 0.04},
+}
 # Those that need no more than a score.
 NAMED_SAMPLERS = ("gibbs", "gibbs-exchange", "projection", "langevin")
 
@@ -91,11 +96,11 @@ class NamedSampler:
 
 
 def load_sampler(name: str, restarts: int | None = None) -> NamedSampler:
-    """The sampler `name` with its default configuration and, if given, so many restarts a window.
+    """The sampler `name` with its configuration for windows and, if given, so many restarts a window.
 
     Raises `InputError` for less than one.
     """
-    sampler = NamedSampler(SAMPLERS[name], SAMPLER_CONFIGS[name]())
+    sampler = NamedSampler(SAMPLERS[name], SAMPLER_CONFIGS[name](**WINDOW_SETTINGS.get(name, {})))
     if restarts is None:
         return sampler
     if restarts < 1:
