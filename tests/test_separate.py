@@ -65,7 +65,7 @@ def test_gain_of_a_sum_and_of_a_mean_is_met_exactly() -> None:
     assert run(mixed(references), ["sine", "square"]).report["gain"] == [1.0]
     assert run(mixed(references, 2), ["sine", "square"]).report["gain"] == [0.5]
     tried = run(mixed(references), ["sine", "square"]).report["channels"][0]["gains_tried"]
-    assert min(tried, key=lambda one: one["residual_db"])["gain"] == 1.0
+    assert min(tried, key=lambda one: one["doubt_db"])["gain"] == 1.0
     assert run(mixed(references), ["sine", "square"], replace(CPU, gain=0.9)).report["gain"] == [0.9]
 
 
@@ -159,7 +159,7 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
     sampler = NamedSampler(stub, GibbsConfig(restarts=2))
     search = Search(sampler, codebook_priors(), ["sine", "saw"], SearchConfig(), torch.Generator())
     found = search.run(total, 1.0)
-    assert calls == [(8, 2, 0.02), (3, 4, 0.0)]
+    assert calls == [(8, 2, GibbsConfig().accept), (3, 4, 0.0)]
     assert found.report["rounds"] == 1 and found.report["windows_again"] == [3]
     assert [one["restarts"] for one in found.report["windows"]] == [1, 1, 2, 2, 2, 1, 1, 1]
     torch.testing.assert_close(found.signals, wave)
@@ -214,7 +214,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, [], {}, "0 sources", "name what is in the mix"),
         (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "score, oracle"),
-        (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs, projection, langevin"),
+        (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs, gibbs-exchange, projection, langevin"),
         (WAVE, ["sine"], {"variant": "relased"}, "unknown toy variant 'relased'", "released, paper, thesis"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, paper"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
@@ -269,9 +269,9 @@ def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: 
     }
     settings = record["settings"]
     assert settings["sources"] == ["sine", "square"] and settings["prior_key"] == "codebook"
-    assert settings["sampler"] == "gibbs" and settings["sampler_config"]["levels"] == 20
+    assert settings["sampler"] == "gibbs" and settings["sampler_config"]["restarts"] == 3
     (channel,) = record["channels"]
-    assert set(channel["windows"][0]) == {"start_s", "silent", "residual_db", "restarts", "disagreement"}
+    assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "restarts", "disagreement"}
     assert str(tmp_path) not in (out / "separation.json").read_text() + page
 
 

@@ -15,7 +15,7 @@ from srcsep_core.errors import InputError
 @click.argument("mix", type=click.Path(path_type=Path))
 @click.option("--sources", required=True, metavar="A,B,...", help=f"What is in the mix, from {', '.join(SOURCES)}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
-@click.option("--sampler", default="gibbs", show_default=True, help="gibbs, projection or langevin.")
+@click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, projection or langevin.")
 @click.option("--prior", default="score", show_default=True, help="score (trained) or oracle (the true densities).")
 @click.option("--variant", default="paper", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}.")
 @profile_option

@@ -100,7 +100,7 @@ class Search:
             joined = join(candidates, residuals, starts, self.sources, self.config.join)
         report = {
             "gain": gain,
-            "gains_tried": [{"gain": one, "residual_db": tried[one]} for one in sorted(tried)],
+            "gains_tried": [{"gain": one, "doubt_db": tried[one]} for one in sorted(tried)],
             "rounds": len(again),
             "windows_again": again,
             "windows": self._windows(joined, mixes, residuals, starts, active),
@@ -168,7 +168,7 @@ class Search:
             {
                 "start_s": start / self.priors.sample_rate,
                 "silent": not bool(active[n]),
-                "residual_db": round(20 * math.log10(max(float(kept[n]), 1e-10)), 2),
+                "doubt_db": round(20 * math.log10(max(float(kept[n]), 1e-10)), 2),
                 "restarts": int(residuals[n, 1:].isfinite().sum()),
                 "disagreement": round(gaps[n], 4),
             }
