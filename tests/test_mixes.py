@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from srcsep_core.data.mixes import TEST_SEED, VALIDATION_SEED, MixConfig, draw_mixes
+from srcsep_core.data.mixes import BLOCK, TEST_SEED, VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import InputError
 
@@ -66,8 +66,17 @@ def test_classes_of_the_toy_world_do_not_matter_beyond_those_drawn() -> None:
 def test_source_is_drawn_by_the_generator_of_its_place() -> None:
     drawn = draw_mixes(DATA, MixConfig(PAIR, mixes=3, length=64, seed=11)).sources
     for k, name in enumerate(PAIR):
-        expected = draw_sources(ToyConfig(sources=(name,)), 3, 64, torch.Generator().manual_seed(11 + 1000 * k))
-        assert torch.equal(drawn[:, k : k + 1], expected)
+        generator = torch.Generator().manual_seed(11 + 1000 * k)
+        expected = draw_sources(ToyConfig(sources=(name,)), BLOCK, 64, generator)
+        assert torch.equal(drawn[:, k : k + 1], expected[:3])
+
+
+def test_smaller_set_is_the_start_of_a_larger_one() -> None:
+    many = draw_mixes(DATA, MixConfig(PAIR, mixes=BLOCK + 20, length=32, gains=(0.5, 1.0), noise=0.1))
+    few = draw_mixes(DATA, MixConfig(PAIR, mixes=7, length=32, gains=(0.5, 1.0), noise=0.1))
+    assert torch.equal(few.mix, many.mix[:7])
+    assert torch.equal(few.sources, many.sources[:7]) and torch.equal(few.gains, many.gains[:7])
+    assert len(many.mix.unique(dim=0)) == BLOCK + 20
 
 
 def test_sources_of_one_class_differ() -> None:
