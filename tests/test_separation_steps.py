@@ -301,8 +301,10 @@ def test_titles_name_what_is_separated_how_and_are_safe_as_names_of_files() -> N
     titles = [step.title for step in steps]
     assert len(set(titles)) == len(titles) and len({step.key for step in steps}) == len(steps)
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", title) and len(title) < 120 for title in titles)
-    assert separation().title == "separation-score-gibbs-released-sine-square-3"
-    assert SeparateByBaseline(DATA, LONG, "irm").title == "baseline-irm-none-released-sine-square-3"
+    step = separation()
+    assert step.title == f"separation-score-gibbs-released-sine-square-3-{step.key[:8]}"
+    other = SeparateByBaseline(DATA, LONG, "irm")
+    assert other.title == f"baseline-irm-none-released-sine-square-3-{other.key[:8]}"
 
 
 # Baselines
