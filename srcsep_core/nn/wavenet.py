@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 from torch.nn.utils.parametrizations import weight_norm
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class GroupedConv1d(nn.Module):
@@ -213,3 +215,19 @@ class WaveNet(nn.Module):
             h, skip = layer.step(h, past, context)
             total = total + skip
         return out.step(head.step(total.relu(), deque(maxlen=1)).relu(), deque(maxlen=1))
+
+
+def copy_group(network: nn.Module, single: Module, group: int) -> Module:
+    """`single`, a network of one group, with a copy of the weights of one group of `network`, on its device.
+
+    Tensors hold the groups one after the other; numbers are shared by all.
+    """
+    reference = next(network.parameters())
+    single = single.to(device=reference.device, dtype=reference.dtype)
+    theirs = network.state_dict()
+    own = {}
+    for name, value in single.state_dict().items():
+        full = theirs[name]
+        own[name] = (full[group * len(value) : (group + 1) * len(value)] if full.ndim else full).clone()
+    single.load_state_dict(own)
+    return single.train(network.training)

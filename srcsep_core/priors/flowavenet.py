@@ -19,7 +19,7 @@ from srcsep_core.flows.base import Compose, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 from srcsep_core.nn.levels import level_features
-from srcsep_core.nn.wavenet import WaveNetConfig, receptive_field
+from srcsep_core.nn.wavenet import WaveNetConfig, copy_group, receptive_field
 
 
 class FlowTerms(NamedTuple):
@@ -146,18 +146,7 @@ class FloWaveNet(nn.Module):
 
     def extract(self, group: int) -> FloWaveNet:
         """A copy of one group's flow as a network of its own."""
-        reference = next(self.parameters())
-        single = FloWaveNet(self.config, groups=1).to(device=reference.device, dtype=reference.dtype)
-        own = single.state_dict()
-        theirs = self.state_dict()
-        for name, value in own.items():
-            full = theirs[name]
-            if full.ndim:
-                size = value.shape[0]
-                full = full[group * size : (group + 1) * size]
-            own[name] = full.clone()
-        single.load_state_dict(own)
-        return single.train(self.training)
+        return copy_group(self, FloWaveNet(self.config, groups=1), group)
 
 
 class FloWaveNetPrior(nn.Module):

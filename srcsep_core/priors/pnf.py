@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 from srcsep_core.config import PnFConfig
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.nn.levels import draw_levels, level_features
-from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig
+from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
 
 DATA_SCALE = 0.65  # standard deviation of the toy signals, as in DenoiserConfig.sigma_data
 ROWS = 16  # signals of one differentiation: 256 logits a sample fill the memory cache soon
@@ -103,15 +103,7 @@ class PnFPriors(nn.Module):
 
     def extract(self, group: int) -> PnFPriors:
         """A copy of one group's network as a network of its own."""
-        reference = next(self.parameters())
-        single = PnFPriors(self.config, groups=1).to(device=reference.device, dtype=reference.dtype)
-        theirs = self.state_dict()
-        own = {}
-        for name, value in single.state_dict().items():
-            size = value.shape[0]
-            own[name] = theirs[name][group * size : (group + 1) * size].clone()
-        single.load_state_dict(own)
-        return single.train(self.training)
+        return copy_group(self, PnFPriors(self.config, groups=1), group)
 
     @torch.no_grad()
     def sample(self, batch: int, length: int, sigma: float, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn.utils import parametrize
 from srcsep_core.audio import MU_LAW_CLASSES, mu_law_decode, mu_law_encode
 from srcsep_core.config import WaveNetPriorConfig
 from srcsep_core.errors import InputError, check_waveform
-from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig
+from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
 
 RELEASED_CODES = 255
 
@@ -108,15 +108,7 @@ class WaveNetPriors(nn.Module):
 
     def extract(self, group: int) -> WaveNetPriors:
         """A copy of one group's network as a network of its own."""
-        reference = next(self.parameters())
-        single = WaveNetPriors(self.config, groups=1).to(device=reference.device, dtype=reference.dtype)
-        theirs = self.state_dict()
-        own = {}
-        for name, value in single.state_dict().items():
-            size = value.shape[0]
-            own[name] = theirs[name][group * size : (group + 1) * size].clone()
-        single.load_state_dict(own)
-        return single.train(self.training)
+        return copy_group(self, WaveNetPriors(self.config, groups=1), group)
 
     @torch.no_grad()
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Tensor:

@@ -183,7 +183,24 @@ class TrainWaveNet(TrainPriors):
 
 
 @dataclass(frozen=True)
-class TrainScore(TrainPriors):
+class TrainForSampling(TrainPriors):
+    """Train priors that take the noise level as an input and that only samplers use, always from fresh weights."""
+
+    @property
+    def initial_step(self) -> None:
+        return None
+
+    @property
+    def conditional(self) -> bool:
+        return True
+
+    @property
+    def title(self) -> str:
+        return f"{self.model}-{self.data.variant}-{self.label}"
+
+
+@dataclass(frozen=True)
+class TrainScore(TrainForSampling):
     """Train one class-conditional denoiser for all sources (`priors.score`)."""
 
     denoiser: DenoiserConfig
@@ -200,24 +217,12 @@ class TrainScore(TrainPriors):
     def network(self) -> dict[str, Any]:
         return {"denoiser": resolved(self.denoiser)}
 
-    @property
-    def initial_step(self) -> None:
-        return None
-
-    @property
-    def conditional(self) -> bool:
-        return True
-
-    @property
-    def title(self) -> str:
-        return f"score-{self.data.variant}-{self.label}"
-
     def task(self) -> Task:
         return score_task(self.denoiser)
 
 
 @dataclass(frozen=True)
-class TrainPnF(TrainPriors):
+class TrainPnF(TrainForSampling):
     """Train one autoregressive network per source over a noisy past, for all noise levels (`priors.pnf`)."""
 
     pnf: PnFConfig
@@ -233,18 +238,6 @@ class TrainPnF(TrainPriors):
     @property
     def network(self) -> dict[str, Any]:
         return {"pnf": resolved(self.pnf)}
-
-    @property
-    def initial_step(self) -> None:
-        return None
-
-    @property
-    def conditional(self) -> bool:
-        return True
-
-    @property
-    def title(self) -> str:
-        return f"pnf-{self.data.variant}-{self.label}"
 
     def task(self) -> Task:
         return pnf_task(self.pnf, len(self.data.sources))
