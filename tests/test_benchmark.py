@@ -143,7 +143,7 @@ def test_number_of_mixes_can_be_changed() -> None:
     for quick, slow in ((80, 10), (10, 80)):
         many = settings_of(get_profile("laptop"), plan.with_mixes(quick, slow), ("known", "causal"))
         pairs = {(s.step.method[0] == "score", s.step.mixes.mixes) for s in many if s.step.mixes.sources == PAIR}
-        assert pairs == {(True, max(1, quick // 4)), (False, slow)}
+        assert pairs == {(True, max(1, quick // 4)), (True, quick), (False, slow)}
         fours = {s.step.mixes.mixes for s in many if s.group == "known" and s.step.mixes.sources == SOURCES}
         assert fours == {quick}
         assert all(s.step.mixes.mixes <= (quick if s.step.method[0] == "score" else slow) for s in many)
@@ -151,11 +151,22 @@ def test_number_of_mixes_can_be_changed() -> None:
     assert {s.step.mixes.mixes for s in few} == {1}, "a share of few mixes is one at least"
 
 
+def test_every_setting_gets_all_the_mixes_and_the_known_ones_by_number_of_sources() -> None:
+    plan = PLANS["laptop"].with_mixes(100, 100)
+    rows = settings_of(get_profile("laptop"), plan)
+    assert {s.step.mixes.mixes for s in rows if s.group != "known"} == {100}
+    known = pd.DataFrame(
+        (s.step.data.variant, len(s.step.mixes.sources), s.step.mixes.mixes) for s in rows if s.group == "known"
+    )
+    assert (known.groupby([0, 1])[2].sum() >= 100).all()
+
+
 @pytest.mark.parametrize("slow", [False, True])
 def test_more_sources_get_more_swaps(slow: bool) -> None:
-    plan = replace(PLANS["laptop"], gibbs=GibbsConfig(swaps=2), slow_gibbs=GibbsConfig(swaps=3, levels=5))
-    base = plan.slow_gibbs if slow else plan.gibbs
+    many = GibbsConfig(swaps=4, levels=3)
+    plan = replace(PLANS["laptop"], gibbs=GibbsConfig(swaps=2), slow_gibbs=GibbsConfig(swaps=3), slow_gibbs_many=many)
     for count, factor in ((1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (8, 4)):
+        base = plan.gibbs if not slow else plan.slow_gibbs if count < 3 else many
         assert gibbs_for(plan, count, slow=slow) == replace(base, swaps=factor * base.swaps)
 
 

@@ -10,13 +10,17 @@ from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, 
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """How much is run: `mixes` for priors that are quick, `slow_mixes` for flows and PnF, `length` in samples."""
+    """How much is run: `mixes` for priors that are quick, `slow_mixes` for flows and PnF, `length` in samples.
+
+    `slow_gibbs` is for flows and PnF on two sources, `slow_gibbs_many` on more.
+    """
 
     mixes: int
     slow_mixes: int
     length: int
     gibbs: GibbsConfig
     slow_gibbs: GibbsConfig
+    slow_gibbs_many: GibbsConfig
     selection: GibbsConfig
     langevin: LangevinConfig
     projection: ProjectionConfig
@@ -33,6 +37,7 @@ _LAPTOP = BenchmarkPlan(
     length=1024,
     gibbs=GibbsConfig(swaps=1),
     slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
+    slow_gibbs_many=GibbsConfig(levels=8, restarts=1, swaps=1),
     selection=GibbsConfig(levels=12, restarts=1, swaps=1),
     langevin=LangevinConfig(levels=5, steps=40),
     projection=ProjectionConfig(),
@@ -45,6 +50,7 @@ PLANS = {
         length=256,
         gibbs=GibbsConfig(levels=3, draw_steps=2, swaps=1, restarts=2),
         slow_gibbs=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
+        slow_gibbs_many=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
         selection=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
         langevin=LangevinConfig(levels=2, steps=2),
         projection=ProjectionConfig(levels=4),
@@ -56,6 +62,7 @@ PLANS = {
         mixes=1000,
         slow_mixes=200,
         slow_gibbs=_LAPTOP.gibbs,
+        slow_gibbs_many=_LAPTOP.gibbs,
         langevin=LangevinConfig(levels=10, steps=100),
         pnf=PnFSamplerConfig(),
     ),

@@ -24,7 +24,7 @@ from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.profiles import Profile
-from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig
+from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
 from srcsep_core.steps.catalogue import (
     WIDE,
     conditional_flow_step,
@@ -109,7 +109,8 @@ def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
 
 def gibbs_for(plan: BenchmarkPlan, count: int, *, slow: bool = False) -> GibbsConfig:
     """The Gibbs sampler for `count` sources: the plan's proposals to swap, at each level, for every two sources."""
-    base = plan.slow_gibbs if slow else plan.gibbs
+    slowly = plan.slow_gibbs if count < 3 else plan.slow_gibbs_many
+    base = slowly if slow else plan.gibbs
     return replace(base, swaps=max(1, count // 2) * base.swaps)
 
 
@@ -124,9 +125,9 @@ def _separate(
     slow: bool = False,
     **mixes: Any,
 ) -> SeparateMixes:
-    """The step for one setting, on one `share`-th of the plan's mixes (slow priors: half, from three sources on)."""
-    count = plan.slow_mixes // (1 if len(names) < 3 else 2) if slow else plan.mixes // share
-    return SeparateMixes(prior.data, MixConfig(names, max(1, count), plan.length, **mixes), prior, sampler, config)
+    """The step for one setting, on all of the plan's mixes or one `share`-th of them."""
+    count = plan.slow_mixes if slow else max(1, plan.mixes // share)
+    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
 
 
 def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
@@ -134,7 +135,7 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for names in subsets():
         for variant in ("released", "paper"):
             prior = prior_choices(profile, variant)["score"]
-            share = {4: 1, 3: 8, 2: 4}[len(names)]
+            share = 1 if len(names) == 4 else 4  # there are six pairs and four threes
             config = ExchangingGibbsConfig(**vars(gibbs_for(plan, len(names))))
             step = _separate(plan, prior, names, "gibbs-exchange", config, share=share)
             found.append(Setting("known", "", step))
@@ -153,20 +154,25 @@ def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     prior = prior_choices(profile)["oracle"]
     half = replace(plan, gibbs=replace(plan.gibbs, levels=max(1, plan.gibbs.levels // 2)))  # its draws are exact
+    runs: list[tuple[tuple[str, ...], str, str, Any]] = [
+        (names, "gibbs", "", gibbs_for(half, len(names))) for names in (SOURCES, *CAUSAL_MIXES[:2])
+    ]
+    runs.append((SOURCES, "gibbs", "no swaps, one chain", replace(gibbs_for(half, 4), swap="none", restarts=1)))
+    for pair_or_four in (CAUSAL_MIXES[0], SOURCES):
+        runs += [
+            (pair_or_four, "langevin", "", _shorter(plan.langevin)),
+            (pair_or_four, "projection", "", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
+        ]
     found = []
-    for names, share in ((SOURCES, 1), (CAUSAL_MIXES[0], 8), (CAUSAL_MIXES[1], 8)):
-        step = _separate(plan, prior, names, "gibbs", gibbs_for(half, len(names)), share=share)
-        found.append(Setting("oracle", "", replace(step, batch=ORACLE_BATCH)))
-    four = replace(gibbs_for(half, 4), swap="none", restarts=1)
-    step = replace(_separate(plan, prior, SOURCES, "gibbs", four, share=8), batch=ORACLE_BATCH)
-    found.append(Setting("oracle", "no swaps, one chain", step))
-    for names in (CAUSAL_MIXES[0], CAUSAL_MIXES[2]):
-        for sampler, config in (
-            ("langevin", replace(plan.langevin, steps=max(1, plan.langevin.steps // 2))),
-            ("projection", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
-        ):
-            found.append(Setting("oracle", "", _separate(plan, prior, names, sampler, config, slow=True)))
+    for names, sampler, note, config in runs:
+        step = _separate(plan, prior, names, sampler, config, slow=sampler != "gibbs")
+        found.append(Setting("oracle", note, replace(step, batch=ORACLE_BATCH)))
     return found
+
+
+def _shorter(config: LangevinConfig) -> LangevinConfig:
+    """Half the steps a level."""
+    return replace(config, steps=max(1, config.steps // 2))
 
 
 def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
@@ -177,7 +183,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         for name, prior in choices.items():
             if name == "oracle" or (len(names) > 2 and name not in MANY):
                 continue
-            slow, share = name != "score", 4
+            slow = name != "score"
             top = _top(name, profile, plan)
             gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
             runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
@@ -186,7 +192,8 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
             elif len(names) == 2 and name in METROPOLIS:
                 runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
             if len(names) != 3 and name not in ("flow-scratch", "flow-conditional"):
-                runs.append(("langevin", "", replace(plan.langevin, sigma_max=min(top, 1.0))))
+                chains = _shorter(plan.langevin) if slow and len(names) > 2 else plan.langevin
+                runs.append(("langevin", "", replace(chains, sigma_max=min(top, 1.0))))
             if name in ("score", "flow-wide"):
                 runs.append(("projection", "", plan.projection))
             if name == "pnf" and len(names) == 2:
@@ -196,7 +203,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 runs.append(("langevin", "constraint on the mean, as printed", weak))
                 runs.append((RELEASED, "starts at the truth", None))
             found += [
-                Setting("causal", note, _separate(plan, prior, names, sampler, config, share=share, slow=slow))
+                Setting("causal", note, _separate(plan, prior, names, sampler, config, slow=slow))
                 for sampler, note, config in runs
             ]
     return found
@@ -213,25 +220,22 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     found = []
     for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=8)
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
         found.append(Setting("beyond", "same class twice", step))
     known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
     for names in known:
         gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
-            found.append(
-                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=8, gains=(0.25, 1.0)))
-            )
+            found.append(Setting("beyond", note, _separate(plan, score, names, "gibbs", config, gains=(0.25, 1.0))))
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, share=8, noise=noise)
+            step = _separate(plan, score, names, "gibbs", noisy, noise=noise)
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        share = 8 if count < 7 else 16
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=share)
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs)
         found.append(Setting("beyond", f"{count} sources", step))
     return found
 
@@ -243,6 +247,6 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for levels in (base.levels // 3, base.levels):
         for restarts in (1, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
-            step = _separate(plan, score, SOURCES, "gibbs", config, share=4)
+            step = _separate(plan, score, SOURCES, "gibbs", config)
             found.append(Setting("compute", f"{config.levels} levels", step))
     return found
