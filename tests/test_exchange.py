@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,19 @@ def test_gibbs_with_exchange_separates_and_differs_in_nothing_but_the_end() -> N
     assert refined.restarts.shape == plain.restarts.shape
     torch.testing.assert_close(refined.sources, right, atol=0.05, rtol=0)
     assert list(refined.trace.columns) == list(plain.trace.columns)
+
+
+def test_the_kept_estimate_exchanges_again() -> None:
+    mix = truth().mean(dim=1, keepdim=True)
+    once = ExchangingGibbsConfig(levels=4, restarts=1, swaps=1, again=0)
+    generator = seeded(1)
+    kept = gibbs_exchange(mix, PRIORS, config=once, generator=generator).sources
+    for again in (1, 2):
+        kept = exchange(kept, PRIORS, generator=generator)
+        found = gibbs_exchange(mix, PRIORS, config=replace(once, again=again), generator=seeded(1)).sources
+        torch.testing.assert_close(found, kept, rtol=0, atol=0)
+    with pytest.raises(InputError, match="again is -1"):
+        replace(once, again=-1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ The move is ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
@@ -30,16 +30,17 @@ class ExchangeConfig:
     A sample jumps if it moves by `jump` or more, and by `contrast` times the median step of its wave or more, when it
     takes the value, or continues the line, of its neighbours on one side; two sources exchange a jump if their moves
     cancel within `tolerance`. Of each pair of sources at most `most` proposals are judged, with `screen` noises at each
-    of `sigmas`; those that look no worse are judged again with `draws` noises, and taken if they win `margin` nats.
+    of `sigmas` (small ones: in more noise a single sample leaves no trace); those that look no worse are judged again
+    with `draws` noises, and taken if they win `margin` nats.
     """
 
     jump: float = 1.0
     contrast: float = 2.5
     tolerance: float = 0.4
-    sigmas: tuple[float, ...] = (0.2, 0.5)
+    sigmas: tuple[float, ...] = (0.03, 0.1)
     screen: int = 1
     draws: int = 16
-    margin: float = 0.1
+    margin: float = 0.5
     most: int = 64
 
     def __post_init__(self) -> None:
@@ -72,12 +73,18 @@ def exchange(
 
 @dataclass(frozen=True)
 class ExchangingGibbsConfig(GibbsConfig):
-    """The Gibbs sampler whose chains exchange jumps before the last sweeps."""
+    """The Gibbs sampler whose chains exchange jumps before the last sweeps.
+
+    The estimate that is kept does so `again` times at the end: sharper waves are easier to judge.
+    """
 
     exchange: ExchangeConfig = ExchangeConfig()
+    again: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.again < 0:
+            raise InputError(f"ExchangingGibbsConfig.again is {self.again}; use 0 or more")
         if self.estimate_gains:
             raise InputError("waves of unknown gains cannot exchange samples; use the sampler gibbs for estimate_gains")
 
@@ -90,13 +97,17 @@ def gibbs_exchange(
     generator: torch.Generator,
     callback: Callback | None = None,
 ) -> Separation:
-    """`gibbs` with `exchange` at the end of every chain."""
+    """`gibbs` with `exchange` at the end of every chain, and of the estimate that is kept."""
     config = config or ExchangingGibbsConfig()
 
     def refine(sources: Tensor) -> Tensor:
         return exchange(sources, priors, config=config.exchange, generator=generator)
 
-    return gibbs(mix, priors, config=config, generator=generator, callback=callback, refine=refine)
+    found = gibbs(mix, priors, config=config, generator=generator, callback=callback, refine=refine)
+    kept = found.sources
+    for _ in range(config.again):
+        kept = refine(kept)
+    return replace(found, sources=kept)
 
 
 def _candidates(pair: Tensor, config: ExchangeConfig) -> tuple[Tensor, Tensor]:
