@@ -20,7 +20,14 @@ from scipy import stats
 
 from srcsep_core import pipeline
 from srcsep_core.benchmark import results, settings
-from srcsep_core.benchmark.figures import SAMPLER_MARKS, compute_curves, failure_bars, known_classes, share_by_prior
+from srcsep_core.benchmark.figures import (
+    SAMPLER_MARKS,
+    beyond_classes,
+    compute_curves,
+    failure_bars,
+    known_classes,
+    share_by_prior,
+)
 from srcsep_core.benchmark.plans import PLANS, plan_of
 from srcsep_core.benchmark.results import (
     benchmark_table,
@@ -155,6 +162,7 @@ def test_every_setting_gets_all_the_mixes_and_the_known_ones_by_number_of_source
     plan = PLANS["laptop"].with_mixes(100, 100)
     rows = settings_of(get_profile("laptop"), plan)
     assert {s.step.mixes.mixes for s in rows if s.group != "known"} == {100}
+    assert selection_step(get_profile("laptop"), plan).each == 7, "of fifteen subsets"
     known = pd.DataFrame(
         (s.step.data.variant, len(s.step.mixes.sources), s.step.mixes.mixes) for s in rows if s.group == "known"
     )
@@ -561,6 +569,19 @@ def test_known_classes_are_one_panel_a_variant(style: None) -> None:
     check_legend_is_outside(figure)
     assert [x for x, _ in marks(figure, 0)] == [1.0] * 22
     assert [x for x, _ in marks(figure, 1)] == [0.5, 0.0] * 11
+
+
+def test_settings_beyond_the_paper_are_named_by_their_notes(style: None) -> None:
+    rows = [
+        measured(GOOD, group="beyond", note="same class twice", sources="saw+saw"),
+        measured(HALF, group="beyond", note="5 sources", sources="+".join((*SOURCES, "sine")), n_sources=5),
+    ]
+    figure = beyond_classes(pd.DataFrame(rows))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["same class twice: saw+saw", "5 sources"] and figure.axes[0].yaxis_inverted()
+    assert texts(figure) == ["10 dB", "20 dB"]
+    check_legend_is_outside(figure)
+    assert [x for x, _ in marks(figure, 0)] == [1.0, 1.0, 0.5, 0.0]
 
 
 def test_failures_are_stacked_by_kind(style: None) -> None:

@@ -55,23 +55,26 @@ def share_by_prior(table: pd.DataFrame, order: Sequence[str], *, threshold_db: i
 
 
 def known_classes(table: pd.DataFrame) -> Figure:
-    """The share of sources above 10 dB and 20 dB by subset of classes, one panel a variant."""
+    """The share of mixes with all sources above 10 dB and 20 dB by subset of classes, one panel a variant."""
     variants = list(dict.fromkeys(table["variant"]))
     figure, axes = plt.subplots(1, len(variants), figsize=(11, 4), sharey=True, squeeze=False)
     for ax, variant in zip(axes[0], variants, strict=True):
         rows = table[table["variant"] == variant].sort_values(["n_sources", "sources"])
-        for y, (_, row) in enumerate(rows.iterrows()):
-            for threshold, mark, colour, shift in ((10, "o", "#0072b2", -0.12), (20, "s", "#d55e00", 0.12)):
-                _interval(ax, row, f"all_above_{threshold}db", y + shift, mark, colour)
-        ax.set_yticks(range(len(rows)), rows["sources"])
-        ax.set(title=variant, xlabel="share of mixes with all sources above", xlim=(-0.03, 1.03))
-        ax.grid(axis="x", color="0.9")
+        _two_thresholds(ax, rows, list(rows["sources"]))
+        ax.set(title=variant)
     axes[0, 0].invert_yaxis()
-    handles = [
-        plt.Line2D([], [], marker=mark, color=colour, linestyle="", label=label)
-        for mark, colour, label in (("o", "#0072b2", "10 dB"), ("s", "#d55e00", "20 dB"))
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def beyond_classes(table: pd.DataFrame) -> Figure:
+    """The share of mixes with all sources above 10 dB and 20 dB, one line a row of `table`, named by its note."""
+    figure, ax = plt.subplots(figsize=(8, 0.28 * len(table) + 1.4))
+    many = table["n_sources"] > 4
+    labels = table["note"].where(many, table["note"] + ": " + table["sources"])
+    _two_thresholds(ax, table, list(labels))
+    ax.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -105,6 +108,19 @@ def compute_curves(table: pd.DataFrame) -> Figure:
     axes[0].set_ylabel("share of mixes")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
+
+
+def _two_thresholds(ax: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Shares with all sources above 10 dB and 20 dB, with intervals, one line a row."""
+    styles = ((10, "o", "#0072b2", -0.12), (20, "s", "#d55e00", 0.12))
+    for y, (_, row) in enumerate(rows.iterrows()):
+        for threshold, mark, colour, shift in styles:
+            _interval(ax, row, f"all_above_{threshold}db", y + shift, mark, colour)
+    for threshold, mark, colour, _ in styles:
+        ax.plot([], [], mark, color=colour, label=f"{threshold} dB")
+    ax.set_yticks(range(len(rows)), labels)
+    ax.set(xlabel="share of mixes with all sources above", xlim=(-0.03, 1.03))
+    ax.grid(axis="x", color="0.9")
 
 
 def _interval(ax: Axes, row: pd.Series, column: str, y: float, mark: str, colour: str, *, hollow: bool = False) -> None:

@@ -13,6 +13,7 @@ Groups of settings:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -25,6 +26,7 @@ from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.profiles import Profile
 from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
+from srcsep_core.samplers.selection import all_subsets
 from srcsep_core.steps.catalogue import (
     WIDE,
     conditional_flow_step,
@@ -98,8 +100,9 @@ def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = G
 
 
 def selection_step(profile: Profile, plan: BenchmarkPlan) -> SelectSources:
-    """The step that asks which sources are in a mix: a hundredth of the plan's mixes of every subset, at least one."""
-    return SelectSources(prior_choices(profile)["score"], max(1, plan.mixes // 100), plan.length, plan.selection)
+    """The step that asks which sources are in a mix: of every subset as many as make up the plan's mixes."""
+    each = math.ceil(plan.mixes / len(all_subsets(SOURCES)))
+    return SelectSources(prior_choices(profile)["score"], each, plan.length, plan.selection)
 
 
 def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
