@@ -174,7 +174,7 @@ def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 
 
 def _shorter(config: LangevinConfig) -> LangevinConfig:
-    """Half the steps a level."""
+    """Half the steps a level, for priors that take their time."""
     return replace(config, steps=max(1, config.steps // 2))
 
 
@@ -189,20 +189,20 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
             slow = name != "score"
             top = _top(name, profile, plan)
             gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
+            chains = _shorter(plan.langevin) if slow else plan.langevin
             runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
             if name == "score":
                 runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
             elif len(names) == 2 and name in METROPOLIS:
                 runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
             if len(names) != 3 and name not in ("flow-scratch", "flow-conditional"):
-                chains = _shorter(plan.langevin) if slow and len(names) > 2 else plan.langevin
                 runs.append(("langevin", "", replace(chains, sigma_max=min(top, 1.0))))
             if name in ("score", "flow-wide"):
                 runs.append(("projection", "", plan.projection))
             if name == "pnf" and len(names) == 2:
                 runs.append(("pnf", "", plan.pnf))
             if name.startswith("flow-") and name.endswith("tuned") and len(names) == 2:
-                weak = replace(plan.langevin, sigma_max=top, mean_constraint=True)
+                weak = replace(chains, sigma_max=top, mean_constraint=True)
                 runs.append(("langevin", "constraint on the mean, as printed", weak))
                 runs.append((RELEASED, "starts at the truth", None))
             found += [
