@@ -20,7 +20,8 @@
 # **What we did.** Ten priors, from the paper's flows to the true density, under four samplers, on the same fresh test
 # mixes of two, three and four sources; then the combination that works on many more, and beyond what the paper asked.
 # The tables are those of `srcsep benchmark`, on many more mixes than this notebook runs; what it runs itself stands at
-# the end beside them.
+# the end beside them. Flows and the autoregressive prior take longer a step and run shorter chains (Gibbs: twelve
+# levels and two chains, eight and one from three sources on, for 24 and up to eight).
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -232,7 +233,9 @@ display(unknown.drop(columns=["profile", "command"]).round(3))
 # ## Quality against compute
 #
 # Four sources: up to 1 and up to 4 restarts along each line, and the number of noise levels. A mix is done once a chain
-# leaves little doubt, so that restarts cost only the mixes that need them. Bands: exact 95 % intervals.
+# leaves little doubt, so that restarts cost only the mixes that need them. Bands: exact 95 % intervals over mixes. A
+# batch of 32 mixes shares the order of its sweeps and proposals; with few levels and one chain the luck of that order
+# adds to the spread, and the bands leave it out.
 
 # %%
 compute = table[table["group"] == "compute"]
@@ -258,9 +261,10 @@ display(beside[["sources", *columns]].round(3))
 # **What it means.** The failure was real, and it has two causes. The sampler: Langevin dynamics and the projection fail
 # at four sources with the true density too, because a component that the wrong source has taken cannot move alone; with
 # swap moves and restarts the true density and a small learnt one separate four sources alike. The prior: under that
-# same sampler the paper's flows, noise-free or noise-conditioned, exact or released, separate none of the mixes here
-# (their scores point elsewhere: 08), and the autoregressive prior about half of the pairs and none of the fours. What a
-# prior needs is a good score at every noise level, which a likelihood at a few of them does not give.
+# same sampler the paper's flows, noise-free or noise-conditioned, exact or released, separate none of the pairs and
+# none of the fours (their scores point elsewhere: 08). Our own flow of all levels separates a few of the pairs where
+# its density judges the swaps, the autoregressive prior six in ten of them and no fours. What a prior needs is a good
+# score at every noise level, which a likelihood at a few of them does not give.
 
 # %%
 print(run.provenance([*choices["score"].trained, *choices["flow-exact-tuned"].trained]))

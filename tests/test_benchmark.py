@@ -40,6 +40,7 @@ from srcsep_core.benchmark.results import (
 from srcsep_core.benchmark.settings import (
     CAUSAL_MIXES,
     GROUPS,
+    LONG,
     MANY,
     METROPOLIS,
     Setting,
@@ -150,7 +151,8 @@ def test_number_of_mixes_can_be_changed() -> None:
     for quick, slow in ((80, 10), (10, 80)):
         many = settings_of(get_profile("laptop"), plan.with_mixes(quick, slow), ("known", "causal"))
         pairs = {(s.step.method[0] == "score", s.step.mixes.mixes) for s in many if s.step.mixes.sources == PAIR}
-        assert pairs == {(True, max(1, quick // 4)), (True, quick), (False, slow)}
+        longest = (False, max(1, slow // LONG))
+        assert pairs == {(True, max(1, quick // 4)), (True, quick), (False, slow), longest}
         fours = {s.step.mixes.mixes for s in many if s.group == "known" and s.step.mixes.sources == SOURCES}
         assert fours == {quick}
         assert all(s.step.mixes.mixes <= (quick if s.step.method[0] == "score" else slow) for s in many)
@@ -158,10 +160,17 @@ def test_number_of_mixes_can_be_changed() -> None:
     assert {s.step.mixes.mixes for s in few} == {1}, "a share of few mixes is one at least"
 
 
-def test_every_setting_gets_all_the_mixes_and_the_known_ones_by_number_of_sources() -> None:
+def test_settings_get_all_the_mixes_but_the_longest_and_the_known_ones_by_number_of_sources() -> None:
     plan = PLANS["laptop"].with_mixes(100, 100)
     rows = settings_of(get_profile("laptop"), plan)
-    assert {s.step.mixes.mixes for s in rows if s.group != "known"} == {100}
+    few = {(s.group, s.step.method[1], len(s.step.mixes.sources)) for s in rows if s.step.mixes.mixes == 100 // LONG}
+    assert {name for name in few if name[0] != "beyond"} == {
+        ("causal", "pnf", 2),
+        ("oracle", "langevin", 4),
+        ("oracle", "projection", 4),
+    }, "the longest of all"
+    assert {s.step.mixes.mixes for s in rows if s.group == "beyond"} == {100 // LONG}
+    assert {s.step.mixes.mixes for s in rows if s.group not in ("known", "beyond")} == {100, 100 // LONG}
     assert selection_step(get_profile("laptop"), plan).each == 7, "of fifteen subsets"
     known = pd.DataFrame(
         (s.step.data.variant, len(s.step.mixes.sources), s.step.mixes.mixes) for s in rows if s.group == "known"
@@ -201,13 +210,16 @@ def test_known_and_baselines_are_every_subset_of_both_variants(name: str) -> Non
 
 @each_profile
 def test_causes_are_told_apart_on_the_same_mixes(name: str) -> None:
-    """One set of mixes for the score prior, one for all that are slow, for every number of sources."""
+    """One set of mixes for the score prior, one for all that are slow, for every number of sources.
+
+    The sampler `pnf` has the first of these.
+    """
     rows = separations(name, "causal")
     assert {step.mixes.sources for _, step in rows} == set(CAUSAL_MIXES)
     for names in CAUSAL_MIXES:
         own = [step for _, step in rows if step.mixes.sources == names]
         for slow in (False, True):
-            mixes = {step.mixes for step in own if (step.prior.name != "score") == slow}
+            mixes = {step.mixes for step in own if (step.prior.name != "score") == slow and step.sampler != "pnf"}
             assert len(mixes) == 1
         first, second = ({step.mixes for step in own if step.prior.name == prior} for prior in ("score", "pnf"))
         assert {replace(m, mixes=1) for m in first} == {replace(m, mixes=1) for m in second}

@@ -41,6 +41,7 @@ from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, Separ
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
+LONG = 8  # settings that would take hours get one mix in so many
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
 UNKNOWN = "unknown"
 CAUSAL_MIXES = (("sine", "square"), ("sine", "square", "saw"), SOURCES)
@@ -129,8 +130,8 @@ def _separate(
     **mixes: Any,
 ) -> SeparateMixes:
     """The step for one setting, on all of the plan's mixes or one `share`-th of them."""
-    count = plan.slow_mixes if slow else max(1, plan.mixes // share)
-    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
+    count = (plan.slow_mixes if slow else plan.mixes) // share
+    return SeparateMixes(prior.data, MixConfig(names, max(1, count), plan.length, **mixes), prior, sampler, config)
 
 
 def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
@@ -168,7 +169,9 @@ def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         ]
     found = []
     for names, sampler, note, config in runs:
-        step = _separate(plan, prior, names, sampler, config, slow=sampler != "gibbs")
+        slow = sampler != "gibbs"
+        share = LONG if slow and len(names) > 2 else 1
+        step = _separate(plan, prior, names, sampler, config, share=share, slow=slow)
         found.append(Setting("oracle", note, replace(step, batch=ORACLE_BATCH)))
     return found
 
@@ -205,10 +208,10 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 weak = replace(chains, sigma_max=top, mean_constraint=True)
                 runs.append(("langevin", "constraint on the mean, as printed", weak))
                 runs.append((RELEASED, "starts at the truth", None))
-            found += [
-                Setting("causal", note, _separate(plan, prior, names, sampler, config, slow=slow))
-                for sampler, note, config in runs
-            ]
+            for sampler, note, config in runs:
+                share = LONG if sampler == "pnf" else 1
+                step = _separate(plan, prior, names, sampler, config, share=share, slow=slow)
+                found.append(Setting("causal", note, step))
     return found
 
 
@@ -223,22 +226,24 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     found = []
     for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=LONG)
         found.append(Setting("beyond", "same class twice", step))
     known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
     for names in known:
         gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
-            found.append(Setting("beyond", note, _separate(plan, score, names, "gibbs", config, gains=(0.25, 1.0))))
+            found.append(
+                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=LONG, gains=(0.25, 1.0)))
+            )
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, noise=noise)
+            step = _separate(plan, score, names, "gibbs", noisy, share=LONG, noise=noise)
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs)
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=LONG)
         found.append(Setting("beyond", f"{count} sources", step))
     return found
 
