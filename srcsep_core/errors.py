@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 
 class DivergenceError(RuntimeError):
-    """Training stopped because the loss or the weights left the finite numbers."""
+    """Training or sampling stopped because its numbers left the finite ones."""
 
 
 class StoreError(RuntimeError):

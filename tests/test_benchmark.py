@@ -40,9 +40,10 @@ from srcsep_core.benchmark.results import (
 from srcsep_core.benchmark.settings import (
     CAUSAL_MIXES,
     GROUPS,
-    LONG,
+    LONG_CHAINS,
     MANY,
     METROPOLIS,
+    UNKNOWN,
     Setting,
     gibbs_for,
     prior_choices,
@@ -151,8 +152,7 @@ def test_number_of_mixes_can_be_changed() -> None:
     for quick, slow in ((80, 10), (10, 80)):
         many = settings_of(get_profile("laptop"), plan.with_mixes(quick, slow), ("known", "causal"))
         pairs = {(s.step.method[0] == "score", s.step.mixes.mixes) for s in many if s.step.mixes.sources == PAIR}
-        longest = (False, max(1, slow // LONG))
-        assert pairs == {(True, max(1, quick // 4)), (True, quick), (False, slow), longest}
+        assert pairs == {(True, max(1, quick // 4)), (True, quick), (False, slow)}
         fours = {s.step.mixes.mixes for s in many if s.group == "known" and s.step.mixes.sources == SOURCES}
         assert fours == {quick}
         assert all(s.step.mixes.mixes <= (quick if s.step.method[0] == "score" else slow) for s in many)
@@ -160,17 +160,10 @@ def test_number_of_mixes_can_be_changed() -> None:
     assert {s.step.mixes.mixes for s in few} == {1}, "a share of few mixes is one at least"
 
 
-def test_settings_get_all_the_mixes_but_the_longest_and_the_known_ones_by_number_of_sources() -> None:
+def test_settings_get_all_the_mixes_and_the_known_ones_by_number_of_sources() -> None:
     plan = PLANS["laptop"].with_mixes(100, 100)
     rows = settings_of(get_profile("laptop"), plan)
-    few = {(s.group, s.step.method[1], len(s.step.mixes.sources)) for s in rows if s.step.mixes.mixes == 100 // LONG}
-    assert {name for name in few if name[0] != "beyond"} == {
-        ("causal", "pnf", 2),
-        ("oracle", "langevin", 4),
-        ("oracle", "projection", 4),
-    }, "the longest of all"
-    assert {s.step.mixes.mixes for s in rows if s.group == "beyond"} == {100 // LONG}
-    assert {s.step.mixes.mixes for s in rows if s.group not in ("known", "beyond")} == {100, 100 // LONG}
+    assert {s.step.mixes.mixes for s in rows if s.group != "known" and s.note != LONG_CHAINS} == {100}
     assert selection_step(get_profile("laptop"), plan).each == 7, "of fifteen subsets"
     known = pd.DataFrame(
         (s.step.data.variant, len(s.step.mixes.sources), s.step.mixes.mixes) for s in rows if s.group == "known"
@@ -210,16 +203,13 @@ def test_known_and_baselines_are_every_subset_of_both_variants(name: str) -> Non
 
 @each_profile
 def test_causes_are_told_apart_on_the_same_mixes(name: str) -> None:
-    """One set of mixes for the score prior, one for all that are slow, for every number of sources.
-
-    The sampler `pnf` has the first of these.
-    """
+    """One set of mixes for the score prior, one for all that are slow, for every number of sources."""
     rows = separations(name, "causal")
     assert {step.mixes.sources for _, step in rows} == set(CAUSAL_MIXES)
     for names in CAUSAL_MIXES:
         own = [step for _, step in rows if step.mixes.sources == names]
         for slow in (False, True):
-            mixes = {step.mixes for step in own if (step.prior.name != "score") == slow and step.sampler != "pnf"}
+            mixes = {step.mixes for step in own if (step.prior.name != "score") == slow}
             assert len(mixes) == 1
         first, second = ({step.mixes for step in own if step.prior.name == prior} for prior in ("score", "pnf"))
         assert {replace(m, mixes=1) for m in first} == {replace(m, mixes=1) for m in second}
@@ -326,6 +316,34 @@ def test_compute_is_levels_by_restarts(name: str) -> None:
     assert cells == list(product((max(1, base // 3), base), (1, 4)))
     assert [setting.note for setting, _ in rows] == [f"{levels} levels" for levels, _ in cells]
     assert len({step.mixes for _, step in rows}) == 1
+
+
+@each_profile
+def test_controls_change_one_thing_at_a_time(name: str) -> None:
+    """Each is a setting of `causal`, `known` or `oracle` but for what its note says, on the same first mixes."""
+    profile, plan = get_profile(name), plan_of(get_profile(name))
+    rows = separations(name, "controls")
+    reference = {
+        (step.data.variant, step.prior.name, step.mixes.sources): step
+        for setting, step in separations(name, "known", "causal", "oracle")
+        if setting.note == "" and step.sampler.startswith("gibbs")
+    }
+    for setting, step in rows:
+        other = reference[step.data.variant, step.prior.name, step.mixes.sources]
+        assert replace(step.mixes, mixes=1) == replace(other.mixes, mixes=1) and step.prior == other.prior
+        config = step.sampler_config
+        if setting.note == "no swaps, up to four chains":
+            assert config == replace(other.sampler_config, swap="none", restarts=4)
+        elif setting.note == "no exchanges":
+            assert step.sampler == "gibbs" and other.sampler == "gibbs-exchange"
+            assert type(other.sampler_config)(**vars(config)) == other.sampler_config
+        elif setting.note == "set as for the fine-tuned flows":
+            flow = reference["released", "flow-exact-tuned", step.mixes.sources]
+            assert config == flow.sampler_config and config.sigma_max == max(profile.noise_levels)
+        else:
+            assert setting.note == LONG_CHAINS and step.sampler == "langevin"
+            assert config.levels * config.steps > plan.langevin.levels * plan.langevin.steps or name == "paper"
+            assert step.mixes.mixes <= max(1, plan.mixes // 4)
 
 
 # The figures of one setting
@@ -507,7 +525,7 @@ def style() -> Iterator[None]:
 def measured(si_sdr: Sequence[Sequence[float]], **facts: Any) -> dict[str, Any]:
     """A row of the table."""
     row: dict[str, Any] = {"variant": "released", "group": "causal", "note": "", "prior": "score", "sampler": "gibbs"}
-    row |= {"n_sources": 2, "sources": "sine+square", "seconds_per_mix": 1.0}
+    row |= {"n_sources": 2, "sources": "sine+square", "n_mixes": 2, "seconds_per_mix": 1.0}
     return row | summarise_separation(values(si_sdr)) | facts
 
 
@@ -551,13 +569,21 @@ def test_shares_by_prior_are_one_panel_a_number_of_sources(style: None) -> None:
     figure = share_by_prior(table, ["oracle", "score", "flow-exact", "pnf"])
     assert [ax.get_title() for ax in figure.axes] == ["2 sources", "4 sources"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["oracle", "score", "flow-exact", "pnf"]
-    assert texts(figure) == ["gibbs", "langevin", "langevin-released", "variation"]
+    assert texts(figure) == [
+        "gibbs",
+        "gibbs, no swaps, one chain",
+        "langevin",
+        "langevin-released, starts at the truth",
+    ]
     assert figure.axes[0].yaxis_inverted()
     check_legend_is_outside(figure)
     first, second = marks(figure, 0), marks(figure, 1)
-    assert [round(x, 6) for x, _ in first] == [1.0, 0.5, 0.0, 0.0, 0.0] and second == [(0.5, 1.0)]
+    assert [round(x, 6) for x, _ in first] == [1.0, 0.5, 0.0, 0.0, 0.0] and [x for x, _ in second] == [0.5]
     assert [round(y) for _, y in first] == [0, 1, 1, 1, 2] and len({y for _, y in first}) == 5
+    assert len({round(y % 1, 6) for y in (first[0][1], first[1][1], second[0][1])}) == 1, "a height for every sampler"
     ax = figure.axes[0]
+    assert [text.get_text() for text in ax.texts] == ["not run"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["not run"] * 3
     faces = [container.lines[0].get_markerfacecolor() for container in ax.containers]  # type: ignore[attr-defined]
     assert [face == "white" for face in faces] == [False, False, False, True, False]
 
@@ -574,9 +600,9 @@ def test_known_classes_are_one_panel_a_variant(style: None) -> None:
         for names in subsets()
     ]
     figure = known_classes(pd.DataFrame(rows))
-    assert [ax.get_title() for ax in figure.axes] == ["released", "paper"]
+    assert [ax.get_title() for ax in figure.axes] == ["toy variant released", "toy variant paper"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert len(labels) == 11 and labels[-1] == "+".join(SOURCES) and labels[0].count("+") == 1
+    assert len(labels) == 11 and labels[-1] == f"{'+'.join(SOURCES)}  (n = 2)" and labels[0].count("+") == 1
     assert texts(figure) == ["10 dB", "20 dB"]
     check_legend_is_outside(figure)
     assert [x for x, _ in marks(figure, 0)] == [1.0] * 22
@@ -590,7 +616,7 @@ def test_settings_beyond_the_paper_are_named_by_their_notes(style: None) -> None
     ]
     figure = beyond_classes(pd.DataFrame(rows))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["same class twice: saw+saw", "5 sources"] and figure.axes[0].yaxis_inverted()
+    assert labels == ["same class twice: saw+saw  (n = 2)", "5 sources  (n = 2)"] and figure.axes[0].yaxis_inverted()
     assert texts(figure) == ["10 dB", "20 dB"]
     check_legend_is_outside(figure)
     assert [x for x, _ in marks(figure, 0)] == [1.0, 1.0, 0.5, 0.0]
@@ -702,7 +728,7 @@ def test_run_writes_the_table_once_measured(tmp_path: Path, monkeypatch: pytest.
 def test_run_that_stops_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = baseline("no such baseline")
     folder = tmp_path / "figures" / "smoke"
-    for before in (None, "an earlier table"):
+    for before in (None, "group,sources,n_mixes\nknown,sine,9\n"):
         if before:
             folder.mkdir(parents=True)
             (folder / "separation.csv").write_text(before)
@@ -715,10 +741,36 @@ def test_run_that_stops_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("only_this_cache")
+def test_more_mixes_are_not_replaced_by_fewer_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pooled rows hold more mixes than were asked for, rows of other groups stay anyhow."""
+    folder = tmp_path / "figures" / "smoke"
+    folder.mkdir(parents=True)
+    path, unknown = folder / "separation.csv", folder / "separation_unknown.csv"
+    instead(monkeypatch, baseline("mix"))
+    measured = "group,sources,n_mixes\nbaseline,sine+square,100\nbaseline,any 2,600\nknown,sine,900\n"
+    for table, options in ((path, ("--group", "baseline")), (unknown, ("--group", "unknown"))):
+        table.write_text(measured)
+        result = benchmark(*options, "--mixes", "99")
+        assert result.exit_code == 1 and str(table) in result.output and "--overwrite" in result.output
+        assert table.read_text() == measured
+    assert benchmark("--group", "baseline", "--mixes", "99", "--out", str(tmp_path / "other")).exit_code == 0
+    assert path.read_text() == measured
+    assert benchmark("--group", "baseline", "--mixes", "99", "--overwrite").exit_code == 0
+    path.write_text(measured)
+    assert benchmark("--group", "baseline", "--mixes", "100").exit_code == 0
+    assert pd.read_csv(path)["group"].tolist() == ["known", "baseline"]
+
+
+def test_help_names_every_group() -> None:
+    text = " ".join(CliRunner().invoke(main, ["benchmark", "--help"]).output.split())
+    assert f"One or more of {', '.join(GROUPS)} and {UNKNOWN}" in text
+
+
+@pytest.mark.usefixtures("only_this_cache")
 @pytest.mark.parametrize(
     ("arguments", "value", "remedy"),
     [
-        (["--group", "blind"], "unknown group 'blind'", "known, baseline, oracle, causal, beyond, compute"),
+        (["--group", "blind"], "unknown group 'blind'", f"{', '.join(GROUPS)}, unknown"),
         (["--group", "known", "--group", "blind", "--list"], "unknown group 'blind'", "use some of"),
         (["-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
         (["--device", "gpu", "--group", "known"], "unknown device 'gpu'", "auto, cpu or cuda"),

@@ -49,6 +49,15 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     assert [link for link in links if not (project_root() / link).exists()] == []
 
 
+def test_every_room_of_the_house_exists() -> None:
+    """A row of "What is where" names paths; names without a folder lie beside the first of the row."""
+    rows = re.findall(r"^\| (`.*?) \|", README.read_text().split("## What is where")[1], flags=re.MULTILINE)
+    rooms = [re.findall(r"`([^`]+)`", row) for row in rows]
+    paths = [name if "/" in name else Path(row[0]).parent / name for row in rooms for name in row]
+    assert len(rows) > 10
+    assert [str(path) for path in paths if not (project_root() / path).exists()] == []
+
+
 @pytest.mark.slow
 def test_the_fifteen_lines_run(cache_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, *_ = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)

@@ -52,15 +52,15 @@ def test_scrambled_windows_with_wrong_candidates_are_put_right() -> None:
     generator = torch.Generator().manual_seed(0)
     wrong = torch.randn(right.shape, generator=generator, dtype=right.dtype)
     candidates = torch.stack([right, wrong], dim=1)
-    residuals = torch.full((len(starts), 2), 0.01)
-    residuals[:, 1] = 0.008  # a wrong candidate may well explain the mix better
+    doubts = torch.full((len(starts), 2), 0.01)
+    doubts[:, 1] = 0.008  # a wrong candidate may well explain the mix better
     for n in range(1, len(starts)):
         if n % 2:
             candidates[n] = candidates[n].flip(1)
         if n % 3 == 0:
             candidates[n] = candidates[n].flip(0)
-            residuals[n] = residuals[n].flip(0)
-    joined = join(candidates, residuals, starts, ["sine", "sine"])
+            doubts[n] = doubts[n].flip(0)
+    joined = join(candidates, doubts, starts, ["sine", "sine"])
     torch.testing.assert_close(joined.signals, signals)
     assert joined.chosen.tolist() == [int(n > 0 and n % 3 == 0) for n in range(len(starts))]
     assert joined.orders.tolist() == [[1, 0] if n % 2 else [0, 1] for n in range(len(starts))]
@@ -81,18 +81,18 @@ def test_candidate_that_was_not_run_is_never_chosen() -> None:
     starts = window_starts(200, WINDOW, OVERLAP)
     right = windows_of(two_sines(), starts)
     candidates = torch.stack([right + 5 * torch.arange(len(starts))[:, None, None] ** 2, right], dim=1)
-    residuals = torch.tensor([[1.0, torch.inf]] * len(starts))
-    assert (join(candidates, residuals, starts, ["sine", "sine"]).chosen == 0).all()
+    doubts = torch.tensor([[1.0, torch.inf]] * len(starts))
+    assert (join(candidates, doubts, starts, ["sine", "sine"]).chosen == 0).all()
 
 
 def test_path_is_the_cheapest_of_all() -> None:
     generator = torch.Generator().manual_seed(1)
-    starts, config = [0, 24, 40], JoinConfig(residual_std=0.7, overlap_std=0.9)
+    starts, config = [0, 24, 40], JoinConfig(doubt_std=0.7, overlap_std=0.9)
     candidates = torch.randn(3, 2, 2, WINDOW, generator=generator, dtype=torch.float64)
-    residuals = torch.rand(3, 2, generator=generator, dtype=torch.float64)
+    doubts = torch.rand(3, 2, generator=generator, dtype=torch.float64)
 
     def cost(path: tuple[tuple[int, int], ...]) -> float:
-        total = sum(float(residuals[n, c]) ** 2 / 0.7**2 for n, (c, _) in enumerate(path))
+        total = sum(float(doubts[n, c]) ** 2 / 0.7**2 for n, (c, _) in enumerate(path))
         kept = [candidates[n, c].flip(0) if flip else candidates[n, c] for n, (c, flip) in enumerate(path)]
         for n, shared in enumerate((8, 16)):
             total += float((kept[n][:, -shared:] - kept[n + 1][:, :shared]).square().mean()) / 0.9**2
@@ -100,7 +100,7 @@ def test_path_is_the_cheapest_of_all() -> None:
 
     states = list(product(range(2), range(2)))
     best = min(product([(0, 0), (1, 0)], states, states), key=cost)
-    joined = join(candidates, residuals, starts, ["saw", "saw"], config)
+    joined = join(candidates, doubts, starts, ["saw", "saw"], config)
     assert list(zip(joined.chosen.tolist(), joined.orders[:, 0].tolist(), strict=True)) == list(best)
 
 

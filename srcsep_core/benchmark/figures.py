@@ -13,56 +13,77 @@ from matplotlib.figure import Figure
 from srcsep_core.metrics import FAILURE_KINDS
 
 SAMPLER_MARKS = {
-    "gibbs": ("o", "#0072b2"),
-    "gibbs-exchange": ("v", "#56b4e9"),
-    "langevin": ("s", "#d55e00"),
+    "gibbs": ("o", "black"),
+    "gibbs-exchange": ("v", "0.4"),
+    "langevin": ("s", "#e69f00"),
     "projection": ("D", "#009e73"),
-    "pnf": ("^", "#cc79a7"),
-    "langevin-released": ("x", "0.4"),
+    "pnf": ("^", "#882255"),
+    "langevin-released": ("x", "#999933"),
     "none": ("|", "black"),
 }
-KIND_COLOURS = ("#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#999999", "#f0e442", "#cc79a7")
+VARIATION_MARKS = "vP<>"  # hollow: a sampler with something taken away or changed
+KIND_COLOURS = ("#332288", "#44aa99", "#ddcc77", "#882255", "#bbbbbb", "#117733", "#999933")
+THRESHOLD_STYLES = ((10, "o", "black", -0.17), (20, "s", "#e69f00", 0.17))
 
 
 def share_by_prior(table: pd.DataFrame, order: Sequence[str], *, threshold_db: int = 10) -> Figure:
     """Share of mixes with all sources above the threshold, with its interval, by prior and sampler.
 
-    One panel for every number of sources; rows are the priors in `order`.
+    One panel for every number of sources; rows are the priors in `order`. Every sampler has its height within a row;
+    hollow marks are its variations, named by their notes.
     """
     counts = sorted(table["n_sources"].unique())
-    figure, axes = plt.subplots(1, len(counts), figsize=(11, 0.36 * len(order) + 1.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(counts), figsize=(11, 0.42 * len(order) + 1.9), sharey=True, squeeze=False)
     column = f"all_above_{threshold_db}db"
+    runs = _marks_of(table)
+    heights = np.linspace(-0.34, 0.34, len(runs)) if len(runs) > 1 else [0.0]
+    places = dict(zip(runs, heights, strict=True))
     for ax, count in zip(axes[0], counts, strict=True):
         rows = table[table["n_sources"] == count]
         for y, prior in enumerate(order):
             own = rows[rows["prior"] == prior]
-            for step, (_, row) in enumerate(own.iterrows()):
-                mark, colour = SAMPLER_MARKS[row["sampler"]]
-                offset = (step - (len(own) - 1) / 2) * 0.16
-                _interval(ax, row, column, y + offset, mark, colour, hollow=bool(row["note"]))
+            for _, row in own.iterrows():
+                run = (row["sampler"], row["note"])
+                mark, colour, hollow = runs[run]
+                _interval(ax, row, column, y + places[run], mark, colour, hollow=hollow)
+            if own.empty:
+                ax.text(0.5, y, "not run", color="0.6", ha="center", va="center", fontsize="small")
+            if y % 2:
+                ax.axhspan(y - 0.5, y + 0.5, color="0.96", zorder=0)
         ax.set(title=f"{count} sources", xlabel=f"share of mixes with all above {threshold_db} dB", xlim=(-0.03, 1.03))
         ax.grid(axis="x", color="0.9")
+    axes[0, 0].set(ylim=(len(order) - 0.5, -0.5))
     axes[0, 0].set_yticks(range(len(order)), order)
-    axes[0, 0].invert_yaxis()
-    used = [name for name in SAMPLER_MARKS if name in set(table["sampler"])]
     handles = [
-        plt.Line2D([], [], marker=SAMPLER_MARKS[name][0], color=SAMPLER_MARKS[name][1], linestyle="", label=name)
-        for name in used
+        plt.Line2D([], [], marker=mark, color=colour, markerfacecolor=_face(mark, colour, hollow), linestyle="")
+        for mark, colour, hollow in runs.values()
     ]
-    handles.append(plt.Line2D([], [], marker="o", color="0.3", fillstyle="none", linestyle="", label="variation"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    labels = [f"{sampler}, {note}" if note else sampler for sampler, note in runs]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
+
+
+def _marks_of(table: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str, bool]]:
+    """The mark, its colour and whether it is hollow, for every sampler and note, in the order of `SAMPLER_MARKS`."""
+    found: dict[tuple[str, str], tuple[str, str, bool]] = {}
+    for sampler, (mark, colour) in SAMPLER_MARKS.items():
+        notes = list(dict.fromkeys(table.loc[table["sampler"] == sampler, "note"]))
+        if len(notes) == 1 or "" in notes:  # a sampler that has but one way to run is no variation
+            plain = "" if "" in notes else notes[0]
+            found[sampler, plain] = (mark, colour, False)
+            notes.remove(plain)
+        found |= {(sampler, note): (other, colour, True) for note, other in zip(notes, VARIATION_MARKS, strict=False)}
+    return found
 
 
 def known_classes(table: pd.DataFrame) -> Figure:
     """The share of mixes with all sources above 10 dB and 20 dB by subset of classes, one panel a variant."""
     variants = list(dict.fromkeys(table["variant"]))
-    figure, axes = plt.subplots(1, len(variants), figsize=(11, 4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(variants), figsize=(11, 4.2), sharey=True, squeeze=False)
     for ax, variant in zip(axes[0], variants, strict=True):
         rows = table[table["variant"] == variant].sort_values(["n_sources", "sources"])
         _two_thresholds(ax, rows, list(rows["sources"]))
-        ax.set(title=variant)
-    axes[0, 0].invert_yaxis()
+        ax.set(title=f"toy variant {variant}")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -73,7 +94,6 @@ def beyond_classes(table: pd.DataFrame) -> Figure:
     many = table["n_sources"] > 4
     labels = table["note"].where(many, table["note"] + ": " + table["sources"])
     _two_thresholds(ax, table, list(labels))
-    ax.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -88,7 +108,7 @@ def failure_bars(table: pd.DataFrame, labels: Sequence[str]) -> Figure:
             ax.barh(range(len(table)), width, left=left, color=colour, label=kind)
         left += width
     ax.set_yticks(range(len(table)), labels)
-    ax.invert_yaxis()
+    ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set(xlabel="share of sources below 10 dB", xlim=(0, max(0.02, 1.05 * left.max(initial=0.0))))
     if left.any():
         figure.legend(loc="outside lower center", ncols=4)
@@ -111,20 +131,23 @@ def compute_curves(table: pd.DataFrame) -> Figure:
 
 
 def _two_thresholds(ax: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
-    """Shares with all sources above 10 dB and 20 dB, with intervals, one line a row."""
-    styles = ((10, "o", "#0072b2", -0.12), (20, "s", "#d55e00", 0.12))
+    """Shares with all sources above 10 dB and 20 dB, with intervals and the number of mixes, one line a row."""
     for y, (_, row) in enumerate(rows.iterrows()):
-        for threshold, mark, colour, shift in styles:
+        for threshold, mark, colour, shift in THRESHOLD_STYLES:
             _interval(ax, row, f"all_above_{threshold}db", y + shift, mark, colour)
-    for threshold, mark, colour, _ in styles:
+    for threshold, mark, colour, _ in THRESHOLD_STYLES:
         ax.plot([], [], mark, color=colour, label=f"{threshold} dB")
-    ax.set_yticks(range(len(rows)), labels)
-    ax.set(xlabel="share of mixes with all sources above", xlim=(-0.03, 1.03))
+    ax.set_yticks(range(len(rows)), [f"{label}  (n = {n})" for label, n in zip(labels, rows["n_mixes"], strict=True)])
+    ax.set(xlabel="share of mixes with all sources above", xlim=(-0.03, 1.03), ylim=(len(rows) - 0.4, -0.6))
     ax.grid(axis="x", color="0.9")
 
 
 def _interval(ax: Axes, row: pd.Series, column: str, y: float, mark: str, colour: str, *, hollow: bool = False) -> None:
     value = row[column]
     spread = [[value - row[f"{column}_low"]], [row[f"{column}_high"] - value]]
-    face = "white" if hollow and mark != "x" else colour
+    face = _face(mark, colour, hollow)
     ax.errorbar(value, y, xerr=spread, fmt=mark, color=colour, markerfacecolor=face, markersize=5, linewidth=1)
+
+
+def _face(mark: str, colour: str, hollow: bool) -> str:
+    return "white" if hollow and mark != "x" else colour

@@ -12,7 +12,7 @@ from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, 
 class BenchmarkPlan:
     """How much is run: `mixes` for priors that are quick, `slow_mixes` for flows and PnF, `length` in samples.
 
-    `slow_gibbs` is for flows and PnF on two sources, `slow_gibbs_many` on more.
+    `slow_gibbs` is for flows and PnF on two sources, `slow_gibbs_many` on more; `long_langevin` is a control.
     """
 
     mixes: int
@@ -23,6 +23,7 @@ class BenchmarkPlan:
     slow_gibbs_many: GibbsConfig
     selection: GibbsConfig
     langevin: LangevinConfig
+    long_langevin: LangevinConfig
     projection: ProjectionConfig
     pnf: PnFSamplerConfig
 
@@ -40,6 +41,7 @@ _LAPTOP = BenchmarkPlan(
     slow_gibbs_many=GibbsConfig(levels=8, restarts=1, swaps=1),
     selection=GibbsConfig(levels=12, restarts=1, swaps=1),
     langevin=LangevinConfig(levels=5, steps=40),
+    long_langevin=LangevinConfig(),
     projection=ProjectionConfig(),
     pnf=PnFSamplerConfig(updates=64),
 )
@@ -53,6 +55,7 @@ PLANS = {
         slow_gibbs_many=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
         selection=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
         langevin=LangevinConfig(levels=2, steps=2),
+        long_langevin=LangevinConfig(levels=2, steps=3),
         projection=ProjectionConfig(levels=4),
         pnf=PnFSamplerConfig(levels=2, updates=2),
     ),

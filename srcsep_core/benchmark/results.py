@@ -114,6 +114,23 @@ def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return pd.concat([earlier[~earlier["group"].isin(rows["group"])], rows], ignore_index=True)
 
 
+def check_no_loss(path: Path, mixes: int, groups: Sequence[str] | None = None) -> None:
+    """Raise `InputError` if the table at `path` has more than `mixes`: in a row of `groups`, or in all its rows."""
+    if not path.exists():
+        return
+    table = pd.read_csv(path)
+    if groups is None:
+        measured = int(table["n_mixes"].sum())
+    else:
+        single = ~table["sources"].str.startswith(POOLED)
+        measured = int(max(table.loc[table["group"].isin(groups) & single, "n_mixes"], default=0))
+    if measured > mixes:
+        raise InputError(
+            f"{path} was measured on {measured} mixes and this run would on {mixes}; "
+            "use --out for another folder, --mixes and --slow-mixes for more, or --overwrite"
+        )
+
+
 def unknown_table(pipeline: Pipeline, step: SelectSources, *, profile: str, command: str) -> pd.DataFrame:
     """Which sources were found, by number of sources: n_mixes, share_right (the very set), share_right_number.
 

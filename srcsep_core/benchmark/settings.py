@@ -8,6 +8,7 @@ Groups of settings:
 - `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's;
 - `beyond`: same class twice, unknown gains, noise, five to eight sources;
 - `compute`: quality against restarts and levels;
+- `controls`: the sampler without one of its parts, good priors with the settings of the flows, long Langevin chains;
 - `unknown`: which sources are in the mix, and how many (a table of its own, `separation_unknown.csv`).
 """
 
@@ -41,8 +42,8 @@ from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, Separ
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
-LONG = 8  # settings that would take hours get one mix in so many
-GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute")
+LONG_CHAINS = "long chains"  # a quarter of the mixes
+GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute", "controls")
 UNKNOWN = "unknown"
 CAUSAL_MIXES = (("sine", "square"), ("sine", "square", "saw"), SOURCES)
 
@@ -88,7 +89,7 @@ def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = G
     """Every setting of the chosen groups, the ones that matter most first."""
     for group in groups:
         if group not in GROUPS:
-            raise InputError(f"unknown group {group!r}; use some of {', '.join(GROUPS)}")
+            raise InputError(f"unknown group {group!r}; use some of {', '.join((*GROUPS, UNKNOWN))}")
     makers = {
         "known": _known,
         "baseline": _baselines,
@@ -96,6 +97,7 @@ def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = G
         "causal": _causal,
         "beyond": _beyond,
         "compute": _compute,
+        "controls": _controls,
     }
     return [setting for group in groups for setting in makers[group](profile, plan)]
 
@@ -169,9 +171,7 @@ def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         ]
     found = []
     for names, sampler, note, config in runs:
-        slow = sampler != "gibbs"
-        share = LONG if slow and len(names) > 2 else 1
-        step = _separate(plan, prior, names, sampler, config, share=share, slow=slow)
+        step = _separate(plan, prior, names, sampler, config, slow=sampler != "gibbs")
         found.append(Setting("oracle", note, replace(step, batch=ORACLE_BATCH)))
     return found
 
@@ -209,15 +209,14 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 runs.append(("langevin", "constraint on the mean, as printed", weak))
                 runs.append((RELEASED, "starts at the truth", None))
             for sampler, note, config in runs:
-                share = LONG if sampler == "pnf" else 1
-                step = _separate(plan, prior, names, sampler, config, share=share, slow=slow)
+                step = _separate(plan, prior, names, sampler, config, slow=slow)
                 found.append(Setting("causal", note, step))
     return found
 
 
 def _top(prior: str, profile: Profile, plan: BenchmarkPlan) -> float:
     """The noise level that annealing starts at: the plan's, or the largest that a flow knows."""
-    if prior in ("score", "pnf", "flow-wide"):
+    if prior in ("score", "oracle", "pnf", "flow-wide"):
         return plan.gibbs.sigma_max
     return 0.5 if prior == "flow-conditional" else max(profile.noise_levels)
 
@@ -226,24 +225,22 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     score = prior_choices(profile)["score"]
     found = []
     for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2), share=LONG)
+        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
         found.append(Setting("beyond", "same class twice", step))
     known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
     for names in known:
         gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
-            found.append(
-                Setting("beyond", note, _separate(plan, score, names, "gibbs", config, share=LONG, gains=(0.25, 1.0)))
-            )
+            found.append(Setting("beyond", note, _separate(plan, score, names, "gibbs", config, gains=(0.25, 1.0))))
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, share=LONG, noise=noise)
+            step = _separate(plan, score, names, "gibbs", noisy, noise=noise)
             found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
     for count in (5, 6, 7, 8):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs, share=LONG)
+        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs)
         found.append(Setting("beyond", f"{count} sources", step))
     return found
 
@@ -257,4 +254,30 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
             config = replace(base, levels=max(1, levels), restarts=restarts)
             step = _separate(plan, score, SOURCES, "gibbs", config)
             found.append(Setting("compute", f"{config.levels} levels", step))
+    return found
+
+
+def _controls(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+    """What the causal experiment leaves open: is it the swaps or the chains, the prior or its shorter settings?"""
+    choices = prior_choices(profile)
+    score, oracle, flow = (choices[name] for name in ("score", "oracle", "flow-exact-tuned"))
+    start = _top(flow.name, profile, plan)
+    runs: list[tuple[str, PriorChoice, tuple[str, ...], str, Any]] = []
+    for names in (CAUSAL_MIXES[0], SOURCES):
+        alone = replace(gibbs_for(plan, len(names)), swap="none", restarts=4)
+        runs.append(("no swaps, up to four chains", score, names, "gibbs", alone))
+        slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=start)
+        runs += [("set as for the fine-tuned flows", prior, names, "gibbs", slow) for prior in (score, oracle)]
+    paper = prior_choices(profile, "paper")["score"]
+    runs.append(("no exchanges", paper, SOURCES, "gibbs", gibbs_for(plan, 4)))
+    for prior in (score, oracle, flow):
+        chain = replace(
+            plan.long_langevin, sigma_max=min(plan.long_langevin.sigma_max, _top(prior.name, profile, plan))
+        )
+        runs.append((LONG_CHAINS, prior, CAUSAL_MIXES[0], "langevin", chain))
+    found = []
+    for note, prior, sources, sampler, config in runs:
+        share = 4 if note == LONG_CHAINS else 1
+        step = _separate(plan, prior, sources, sampler, config, share=share)
+        found.append(Setting("controls", note, replace(step, batch=ORACLE_BATCH) if prior is oracle else step))
     return found

@@ -13,9 +13,19 @@ from srcsep_core.cli.options import device_option, profile_option
 @profile_option
 @device_option
 @click.option("--mixes", type=click.IntRange(min=1), help="Mixes a setting with quick priors; default: the profile's.")
-@click.option("--slow-mixes", type=click.IntRange(min=1), help="Mixes a setting with flow and PnF priors.")
-@click.option("--group", "groups", multiple=True, help="One or more groups of settings; default all.")
+@click.option(
+    "--slow-mixes",
+    type=click.IntRange(min=1),
+    help="Mixes a setting with slow priors: flows, PnF, the oracle but for Gibbs; default: the profile's.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    help="One or more of known, baseline, oracle, causal, beyond, compute, controls and unknown; default all.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: among the figures.")
+@click.option("--overwrite", is_flag=True, help="Replace rows that were measured on more mixes.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the settings and whether they are done.")
 def benchmark(
     profile: str,
@@ -24,6 +34,7 @@ def benchmark(
     slow_mixes: int | None,
     groups: tuple[str, ...],
     out: Path | None,
+    overwrite: bool,
     list_only: bool,
 ) -> None:
     """Separate sets of fresh test mixes with every prior and sampler, and write the table of the results.
@@ -32,7 +43,7 @@ def benchmark(
     stay in the table.
     """
     from srcsep_core.benchmark.plans import plan_of
-    from srcsep_core.benchmark.results import separation_rows, unknown_table, with_other_groups
+    from srcsep_core.benchmark.results import check_no_loss, separation_rows, unknown_table, with_other_groups
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
     from srcsep_core.pipeline import Pipeline, resolve_device
     from srcsep_core.profiles import get_profile
@@ -52,6 +63,10 @@ def benchmark(
         return
     command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
     folder = out or figures_folder(profile)
+    if settings and not overwrite:
+        check_no_loss(folder / "separation.csv", plan.mixes, wanted)
+    if step is not None and not overwrite:
+        check_no_loss(folder / "separation_unknown.csv", step.mixes)
     if settings:
         rows = separation_rows(pipeline, settings, profile=profile, command=command)
         table = with_other_groups(rows, folder / "separation.csv")

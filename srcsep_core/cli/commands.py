@@ -1,4 +1,4 @@
-"""The command line: `srcsep separate`, `score`, `train`, `status`, `notebooks`, `likelihood`, `readme`."""
+"""The command line `srcsep`: separation and its benchmark from modules of their own, the other commands here."""
 
 from __future__ import annotations
 

@@ -13,7 +13,12 @@ from srcsep_core.errors import InputError
 
 @click.command()
 @click.argument("mix", type=click.Path(path_type=Path))
-@click.option("--sources", required=True, metavar="A,B,...", help=f"What is in the mix, from {', '.join(SOURCES)}.")
+@click.option(
+    "--sources",
+    required=True,
+    metavar="A,B,...",
+    help=f"What is in the mix, from {', '.join(SOURCES)}; a class may be named twice.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
 @click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, projection or langevin.")
 @click.option("--prior", default="score", show_default=True, help="score (trained) or oracle (the true densities).")
@@ -23,7 +28,10 @@ from srcsep_core.errors import InputError
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
 @click.option("--restarts", type=int, help="Chains a window, at most; default: the sampler's.")
 @click.option(
-    "--gain", default="auto", show_default=True, help="What takes the mix to the mean of sources of amplitude 0.9."
+    "--gain",
+    default="auto",
+    show_default=True,
+    help="Factor on the mix after which it is the mean of sources of amplitude 0.9.",
 )
 @click.option("--stereo", default="mean", show_default=True, help="Separate the mean of the channels, or each.")
 @click.option("--remove-dc", is_flag=True, help="Take off the mean of the signal first.")

@@ -97,7 +97,7 @@ def _waves(ax: Axes, references: Tensor, frame: Frame, k: int, label: str, sampl
     shown = min(references.shape[1], max(2, round(duration_s * sample_rate)))
     time_ms = np.arange(shown) / sample_rate * 1e3
     limit = _HEADROOM * float(references.abs().max())
-    ax.plot(time_ms, references[k, :shown].numpy(), color=TRUTH_COLOUR, linewidth=0.8)
+    ax.plot(time_ms, references[k, :shown].numpy(), color=TRUTH_COLOUR, linewidth=2.5)
     ax.plot(time_ms, frame.sources[k, :shown].numpy(), color=source_colour(label), linewidth=1.1)
     ax.set(xlim=(0, shown / sample_rate * 1e3), ylim=(-limit, limit))
 

@@ -124,6 +124,8 @@ def released_langevin(
 ) -> Separation:
     """What the authors' released code runs: no constraint at all, started at the true `sources` (B, K, T) plus noise.
 
+    The code is github.com/morris-frank/unnamed-source-separation, which Frank 2020 (thesis) names.
+
     eta = 3e-5 (sigma / 0.01)^2, sigma = 0.1, 300 steps, lambda = 0, start at the truth + N(0, 0.3^2), clamped to
     [-1, 1] after every step. It is no separation: the mix enters nowhere, and the result is not projected. The trace
     has the residual and the distance to the truth (both root mean squares) every tenth step.

@@ -50,7 +50,7 @@ def select_sources(
     config = config or GibbsConfig(swaps=1)
     tried = tuple(hypotheses) if hypotheses is not None else all_subsets(tuple(priors))
     if not tried or not all(tried):
-        raise InputError("an empty set of sources cannot be tried; give each set at least one class")
+        raise InputError(f"the sets to try are {list(tried)}; give at least one, and each at least one class")
     unknown = sorted({name for names in tried for name in names} - set(priors))
     if unknown:
         raise InputError(f"there is no prior for {', '.join(unknown)}; there are {', '.join(priors)}")

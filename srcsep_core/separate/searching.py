@@ -1,6 +1,6 @@
 """One channel at the priors' rate: its gain, the candidates for its windows, and the windows that are tried again.
 
-The sampler stops restarting a window once its residual is small, yet a small residual can go with the wrong sources.
+The sampler stops restarting a window once its doubt is small, yet a small doubt can go with the wrong sources.
 Neighbours tell: where the joined sources disagree in what two windows share, both windows are given more chains, all
 of which become candidates, and the windows are joined anew.
 """
@@ -84,10 +84,10 @@ class Search:
         if gain is None:
             gain, tried = self._find_gain(cuts[active])
         mixes = gain * cuts
-        candidates, residuals = self._silence(mixes, active)
+        candidates, doubts = self._silence(mixes, active)
         found = self._sample(mixes[active], self.sampler, "separating")
-        candidates, residuals = _append(candidates, residuals, active, *found)
-        joined = join(candidates, residuals, starts, self.sources, self.config.join)
+        candidates, doubts = _append(candidates, doubts, active, *found)
+        joined = join(candidates, doubts, starts, self.sources, self.config.join)
         again: list[int] = []
         for _ in range(self.config.rounds):
             doubtful = self._doubtful(joined) & active
@@ -96,23 +96,23 @@ class Search:
             again.append(int(doubtful.sum()))
             more = self.sampler.restarting(self.config.retries, all_of_them=True)
             found = self._sample(mixes[doubtful], more, f"round {len(again)}")
-            candidates, residuals = _append(candidates, residuals, doubtful, *found)
-            joined = join(candidates, residuals, starts, self.sources, self.config.join)
+            candidates, doubts = _append(candidates, doubts, doubtful, *found)
+            joined = join(candidates, doubts, starts, self.sources, self.config.join)
         report = {
             "gain": gain,
             "gains_tried": [{"gain": one, "doubt_db": tried[one]} for one in sorted(tried)],
             "rounds": len(again),
             "windows_again": again,
-            "windows": self._windows(joined, mixes, residuals, starts, active),
+            "windows": self._windows(joined, mixes, doubts, starts, active),
         }
         return Found(joined.signals.float(), gain, report)
 
     def _find_gain(self, cuts: Tensor) -> tuple[float, dict[float, float]]:
-        """The gain that leaves about the lowest residual of a few windows (N, W), and the residuals (dB) of all tried.
+        """The gain that leaves about the lowest doubt of a few windows (N, W), and the doubts (dB) of all tried.
 
         Tried are, the likelier first: 1 and 1 / K, as the file may be a mean or a sum just so; what takes the peak to
         0.9; what takes the root mean square of the windows to that of a mix of sources of amplitude 0.9; and 15 %
-        less and more. The first within 3 dB of the lowest residual is taken, for that floor falls as the gain grows.
+        less and more. The first within 3 dB of the lowest doubt is taken, for that floor falls as the gain grows.
         """
         count = len(self.sources)
         level = math.sqrt(sum((AMPLITUDE * WAVE_RMS[source]) ** 2 for source in self.sources)) / count
@@ -125,32 +125,35 @@ class Search:
         some = torch.linspace(0, len(cuts) - 1, min(self.config.gain_windows, len(cuts))).round().long()
         mixes = torch.cat([gain * cuts[some] for gain in gains])
         sampler = self.sampler.restarting(self.config.gain_restarts, all_of_them=False)
-        _, residuals = self._sample(mixes, sampler, "finding the gain")
-        relative = (residuals.amin(dim=1) / rms(mixes)).view(len(gains), -1).median(dim=1).values
+        _, doubts = self._sample(mixes, sampler, "finding the gain")
+        relative = (doubts.amin(dim=1) / rms(mixes)).view(len(gains), -1).median(dim=1).values
         levels = [20 * math.log10(max(float(value), 1e-10)) for value in relative]
         chosen = next(gain for gain, level in zip(gains, levels, strict=True) if level <= min(levels) + GAIN_MARGIN_DB)
         return chosen, dict(zip(gains, levels, strict=True))
 
     def _sample(self, mixes: Tensor, sampler: NamedSampler, title: str) -> tuple[Tensor, Tensor]:
-        """Every chain's sources (B, R, K, W) and residuals (B, R) for mixes (B, W), on the CPU."""
+        """Every chain's sources (B, R, K, W) and doubts (B, R) for mixes (B, W), on the CPU."""
         chosen = [self.priors.by_source[source] for source in self.sources]
         batches = mixes.to(self.generator.device)[:, None].split(self.config.batch)
-        found, residuals, bar = [], [], _Bar(len(batches), title, self.progress)
+        found, doubts, bar = [], [], _Bar(len(batches), title, self.progress)
         for batch in batches:
             result = sampler(batch, chosen, self.generator, bar.step)
             bar.next()
             found.append(result.restarts.cpu().nan_to_num(0.0, 0.0, 0.0))
-            residuals.append(result.doubts.cpu().nan_to_num(torch.inf, torch.inf))
+            doubts.append(result.doubts.cpu().nan_to_num(torch.inf, torch.inf))
         bar.close()
-        if not bool(torch.cat(residuals).isfinite().any(dim=1).all()):
-            raise InputError("the sampler diverged in every chain of a window; use another sampler, seed or gain")
-        return torch.cat(found), torch.cat(residuals)
+        lost = int((~torch.cat(doubts).isfinite().any(dim=1)).sum())
+        if lost:
+            raise InputError(
+                f"every chain diverged in {lost} of {len(mixes)} windows; use another sampler, seed or gain"
+            )
+        return torch.cat(found), torch.cat(doubts)
 
     def _silence(self, mixes: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """The one candidate (N, 1, K, W) of silent windows, silence; other windows do not have it."""
         candidates = mixes.new_zeros(len(mixes), 1, len(self.sources), mixes.shape[1])
-        residuals = torch.where(active, torch.inf, rms(mixes))
-        return candidates, residuals[:, None]
+        doubts = torch.where(active, torch.inf, rms(mixes))
+        return candidates, doubts[:, None]
 
     def _doubtful(self, joined: Joined) -> Tensor:
         """The windows that disagree with a neighbour, (N,)."""
@@ -159,31 +162,29 @@ class Search:
         return padded[1:] | padded[:-1]
 
     def _windows(
-        self, joined: Joined, mixes: Tensor, residuals: Tensor, starts: Sequence[int], active: Tensor
+        self, joined: Joined, mixes: Tensor, doubts: Tensor, starts: Sequence[int], active: Tensor
     ) -> list[dict[str, Any]]:
         """What to report of every window; `disagreement` is with the one before."""
-        kept = residuals[torch.arange(len(mixes)), joined.chosen] / rms(mixes).clamp_min(1e-12)
+        kept = doubts[torch.arange(len(mixes)), joined.chosen] / rms(mixes).clamp_min(1e-12)
         gaps = [0.0, *joined.disagreement.amax(dim=1).tolist()]
         return [
             {
                 "start_s": start / self.priors.sample_rate,
                 "silent": not bool(active[n]),
                 "doubt_db": round(20 * math.log10(max(float(kept[n]), 1e-10)), 2),
-                "restarts": int(residuals[n, 1:].isfinite().sum()),
+                "restarts": int(doubts[n, 1:].isfinite().sum()),
                 "disagreement": round(gaps[n], 4),
             }
             for n, start in enumerate(starts)
         ]
 
 
-def _append(
-    candidates: Tensor, residuals: Tensor, rows: Tensor, new: Tensor, new_residuals: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Candidates (N, C + R, K, W) and their residuals: R new ones in the `rows` (N,), infinite in others."""
+def _append(candidates: Tensor, doubts: Tensor, rows: Tensor, new: Tensor, new_doubts: Tensor) -> tuple[Tensor, Tensor]:
+    """Candidates (N, C + R, K, W) and their doubts: R new ones in the `rows` (N,), infinite in others."""
     wide = candidates.new_zeros(len(candidates), new.shape[1], *candidates.shape[2:])
-    costs = residuals.new_full((len(residuals), new.shape[1]), torch.inf)
-    wide[rows], costs[rows] = new.to(wide), new_residuals.to(costs)
-    return torch.cat([candidates, wide], dim=1), torch.cat([residuals, costs], dim=1)
+    costs = doubts.new_full((len(doubts), new.shape[1]), torch.inf)
+    wide[rows], costs[rows] = new.to(wide), new_doubts.to(costs)
+    return torch.cat([candidates, wide], dim=1), torch.cat([doubts, costs], dim=1)
 
 
 class _Bar:

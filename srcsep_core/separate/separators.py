@@ -57,7 +57,7 @@ WINDOW_SETTINGS: dict[str, dict[str, float]] = {
     "gibbs": {"restarts": 3, "accept": 0.04},
     "gibbs-exchange": {"restarts": 3, "accept": 0.04},
 }
-# Those that need no more than a score.
+# Those that need no more than a score, less `pnf`: it is slow and does not separate (figures/separation.csv).
 NAMED_SAMPLERS = ("gibbs", "gibbs-exchange", "projection", "langevin")
 
 

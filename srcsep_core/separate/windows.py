@@ -5,7 +5,8 @@ one candidate a window and one order, so that each source stays itself from wind
 
 The choice is the cheapest path through all windows (Viterbi 1967). The cost of a path is the sum of
 
-- for every window, residual^2 / `residual_std`^2, the residual being the root mean square of mix minus mean;
+- for every window, doubt^2 / `doubt_std`^2: what the sampler says against the candidate (root mean square), the
+  residual or, for Gibbs, that of the estimates noised and denoised (`GibbsConfig`);
 - for every two neighbours, the mean square over sources and shared samples of what one says minus what the other says,
   over `overlap_std`^2.
 
@@ -28,13 +29,13 @@ MAX_ORDERS = 24
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """What a candidate's residual and a disagreement of neighbours cost, in the unit of the signals (std)."""
+    """What a candidate's doubt and a disagreement of neighbours cost, in the unit of the signals (std)."""
 
-    residual_std: float = 0.05
+    doubt_std: float = 0.05
     overlap_std: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("residual_std", "overlap_std"):
+        for name in ("doubt_std", "overlap_std"):
             if not getattr(self, name) > 0:
                 raise InputError(f"JoinConfig.{name} is {getattr(self, name)}; use a number above 0")
 
@@ -95,27 +96,27 @@ def class_orders(classes: Sequence[str]) -> Tensor:
 
 def join(
     candidates: Tensor,
-    residuals: Tensor,
+    doubts: Tensor,
     starts: Sequence[int],
     classes: Sequence[str],
     config: JoinConfig | None = None,
 ) -> Joined:
-    """The sources of a whole signal from C candidates for each of its N windows, (N, C, K, W) with residuals (N, C).
+    """The sources of a whole signal from C candidates for each of its N windows, (N, C, K, W) with doubts (N, C).
 
-    An infinite residual marks a candidate that does not exist. `starts` (N,) are those of `window_starts`, `classes`
+    An infinite doubt marks a candidate that does not exist. `starts` (N,) are those of `window_starts`, `classes`
     (K,) the sources' classes. Raises `InputError` if a window has no candidate, and for shapes that do not fit.
     """
     config = config or JoinConfig()
     count, _, sources, window = candidates.shape
-    if len(starts) != count or residuals.shape != candidates.shape[:2] or len(classes) != sources:
+    if len(starts) != count or doubts.shape != candidates.shape[:2] or len(classes) != sources:
         raise InputError(
-            f"{len(starts)} starts, residuals {tuple(residuals.shape)} and {len(classes)} classes do not fit "
+            f"{len(starts)} starts, doubts {tuple(doubts.shape)} and {len(classes)} classes do not fit "
             f"candidates {tuple(candidates.shape)}; pass (N,), (N, C) and (K,) for (N, C, K, W)"
         )
-    if not bool(residuals.isfinite().any(dim=1).all()):
-        raise InputError("a window has no candidate with a finite residual; run the sampler on it first")
+    if not bool(doubts.isfinite().any(dim=1).all()):
+        raise InputError("a window has no candidate with a finite doubt; run the sampler on it first")
     orders = class_orders(classes)
-    path = _cheapest_path(candidates.double(), residuals.double(), starts, orders, config)
+    path = _cheapest_path(candidates.double(), doubts.double(), starts, orders, config)
     chosen = torch.tensor([state // len(orders) for state in path])
     taken = orders[torch.tensor([state % len(orders) for state in path])]
     kept = torch.stack([candidates[n, chosen[n], taken[n]] for n in range(count)])
@@ -140,14 +141,14 @@ def crossfade(windows: Tensor, starts: Sequence[int]) -> Tensor:
 
 
 def _cheapest_path(
-    candidates: Tensor, residuals: Tensor, starts: Sequence[int], orders: Tensor, config: JoinConfig
+    candidates: Tensor, doubts: Tensor, starts: Sequence[int], orders: Tensor, config: JoinConfig
 ) -> list[int]:
     """For every window the number of its state: candidate * P + order, of C * P.
 
     The first window keeps its order, which fixes the names of sources of one class.
     """
     count, window = len(candidates), candidates.shape[3]
-    own = (residuals / config.residual_std).square().repeat_interleave(len(orders), dim=1)
+    own = (doubts / config.doubt_std).square().repeat_interleave(len(orders), dim=1)
     cost = own[0].masked_fill(torch.arange(own.shape[1]) % len(orders) != 0, torch.inf)
     back = []
     for n in range(1, count):
