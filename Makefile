@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 # There while packages are being written, so left behind only by an interrupted install.
 INSTALLING := $(VENV)/.installing
 
-# Idle OpenMP threads sleep instead of spinning: faster when cores are few or shared.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Idle OpenMP threads spin briefly, then sleep: small networks need the first, cores shared with others the second.
+export GOMP_SPINCOUNT ?= 1000
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
