@@ -39,6 +39,7 @@ from srcsep_core.benchmark.results import (
 )
 from srcsep_core.benchmark.settings import (
     CAUSAL_MIXES,
+    FLOW_SETTINGS,
     GROUPS,
     LONG_CHAINS,
     MANY,
@@ -337,7 +338,7 @@ def test_controls_change_one_thing_at_a_time(name: str) -> None:
         elif setting.note == "no exchanges":
             assert step.sampler == "gibbs" and other.sampler == "gibbs-exchange"
             assert type(other.sampler_config)(**vars(config)) == other.sampler_config
-        elif setting.note == "set as for the fine-tuned flows":
+        elif setting.note == FLOW_SETTINGS:
             flow = reference["released", "flow-exact-tuned", step.mixes.sources]
             assert config == flow.sampler_config and config.sigma_max == max(profile.noise_levels)
         else:

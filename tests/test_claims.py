@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from srcsep_core.benchmark.settings import FLOW_SETTINGS
 from srcsep_core.claims import Claim, Results, ledger
 from srcsep_core.claims.measures import (
     AS_RELEASED,
@@ -915,6 +916,14 @@ def test_swaps_of_a_variation_count_as_a_sampler_too() -> None:
     best = separated("flow-exact-tuned", "gibbs", 0.6, note="metropolis swaps", n_mixes=9)
     found = cannot_separate(benchmark(best))
     assert (found.verdict, found.value, found.n) == (FAILS, 0.6, 9)
+
+
+def test_good_priors_with_the_settings_of_the_flows_stand_beside_them() -> None:
+    facts = {"group": "controls", "note": FLOW_SETTINGS}
+    controls = [separated(prior, "gibbs", share, **facts) for prior, share in (("score", 0.7), ("oracle", 0.8))]
+    found = cannot_separate(benchmark(*controls))
+    assert found.why.endswith("Gibbs set as for them: score 0.7 [0.6, 0.9], oracle 0.8 [0.7, 1]")
+    assert found.oracle == cannot_separate(benchmark()).oracle and "set as" not in cannot_separate(benchmark()).why
 
 
 def test_noise_free_flows_are_none_of_the_noise_conditional_ones() -> None:

@@ -42,6 +42,7 @@ from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, Separ
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
+FLOW_SETTINGS = "set as for the fine-tuned flows"
 LONG_CHAINS = "long chains"  # a quarter of the mixes
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute", "controls")
 UNKNOWN = "unknown"
@@ -267,7 +268,7 @@ def _controls(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         alone = replace(gibbs_for(plan, len(names)), swap="none", restarts=4)
         runs.append(("no swaps, up to four chains", score, names, "gibbs", alone))
         slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=start)
-        runs += [("set as for the fine-tuned flows", prior, names, "gibbs", slow) for prior in (score, oracle)]
+        runs += [(FLOW_SETTINGS, prior, names, "gibbs", slow) for prior in (score, oracle)]
     paper = prior_choices(profile, "paper")["score"]
     runs.append(("no exchanges", paper, SOURCES, "gibbs", gibbs_for(plan, 4)))
     for prior in (score, oracle, flow):

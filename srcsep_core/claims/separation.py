@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from srcsep_core.benchmark.settings import FLOW_SETTINGS
 from srcsep_core.claims.measures import FAILS, HOLDS, NO_NUMBER, UNDECIDED, Claim, Number, settled, verdict
 
 SEPARATES = 0.5
@@ -43,6 +44,8 @@ def cannot_separate(table: pd.DataFrame) -> Claim:
     pairs = _corrected(table)
     found = {p: _best(pairs, priors) for p, priors in TUNED.items()}
     oracle = _best(pairs, ("oracle",))
+    alike = table[(table["group"] == "controls") & (table["sources"] == PAIR) & (table["note"] == FLOW_SETTINGS)]
+    controls = [f"{prior} {_best(alike, (prior,))}" for prior in ("score", "oracle") if len(alike)]
     able = any(number.value >= SEPARATES for number in found.values())
     known = all(number.n for number in found.values())
     return settled(
@@ -50,7 +53,7 @@ def cannot_separate(table: pd.DataFrame) -> Claim:
         "stated, no number",
         [f"{found['released']} of pairs", f"{found['exact']} of pairs", f"{oracle} of pairs"],
         FAILS if able else (HOLDS if known else UNDECIDED),
-        f"{RULE}; the best sampler for each",
+        f"{RULE}; the best sampler for each" + (f". Gibbs set as for them: {', '.join(controls)}" if controls else ""),
         "share of pairs separated, exact",
         found["exact"],
     )
