@@ -58,8 +58,8 @@ priors = {
 # A chain that leaves too much is restarted.
 
 # %%
-pair = (ToySource("sine", 440.0), ToySource("square", 180.0, phase=0.3))
-settings = ExplorerSettings(pair, restarts=4, seed=run.seed, variant=toy.variant, length=trained.window)
+four = (ToySource("sine", 440.0), ToySource("square", 180.0), ToySource("saw", 310.0), ToySource("triangle", 95.0))
+settings = ExplorerSettings(four, restarts=4, seed=run.seed, variant=toy.variant, length=trained.window)
 result = explore(settings, priors)
 display(result.table().round(2))
 print(result.verdict())
@@ -68,9 +68,8 @@ print(result.verdict())
 # ## The chain at four noise levels
 #
 # Each row is a source, and each column a moment: the first noise level (sigma, a standard deviation), two between, and
-# the last. Grey is the truth, coloured is the chain. At the first level the sources need to add up only to within noise
-# that is louder than they are, so that much is possible. Then sigma falls, and prior and mix
-# have to be obeyed ever more closely. Which source takes what is decided on the way, where the classes begin to differ.
+# the last. Grey and broad is the truth, coloured is the chain. At the first level the sources need to add up only to
+# within noise that is louder than they are. Then sigma falls, and prior and mix have to be obeyed ever more closely.
 
 # %%
 indices = spread(len(result.frames), 4)
@@ -78,7 +77,8 @@ figure = noise_levels_figure(result, indices)
 run.save_figure(figure, "explorer_chain", frames_table(result, indices, 0.02))
 
 # %% [markdown]
-# The same in numbers: SI-SDR of what the chain holds, in dB, and the residual in units of amplitude.
+# The same in numbers: SI-SDR of what the chain holds, in dB, and the residual in units of amplitude. After the last
+# level every source becomes its posterior mean given the others, and the verdict above has the residual after that.
 
 # %%
 rows = []

@@ -94,6 +94,8 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         "separation_known",
         "separation_chain",
         "separation_failures",
+        "separation_failures_known",
+        "separation_beyond",
         "separation_compute",
         "explorer_chain",
         "explorer_result",
