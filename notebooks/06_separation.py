@@ -109,7 +109,7 @@ figure.legend(loc="outside right upper")
 run.save_figure(figure, "separation_released", pd.concat(traces, ignore_index=True))
 
 # %% [markdown]
-# Under every prior it drifts away from the truth, the flows' faster. 300 small steps do not take it far, so that an end
+# Under every prior it drifts away from the truth, faster under the flows. 300 small steps do not take it far: an end
 # near the truth would show nothing.
 #
 # The benchmark's rows for it, and for Langevin dynamics with the constraint as printed (on the mean, which is too weak
