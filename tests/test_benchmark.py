@@ -32,6 +32,7 @@ from srcsep_core.benchmark.plans import PLANS, plan_of
 from srcsep_core.benchmark.results import (
     benchmark_table,
     committed_unknown,
+    planned_unknown,
     separation_row,
     separation_rows,
     summarise_separation,
@@ -729,7 +730,7 @@ def test_run_writes_the_table_once_measured(tmp_path: Path, monkeypatch: pytest.
 def test_run_that_stops_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = baseline("no such baseline")
     folder = tmp_path / "figures" / "smoke"
-    for before in (None, "group,sources,n_mixes\nknown,sine,9\n"):
+    for before in (None, f"{','.join(FACTS)}\n"):
         if before:
             folder.mkdir(parents=True)
             (folder / "separation.csv").write_text(before)
@@ -743,23 +744,41 @@ def test_run_that_stops_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.usefixtures("only_this_cache")
 def test_more_mixes_are_not_replaced_by_fewer_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pooled rows hold more mixes than were asked for, rows of other groups stay anyhow."""
-    folder = tmp_path / "figures" / "smoke"
-    folder.mkdir(parents=True)
-    path, unknown = folder / "separation.csv", folder / "separation_unknown.csv"
-    instead(monkeypatch, baseline("mix"))
-    measured = "group,sources,n_mixes\nbaseline,sine+square,100\nbaseline,any 2,600\nknown,sine,900\n"
-    for table, options in ((path, ("--group", "baseline")), (unknown, ("--group", "unknown"))):
-        table.write_text(measured)
-        result = benchmark(*options, "--mixes", "99")
-        assert result.exit_code == 1 and str(table) in result.output and "--overwrite" in result.output
-        assert table.read_text() == measured
-    assert benchmark("--group", "baseline", "--mixes", "99", "--out", str(tmp_path / "other")).exit_code == 0
-    assert path.read_text() == measured
-    assert benchmark("--group", "baseline", "--mixes", "99", "--overwrite").exit_code == 0
-    path.write_text(measured)
-    assert benchmark("--group", "baseline", "--mixes", "100").exit_code == 0
-    assert pd.read_csv(path)["group"].tolist() == ["known", "baseline"]
+    """Row by row: quick and slow settings have their own numbers of mixes, and pooled rows have more than either."""
+    path = tmp_path / "figures" / "smoke" / "separation.csv"
+    many, few = baseline("ibm"), baseline("ibm")
+    many = replace(many, step=replace(many.step, mixes=replace(many.step.mixes, mixes=5)))
+    instead(monkeypatch, baseline("mix"), many)
+    assert benchmark("--group", "baseline").exit_code == 0
+    table = pd.read_csv(path)
+    assert table["n_mixes"].tolist() == [few.step.mixes.mixes, 5] and few.step.mixes.mixes < 5
+    pooled = table.tail(1).assign(sources="any 2", n_mixes=900)
+    pd.concat([table, pooled]).to_csv(path, index=False)
+    before = path.read_text()
+    assert benchmark("--group", "baseline").exit_code == 0, "as many again"
+    path.write_text(before)
+    instead(monkeypatch, baseline("mix"), few)
+    result = benchmark("--group", "baseline")
+    assert result.exit_code == 1 and f"1 rows of {path}" in result.output and "5 for" in result.output
+    assert path.read_text() == before
+    assert benchmark("--group", "baseline", "--out", str(tmp_path / "other")).exit_code == 0
+    assert path.read_text() == before
+    assert benchmark("--group", "baseline", "--overwrite").exit_code == 0
+    assert pd.read_csv(path)["n_mixes"].tolist() == [few.step.mixes.mixes] * 2
+
+
+@pytest.mark.usefixtures("only_this_cache")
+def test_unknown_sources_are_not_replaced_by_fewer_either(tmp_path: Path) -> None:
+    path = tmp_path / "figures" / "smoke" / "separation_unknown.csv"
+    path.parent.mkdir(parents=True)
+    step = selection_step(get_profile("smoke"), PLANS["smoke"])
+    planned = planned_unknown(step)
+    assert planned["n_mixes"].tolist() == [step.each * math.comb(4, k) for k in (1, 2, 3, 4)]
+    planned.assign(n_mixes=planned["n_mixes"] + [0, 1, 0, 0]).to_csv(path, index=False)
+    before = path.read_text()
+    result = benchmark("--group", "unknown")
+    assert result.exit_code == 1 and f"1 rows of {path}" in result.output and "--overwrite" in result.output
+    assert path.read_text() == before
 
 
 def test_help_names_every_group() -> None:

@@ -111,7 +111,7 @@ def failure_bars(table: pd.DataFrame, labels: Sequence[str]) -> Figure:
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set(xlabel="share of sources below 10 dB", xlim=(0, max(0.02, 1.05 * left.max(initial=0.0))))
     if left.any():
-        figure.legend(loc="outside lower center", ncols=4)
+        figure.legend(loc="outside lower center", ncols=len(KIND_COLOURS))
     return figure
 
 
@@ -124,7 +124,7 @@ def compute_curves(table: pd.DataFrame) -> Figure:
             ax.plot(rows["seconds_per_mix"], share, "o-", color=colour, label=note)
             low, high = rows[f"all_above_{threshold}db_low"], rows[f"all_above_{threshold}db_high"]
             ax.fill_between(rows["seconds_per_mix"], low, high, color=colour, alpha=0.12)
-        ax.set(xlabel="seconds a mix", title=f"all four above {threshold} dB", ylim=(0, 1.03))
+        ax.set(xlabel="time a mix / s", title=f"all four above {threshold} dB", ylim=(0, 1.03))
     axes[0].set_ylabel("share of mixes")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
@@ -138,7 +138,9 @@ def _two_thresholds(ax: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None
     for threshold, mark, colour, _ in THRESHOLD_STYLES:
         ax.plot([], [], mark, color=colour, label=f"{threshold} dB")
     ax.set_yticks(range(len(rows)), [f"{label}  (n = {n})" for label, n in zip(labels, rows["n_mixes"], strict=True)])
-    ax.set(xlabel="share of mixes with all sources above", xlim=(-0.03, 1.03), ylim=(len(rows) - 0.4, -0.6))
+    ax.set(
+        xlabel="share of mixes with all sources above the threshold", xlim=(-0.03, 1.03), ylim=(len(rows) - 0.4, -0.6)
+    )
     ax.grid(axis="x", color="0.9")
 
 

@@ -16,6 +16,7 @@ from srcsep_core.diagnostics.discrimination import interval, resample
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
 from srcsep_core.pipeline import Pipeline
+from srcsep_core.samplers.selection import all_subsets
 from srcsep_core.steps import VALUES
 from srcsep_core.steps.selection import SelectSources
 
@@ -56,21 +57,24 @@ def _row(
     tables = [pd.read_csv(artefact / VALUES) for artefact in artefacts]
     count = first.step.mixes.mixes
     values = pd.concat([table.assign(mix=table["mix"] + index * count) for index, table in enumerate(tables)])
-    prior, sampler = first.step.method
-    facts = {
-        "profile": profile,
-        "dataset": "toy",
-        "variant": first.step.data.variant,
-        "group": first.group,
-        "note": first.note,
-        "prior": prior,
-        "sampler": sampler,
-        "n_sources": len(first.step.mixes.sources),
-        "sources": sources,
-        "n_mixes": count * len(pool),
-    }
+    facts = {"profile": profile, "dataset": "toy", **_facts(first, sources), "n_mixes": count * len(pool)}
     seconds = [artefact.provenance.get("seconds_per_mix", float("nan")) for artefact in artefacts]
     return {**facts, **summarise_separation(values), "seconds_per_mix": float(np.mean(seconds)), "command": command}
+
+
+def _facts(setting: Setting, sources: str) -> dict[str, Any]:
+    """What was measured, as columns of the table."""
+    prior, sampler = setting.step.method
+    return {
+        "variant": setting.step.data.variant,
+        "group": setting.group,
+        "note": setting.note,
+        "prior": prior,
+        "sampler": sampler,
+        "n_sources": len(setting.step.mixes.sources),
+        "sources": sources,
+        "n_mixes": setting.step.mixes.mixes,
+    }
 
 
 def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
@@ -114,20 +118,31 @@ def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return pd.concat([earlier[~earlier["group"].isin(rows["group"])], rows], ignore_index=True)
 
 
-def check_no_loss(path: Path, mixes: int, groups: Sequence[str] | None = None) -> None:
-    """Raise `InputError` if the table at `path` has more than `mixes`: in a row of `groups`, or in all its rows."""
+def planned_rows(settings: Sequence[Setting]) -> pd.DataFrame:
+    """What tells the rows of these settings apart, and how many mixes each would have."""
+    return pd.DataFrame([_facts(setting, "+".join(setting.step.mixes.sources)) for setting in settings])
+
+
+def planned_unknown(step: SelectSources) -> pd.DataFrame:
+    """The number of mixes of each row that `unknown_table` would have."""
+    each = [{"n_sources": len(names), "n_mixes": step.each} for names in all_subsets(step.prior.data.sources)]
+    return pd.DataFrame(each).groupby("n_sources", as_index=False).sum()
+
+
+def check_no_loss(path: Path, planned: pd.DataFrame) -> None:
+    """Raise `InputError` if a row of the table at `path` was measured on more mixes than the `planned` one."""
     if not path.exists():
         return
-    table = pd.read_csv(path)
-    if groups is None:
-        measured = int(table["n_mixes"].sum())
-    else:
-        single = ~table["sources"].str.startswith(POOLED)
-        measured = int(max(table.loc[table["group"].isin(groups) & single, "n_mixes"], default=0))
-    if measured > mixes:
+    earlier = pd.read_csv(path, dtype={"note": str}).fillna({"note": ""})
+    same = [column for column in planned if column != "n_mixes"]
+    both = planned.merge(earlier[[*same, "n_mixes"]], on=same, suffixes=("", "_earlier"))
+    lost = both[both["n_mixes_earlier"] > both["n_mixes"]]
+    if len(lost):
+        worst = lost.iloc[0]
         raise InputError(
-            f"{path} was measured on {measured} mixes and this run would on {mixes}; "
-            "use --out for another folder, --mixes and --slow-mixes for more, or --overwrite"
+            f"{len(lost)} rows of {path} were measured on more mixes than this run would have, the first on "
+            f"{worst['n_mixes_earlier']} for {worst['n_mixes']}; use --out for another folder, --mixes and "
+            "--slow-mixes for more, or --overwrite"
         )
 
 

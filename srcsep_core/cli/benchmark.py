@@ -43,7 +43,14 @@ def benchmark(
     stay in the table.
     """
     from srcsep_core.benchmark.plans import plan_of
-    from srcsep_core.benchmark.results import check_no_loss, separation_rows, unknown_table, with_other_groups
+    from srcsep_core.benchmark.results import (
+        check_no_loss,
+        planned_rows,
+        planned_unknown,
+        separation_rows,
+        unknown_table,
+        with_other_groups,
+    )
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
     from srcsep_core.pipeline import Pipeline, resolve_device
     from srcsep_core.profiles import get_profile
@@ -64,9 +71,9 @@ def benchmark(
     command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
     folder = out or figures_folder(profile)
     if settings and not overwrite:
-        check_no_loss(folder / "separation.csv", plan.mixes, wanted)
+        check_no_loss(folder / "separation.csv", planned_rows(settings))
     if step is not None and not overwrite:
-        check_no_loss(folder / "separation_unknown.csv", step.mixes)
+        check_no_loss(folder / "separation_unknown.csv", planned_unknown(step))
     if settings:
         rows = separation_rows(pipeline, settings, profile=profile, command=command)
         table = with_other_groups(rows, folder / "separation.csv")

@@ -40,11 +40,6 @@ class SelectSources(Step):
         return f"selection-{self.prior.name}-{self.prior.data.variant}-{self.each}-{self.key[:8]}"
 
     @property
-    def mixes(self) -> int:
-        """How many mixes there are in all."""
-        return self.each * len(all_subsets(self.prior.data.sources))
-
-    @property
     def parents(self) -> tuple[Step, ...]:
         return self.prior.trained
 
