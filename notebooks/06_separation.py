@@ -302,7 +302,7 @@ display(beside[["sources", *columns]].round(3))
 # score is smoother, its chains do add up, but most of its sources then hold another's wave. Ten levels of 100 steps
 # mend neither (controls). Redrawing a whole source at a time crosses between pitches, swaps and restarts undo what the
 # wrong source has taken: together they separate four sources, under the true density and the learnt score alike at 10
-# dB, the true density more finely. Exchanges of jumps add what is left to 20 dB, in the `paper` variant.
+# dB, the true density more finely. Exchanges of jumps take more mixes to 20 dB, in the `paper` variant.
 #
 # The prior. Under that same sampler, set alike, the true density and the learnt score separate nearly all pairs, the
 # paper's flows none: noise-free or fine-tuned, exact or released. Our own flow of all levels separates a few of the

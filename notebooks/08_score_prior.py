@@ -102,7 +102,7 @@ for column, sigma in enumerate(levels):
             )
         ]
 for row, name in enumerate(("noisy", *SOURCES)):
-    axes[row, 0].set_ylabel(name)
+    axes[row, 0].set_ylabel(f"{name}\namplitude")
 for ax in axes[-1]:
     ax.set_xlabel("time / ms")
 handles = {label: handle for ax in axes[:, 0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -190,8 +190,8 @@ for column, name in enumerate(SOURCES):
         axes[row, column].plot(time_ms, drawn[name][row, 0, :shown], color=SOURCE_COLOURS[name], linewidth=1.2)
     axes[0, column].set_title(name)
     axes[1, column].set_xlabel("time / ms")
-axes[0, 0].set_ylabel("draw 1")
-axes[1, 0].set_ylabel("draw 2")
+axes[0, 0].set_ylabel("draw 1\namplitude")
+axes[1, 0].set_ylabel("draw 2\namplitude")
 table = pd.DataFrame({f"{name} {row + 1}": drawn[name][row, 0].numpy() for name in SOURCES for row in range(2)})
 run.save_figure(figure, "score_samples", table)
 
