@@ -14,7 +14,7 @@ from typing import Any, Literal
 from srcsep_core.errors import InputError
 
 SOURCES = ("sine", "square", "saw", "triangle")
-VARIANTS = ("released", "paper", "thesis")
+VARIANTS = ("released", "paper", "thesis", "whole_periods")
 Objective = Literal["exact", "released"]
 Noise = Literal["thesis", "released"]
 OBJECTIVES: tuple[Objective, ...] = ("exact", "released")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import signal, stats
 from torch import Tensor
 
 from srcsep_core.config import SOURCES, VARIANTS
@@ -116,7 +116,7 @@ def test_parameters_of_different_sources_are_independent(variant: str) -> None:
         ("sine", [0, math.sqrt(0.5), 1, 0, -1]),
         ("square", [1, 1, 1, -1, -1]),
         ("saw", [-1, -0.75, -0.5, 0, 0.5]),
-        ("triangle", [1, 0.5, 0, -1, 0]),
+        ("triangle", [-1, -0.5, 0, 1, 0]),
     ],
 )
 @pytest.mark.parametrize("whole_periods", [0, 3, -2])
@@ -124,6 +124,28 @@ def test_waveform_at_known_phases(source: str, values: list[float], whole_period
     cycles = torch.tensor([0, 0.125, 0.25, 0.5, 0.75], dtype=torch.float64) + whole_periods
     expected = torch.tensor(values, dtype=torch.float64)
     torch.testing.assert_close(toy.waveform(source, cycles), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("period", [13, 50, 101])
+def test_waves_of_whole_periods_are_those_of_the_authors_generator(period: int) -> None:
+    """Sample by sample, as its description has them: saw and triangle rise from -1, the square begins at +1."""
+    angle = 2 * np.pi * (np.arange(3 * period) % period) / period
+    theirs = {
+        "sine": np.sin(angle),
+        "square": signal.square(angle),
+        "saw": signal.sawtooth(angle),
+        "triangle": signal.sawtooth(angle, width=0.5),
+    }
+    for source, wave in theirs.items():
+        ours = one_signal(source, "whole_periods", 14_700 / period, 0.0, 3 * period).numpy() / 0.9
+        assert np.abs(ours - wave).max() < 1e-6, source
+
+
+def test_a_mirrored_triangle_of_an_odd_period_is_another_signal() -> None:
+    wave = one_signal("triangle", "whole_periods", 14_700 / 13, 0.0, 13)
+    assert not any((wave + wave.roll(shift)).abs().max() < 0.01 for shift in range(13))
+    mirrored = one_signal("triangle", "released", 14_700 / 13, 0.0, 13)
+    torch.testing.assert_close(mirrored, -wave, rtol=0, atol=1e-6)
 
 
 def test_square_takes_two_values_half_of_the_period_each() -> None:

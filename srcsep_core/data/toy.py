@@ -8,6 +8,10 @@ Three variants of the same idea are in circulation, and they differ in more than
 | `thesis`   | 14 700 Hz   | one of the 88 piano keys                       | U[0.8, 1]             | U[0, 2 pi)       |
 | `released` | 14 700 Hz   | key ~ U(0.1, 64.9), period cut to whole samples| U[0.8, 1], tests: 1.0 | whole samples    |
 
+`whole_periods` is `released` with the triangle of the authors' generator, which rises from -1 at phase 0. Ours falls
+from +1 in the other variants. With a continuous phase that is the same law; with whole odd periods it is the mirrored
+signal. The shipped priors of `released` know the mirrored one; `whole_periods` takes its place once it has priors.
+
 Sources: Frank & Ilse 2020, section 3.1; Frank 2020 (thesis), "ToyData"; the authors' released code. The
 thesis says "uniformly picked from the frequency bounds of the 88 keys", which also admits a continuous
 uniform law; we draw a key.
@@ -24,14 +28,15 @@ from torch import Tensor
 from srcsep_core.config import SOURCES, VARIANTS, EvalConfig
 from srcsep_core.errors import InputError
 
-SAMPLE_RATES = {"released": 14_700, "paper": 16_000, "thesis": 14_700}
+SAMPLE_RATES = {"released": 14_700, "paper": 16_000, "thesis": 14_700, "whole_periods": 14_700}
+WHOLE = ("released", "whole_periods")
 _PAPER_BAND_HZ = (27.0, 4186.0)
 _RELEASED_KEYS = (0.1, 64.9)
 
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Which toy world: `variant` is `released`, `paper` or `thesis`; `sources` name the waveforms."""
+    """Which toy world: `variant` is one of `config.VARIANTS`; `sources` name the waveforms."""
 
     variant: str = "released"
     sources: tuple[str, ...] = SOURCES
@@ -61,7 +66,7 @@ def waveform(source: str, cycles: Tensor) -> Tensor:
     """The waveform `source` at phase `cycles` (periods, any real number), values in [-1, 1].
 
     sine: sin(2 pi c); square: +1 on the first half of the period, else -1; saw: rises from -1 to 1;
-    triangle: falls from 1 to -1 and rises back.
+    triangle: rises from -1 to 1 and falls back.
     """
     c = cycles - cycles.floor()
     if source == "sine":
@@ -71,8 +76,13 @@ def waveform(source: str, cycles: Tensor) -> Tensor:
     if source == "saw":
         return 2 * c - 1
     if source == "triangle":
-        return 4 * (c - 0.5).abs() - 1
+        return 1 - 4 * (c - 0.5).abs()
     raise InputError(f"unknown toy source {source!r}; use one of {', '.join(SOURCES)}")
+
+
+def phase_offset(source: str, variant: str) -> float:
+    """Where in its period (periods) a wave of phase 0 starts: the falling triangle half a period on."""
+    return 0.5 if source == "triangle" and variant != "whole_periods" else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,13 +128,15 @@ def synthesise(config: ToyConfig, parameters: ToyParameters, length: int) -> Ten
         raise InputError(f"the length is {length} samples; use at least 1")
     time = torch.arange(length, device=parameters.frequency.device, dtype=torch.float64)
     cycles_per_sample = parameters.frequency / config.sample_rate
-    if config.variant == "released":
+    if config.variant in WHOLE:
         period = (1.0 / cycles_per_sample).round()[..., None]
         offset = (parameters.phase[..., None] * period).round()
         cycles = torch.remainder(time + offset, period) / period
     else:
         cycles = cycles_per_sample[..., None] * time + parameters.phase[..., None]
-    waves = [waveform(source, cycles[:, k]) for k, source in enumerate(config.sources)]
+    waves = [
+        waveform(source, cycles[:, k] + phase_offset(source, config.variant)) for k, source in enumerate(config.sources)
+    ]
     return (torch.stack(waves, dim=1) * parameters.amplitude[..., None]).float()
 
 
@@ -135,7 +147,7 @@ def draw_sources(config: ToyConfig, batch: int, length: int, generator: torch.Ge
 
 def evaluation_config(config: ToyConfig) -> ToyConfig:
     """The configuration of the test set: the released code fixes the amplitude at 1.0 for evaluation."""
-    if config.variant != "released":
+    if config.variant not in WHOLE:
         return config
     return ToyConfig(config.variant, config.sources, amplitude=(1.0, 1.0))
 

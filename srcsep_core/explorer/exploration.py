@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import SAMPLE_RATES, ToyConfig, ToyParameters, key_to_frequency, synthesise
+from srcsep_core.data.toy import SAMPLE_RATES, WHOLE, ToyConfig, ToyParameters, key_to_frequency, synthesise
 from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
@@ -164,8 +164,8 @@ class ExplorerResult:
 
 
 def real_frequency(frequency_hz: float, variant: str, sample_rate: int) -> float:
-    """The nearest frequency (Hz) that a toy world has: whole periods in `released`, piano keys in `thesis`."""
-    if variant == "released":
+    """The nearest frequency (Hz) that a toy world has: whole periods, or piano keys in `thesis`."""
+    if variant in WHOLE:
         return sample_rate / max(2, round(sample_rate / frequency_hz))
     if variant == "thesis":
         key = round(12 * math.log2(frequency_hz / 440)) + 49

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 FREQUENCIES_HZ = {"released": (28.0, 1130.0), "paper": (28.0, 4186.0), "thesis": (28.0, 4186.0)}
+FREQUENCIES_HZ["whole_periods"] = FREQUENCIES_HZ["released"]
 PITCHES_HZ = {"sine": (440.0, 590.0), "square": (180.0, 300.0), "saw": (110.0, 150.0), "triangle": (330.0, 200.0)}
 AT_FIRST = {"sine": 1, "square": 1, "saw": 0, "triangle": 0}
 LIVE_EVERY = 3  # noise levels

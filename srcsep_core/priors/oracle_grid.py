@@ -15,7 +15,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import _PAPER_BAND_HZ, _RELEASED_KEYS, ToyConfig, key_to_frequency, waveform
+from srcsep_core.data.toy import (
+    _PAPER_BAND_HZ,
+    _RELEASED_KEYS,
+    WHOLE,
+    ToyConfig,
+    key_to_frequency,
+    phase_offset,
+    waveform,
+)
 from srcsep_core.errors import InputError
 
 _CHUNK = 2**18  # numbers in one (signals, frequencies, phases) array
@@ -190,7 +198,7 @@ class ModePlan:
     """Which modes there are for signals of `length` samples of one source.
 
     frequency (F,): cycles per sample; probability (F,): sums to one; phases: even phases per frequency, 0 for one per
-    sample of a whole period.
+    sample of a whole period, which starts at `offset` (periods).
     """
 
     source: str
@@ -198,13 +206,15 @@ class ModePlan:
     frequency: Tensor
     probability: Tensor
     phases: int = 0
+    offset: float = 0.0
 
     @classmethod
     def of(cls, source: str, data: ToyConfig, length: int, sigma: float, grid: OracleGrid) -> ModePlan:
         """The modes at noise level `sigma`; raises `InputError` where the grid would be too large."""
-        if data.variant == "released":
+        if data.variant in WHOLE:
             periods, probability = released_periods(data.sample_rate)
-            return cls(source, length, 1.0 / periods.double(), probability)
+            offset = phase_offset(source, data.variant)
+            return cls(source, length, 1.0 / periods.double(), probability, offset=offset)
         low, high = (edge / data.sample_rate for edge in _PAPER_BAND_HZ)
         phases, step = _grid_steps(source, length, sigma, grid)
         count = math.ceil((high - low) / step) if data.variant == "paper" else 88
@@ -238,7 +248,8 @@ class ModePlan:
             period = round(1.0 / float(frequency))
             edges = torch.arange(period, device=frequency.device, dtype=torch.float64) / period
             ones = torch.ones(1, self.length, dtype=torch.float64, device=frequency.device)
-            return EvenPhases((time % period)[None], ((ones, waveform(self.source, edges)),), probability)
+            wave = waveform(self.source, edges + self.offset)
+            return EvenPhases((time % period)[None], ((ones, wave),), probability)
         # The phase is that of the middle of the signal, where it does not correlate with the frequency.
         cycles = torch.remainder(frequency[:, None] * (time.double() - (self.length - 1) / 2), 1.0)
         if self.source in _JUMPING:
