@@ -78,4 +78,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
-	find srcsep_core tests notebooks benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find srcsep_core tests notebooks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

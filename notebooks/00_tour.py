@@ -32,11 +32,11 @@ from IPython.display import display
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_sources, mix
 from srcsep_core.metrics import si_sdr
-from srcsep_core.plots import source_grid
-from srcsep_core.report import start
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import flow_step
 from srcsep_core.separate import SeparateConfig, separate_audio
-from srcsep_core.steps import flow_step
-from srcsep_core.widgets import player
+from srcsep_core.show.player import player
+from srcsep_core.show.plots import source_grid
 
 run = start("00_tour", profile, seed, device)
 

@@ -35,9 +35,9 @@ from IPython.display import display
 from srcsep_core.audio import stft_magnitude_phase
 from srcsep_core.config import SOURCES, VARIANTS
 from srcsep_core.data.toy import ToyConfig, draw_parameters, draw_sources, draw_test_set, mix, waveform
-from srcsep_core.plots import SOURCE_COLOURS
-from srcsep_core.report import start
-from srcsep_core.widgets import player
+from srcsep_core.report.session import start
+from srcsep_core.show.player import player
+from srcsep_core.show.plots import SOURCE_COLOURS
 
 run = start("01_toy_data", profile, seed, device)
 

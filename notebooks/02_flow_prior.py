@@ -35,11 +35,11 @@ from IPython.display import display
 
 from srcsep_core.config import OBJECTIVES, SOURCES, FlowConfig
 from srcsep_core.data.toy import ToyConfig, draw_test_set
-from srcsep_core.plots import SOURCE_COLOURS
 from srcsep_core.priors.flowavenet import flow_receptive_field
-from srcsep_core.report import start
-from srcsep_core.steps import flow_step
-from srcsep_core.widgets import player
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import flow_step
+from srcsep_core.show.player import player
+from srcsep_core.show.plots import SOURCE_COLOURS
 
 run = start("02_flow_prior", profile, seed, device)
 toy = ToyConfig()

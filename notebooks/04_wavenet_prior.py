@@ -34,15 +34,15 @@ import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
+from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.nn.wavenet import receptive_field
-from srcsep_core.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, cross_likelihood_figure, source_grid
-from srcsep_core.published import authors_cross_likelihood, authors_discrimination
-from srcsep_core.report import start
-from srcsep_core.results import cross_likelihood_tables, papers_own
-from srcsep_core.steps import wavenet_step
-from srcsep_core.widgets import player
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import wavenet_step
+from srcsep_core.show.player import player
+from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, cross_likelihood_figure, source_grid
 
 run = start("04_wavenet_prior", profile, seed, device)
 steps = {objective: wavenet_step(run.profile, objective=objective) for objective in ("exact", "released")}

@@ -33,12 +33,17 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
+from srcsep_core.audit.published import (
+    authors_cross_likelihood,
+    authors_discrimination,
+    authors_noise_curve,
+    printed_noise,
+)
+from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own
 from srcsep_core.config import SOURCES
-from srcsep_core.plots import SOURCE_COLOURS, cross_likelihood_figure
-from srcsep_core.published import authors_cross_likelihood, authors_discrimination, authors_noise_curve, printed_noise
-from srcsep_core.report import start
-from srcsep_core.results import cross_likelihood_tables, noise_curve_table, papers_own
-from srcsep_core.steps import noisy_flow_step
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import noisy_flow_step
+from srcsep_core.show.plots import SOURCE_COLOURS, cross_likelihood_figure
 
 run = start("05_noise_conditioning", profile, seed, device)
 levels = run.profile.noise_levels

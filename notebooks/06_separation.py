@@ -61,11 +61,11 @@ from srcsep_core.benchmark.settings import gibbs_for, prior_choices, settings_of
 from srcsep_core.config import SOURCES
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import ToyConfig
-from srcsep_core.listening_plots import listening_grid
 from srcsep_core.metrics import si_sdr
-from srcsep_core.report import start
+from srcsep_core.report.session import start
 from srcsep_core.samplers import gibbs, released_langevin
-from srcsep_core.widgets import player
+from srcsep_core.show.listening_grid import listening_grid
+from srcsep_core.show.player import player
 
 run = start("06_separation", profile, seed, device)
 plan = plan_of(run.profile)

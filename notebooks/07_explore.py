@@ -31,14 +31,14 @@ from IPython.display import display
 
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig
-from srcsep_core.explorer.exploration import ExplorerSettings, ToySource, explore, frames_table
-from srcsep_core.explorer.figures import noise_levels_figure, spread
-from srcsep_core.explorer.widget import explorer, listen
-from srcsep_core.listening_plots import listening_grid
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.report import start
-from srcsep_core.steps import score_step
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import score_step
+from srcsep_core.show.explorer.exploration import ExplorerSettings, ToySource, explore, frames_table
+from srcsep_core.show.explorer.figures import noise_levels_figure, spread
+from srcsep_core.show.explorer.widget import explorer, listen
+from srcsep_core.show.listening_grid import listening_grid
 
 run = start("07_explore", profile, seed, device)
 toy = ToyConfig()

@@ -36,13 +36,13 @@ from IPython.display import display
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
-from srcsep_core.plots import SOURCE_COLOURS
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.report import start
-from srcsep_core.steps import conditional_flow_step, score_step
-from srcsep_core.steps.catalogue import WIDE
-from srcsep_core.widgets import player
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import conditional_flow_step, score_step
+from srcsep_core.run.steps.catalogue import WIDE
+from srcsep_core.show.player import player
+from srcsep_core.show.plots import SOURCE_COLOURS
 
 run = start("08_score_prior", profile, seed, device)
 data = ToyConfig()

@@ -32,12 +32,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
 
+from srcsep_core.audit.published import authors_constant_input, authors_random_input, printed_inputs
+from srcsep_core.audit.tables import input_tables, likelihood_summary, papers_own
 from srcsep_core.config import SOURCES
 from srcsep_core.diagnostics import CONSTANT_LEVELS, RANDOM_SIGMAS
-from srcsep_core.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, SOURCE_MARKERS
-from srcsep_core.published import authors_constant_input, authors_random_input, printed_inputs
-from srcsep_core.report import start
-from srcsep_core.results import input_tables, likelihood_summary, papers_own
+from srcsep_core.report.session import start
+from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, SOURCE_MARKERS
 
 run = start("09_inputs", profile, seed, device)
 levels = run.profile.noise_levels

@@ -31,11 +31,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.agreement import agreement, concordance
-from srcsep_core.comparison import compare, coverage_table
-from srcsep_core.published import load_coverage, published_cells
-from srcsep_core.report import start
-from srcsep_core.results import input_tables, likelihood_summary, noise_curve_table, papers_own
+from srcsep_core.audit.agreement import agreement, concordance
+from srcsep_core.audit.comparison import compare, coverage_table
+from srcsep_core.audit.published import load_coverage, published_cells
+from srcsep_core.audit.tables import input_tables, likelihood_summary, noise_curve_table, papers_own
+from srcsep_core.report.session import start
 
 run = start("10_published_vs_ours", profile, seed, device)
 pd.set_option("display.max_rows", 400)

@@ -34,12 +34,12 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
+from srcsep_core.audit.claims import Results, ledger, mean
+from srcsep_core.audit.comparison import compare
+from srcsep_core.audit.published import authors_discrimination, published_cells
+from srcsep_core.audit.tables import cross_likelihood_tables, input_tables, noise_curve_table, papers_own, select
 from srcsep_core.benchmark.results import benchmark_table
-from srcsep_core.claims import Results, ledger, mean
-from srcsep_core.comparison import compare
-from srcsep_core.published import authors_discrimination, published_cells
-from srcsep_core.report import start
-from srcsep_core.results import cross_likelihood_tables, input_tables, noise_curve_table, papers_own, select
+from srcsep_core.report.session import start
 
 run = start("11_claims", profile, seed, device)
 pd.set_option("display.max_colwidth", None)

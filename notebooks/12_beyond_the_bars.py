@@ -33,18 +33,18 @@ import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.audit.published import authors_discrimination
+from srcsep_core.audit.tables import cross_likelihood_tables, select
 from srcsep_core.config import SOURCES, EvalConfig
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.diagnostics import discriminate, protocol_values
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
 from srcsep_core.diagnostics.typicality import complexity_corrected, flac_nats_per_sample, typicality_table
 from srcsep_core.diagnostics.windows import discrimination_window, mobility_onset
-from srcsep_core.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, SOURCE_MARKERS
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.published import authors_discrimination
-from srcsep_core.report import start
-from srcsep_core.results import cross_likelihood_tables, select
-from srcsep_core.steps import CrossLikelihood, Subject, flow_step, noisy_flow_step
+from srcsep_core.report.session import start
+from srcsep_core.run.steps import CrossLikelihood, Subject, flow_step, noisy_flow_step
+from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, SOURCE_MARKERS
 
 run = start("12_beyond_the_bars", profile, seed, device)
 levels = run.profile.noise_levels

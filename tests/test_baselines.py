@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.blind.baselines import (
+from srcsep_core.baselines.baselines import (
     SupervisedNMF,
     fast_ica,
     ideal_binary_mask,

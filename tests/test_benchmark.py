@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from scipy import stats
 
-from srcsep_core import pipeline
 from srcsep_core.benchmark import results, settings
 from srcsep_core.benchmark.figures import (
     SAMPLER_MARKS,
@@ -53,19 +52,20 @@ from srcsep_core.benchmark.settings import (
     settings_of,
     subsets,
 )
-from srcsep_core.cache import Store
 from srcsep_core.cli import main
 from srcsep_core.config import OBJECTIVES, SOURCES, ConditionalFlowConfig, FlowConfig
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
-from srcsep_core.pipeline import Pipeline
-from srcsep_core.plots import set_style
-from srcsep_core.profiles import PROFILES, Profile, get_profile
+from srcsep_core.run import pipeline
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import PROFILES, Profile, get_profile
+from srcsep_core.run.steps import VALUES, TrainFlow, TrainScore
+from srcsep_core.run.steps.separation import BASELINES, RELEASED, SeparateByBaseline, SeparateMixes
+from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLER_CONFIGS, GibbsConfig, LangevinConfig
-from srcsep_core.steps import VALUES, TrainFlow, TrainScore
-from srcsep_core.steps.separation import BASELINES, RELEASED, SeparateByBaseline, SeparateMixes
+from srcsep_core.show.plots import set_style
 
 PAIR = ("sine", "square")
 KINDS = [kind for kind in FAILURE_KINDS if kind != "none"]

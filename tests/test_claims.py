@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from srcsep_core.benchmark.settings import FLOW_SETTINGS
-from srcsep_core.claims import Claim, Results, ledger
-from srcsep_core.claims.measures import (
+from srcsep_core.audit.claims import Claim, Results, ledger
+from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
     FAILS,
     FLOW,
@@ -33,11 +32,12 @@ from srcsep_core.claims.measures import (
     short,
     worst,
 )
-from srcsep_core.claims.separation import cannot_separate, langevin_fails
-from srcsep_core.comparison import compare
+from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
+from srcsep_core.audit.comparison import compare
+from srcsep_core.audit.published import CELL_COLUMNS, printed_noise, published_cells
+from srcsep_core.audit.tables import FACTS, select
+from srcsep_core.benchmark.settings import FLOW_SETTINGS
 from srcsep_core.config import SOURCES
-from srcsep_core.published import CELL_COLUMNS, printed_noise, published_cells
-from srcsep_core.results import FACTS, select
 
 LEVELS = (0.01, 0.027, 0.077, 0.359)
 DATA_NOISE = (0.0, 0.05, 0.1, 0.3)
@@ -415,7 +415,7 @@ def best_at_noise(results: Results, protocol: str, value: float) -> Results:
 def print_at_noise(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     """The largest printed value at noise 0.3 is `value`; at other noise larger ones are printed."""
     printed = pd.DataFrame({"data_sigma": [0.3, 0.3, 0.1, 0.3, 0.0], "value": [-7.0, value, 9.0, value - 1, 9.0]})
-    monkeypatch.setattr(import_module("srcsep_core.claims.ledger"), "printed_noise", lambda: printed)
+    monkeypatch.setattr(import_module("srcsep_core.audit.claims.ledger"), "printed_noise", lambda: printed)
 
 
 @pytest.mark.parametrize(("released", "released_does"), [(-0.214, "exceeds it too"), (-0.216, "stays below")])

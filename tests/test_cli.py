@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from srcsep_core import __version__, pipeline, steps
+from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_test_set
-from srcsep_core.profiles import get_profile
+from srcsep_core.run import pipeline, steps
+from srcsep_core.run.profiles import get_profile
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from srcsep_core.agreement import agreement, concordance
-from srcsep_core.comparison import NO_ORACLE, PENDING, compare, coverage_table
+from srcsep_core.audit.agreement import agreement, concordance
+from srcsep_core.audit.comparison import NO_ORACLE, PENDING, compare, coverage_table
+from srcsep_core.audit.published import CELL_COLUMNS, published_cells
 from srcsep_core.config import SOURCES
 from srcsep_core.errors import InputError
-from srcsep_core.published import CELL_COLUMNS, published_cells
 
 KEYS = [column for column in CELL_COLUMNS if column != "published"]
 

@@ -10,7 +10,7 @@ import pytest
 from srcsep_core.config import ConditionalFlowConfig, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
-from srcsep_core.profiles import PROFILES, EvalPlan, Profile, get_profile
+from srcsep_core.run.profiles import PROFILES, EvalPlan, Profile, get_profile
 
 CONFIGS = [
     FlowConfig(),

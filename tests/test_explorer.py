@@ -14,8 +14,8 @@ from torch import Tensor
 
 from srcsep_core.config import SOURCES
 from srcsep_core.errors import InputError
-from srcsep_core.explorer import widget as module
-from srcsep_core.explorer.exploration import (
+from srcsep_core.show.explorer import widget as module
+from srcsep_core.show.explorer.exploration import (
     SAMPLERS,
     ExplorerSettings,
     Frame,
@@ -25,8 +25,8 @@ from srcsep_core.explorer.exploration import (
     frames_table,
     real_frequency,
 )
-from srcsep_core.explorer.figures import chain_figure, noise_levels_figure, spread
-from srcsep_core.explorer.widget import explorer, listen
+from srcsep_core.show.explorer.figures import chain_figure, noise_levels_figure, spread
+from srcsep_core.show.explorer.widget import explorer, listen
 
 RATE = 14_700
 LENGTH = 256

@@ -14,10 +14,10 @@ from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.nn.wavenet import GroupedConv1d
-from srcsep_core.objectives import objective_by_source
+from srcsep_core.priors.base import Prior
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, flow_receptive_field
-from srcsep_core.train import clip_gradients
-from srcsep_core.types import Prior
+from srcsep_core.training.loop import clip_gradients
+from srcsep_core.training.tasks import objective_by_source
 
 Perturb = Callable[..., None]
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from srcsep_core.config import ConditionalFlowConfig, DenoiserConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
-from srcsep_core.objectives import flow_task, objective_by_source, wavenet_task
+from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
-from srcsep_core.priors.score import ClassScorePrior, Denoiser
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors
-from srcsep_core.profiles import get_profile
+from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
-from srcsep_core.train import clip_gradients, new_network, train
+from srcsep_core.training.loop import clip_gradients, new_network, train
+from srcsep_core.training.tasks import flow_task, objective_by_source, wavenet_task
 
 pytestmark = [
     pytest.mark.gpu,

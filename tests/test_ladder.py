@@ -10,11 +10,11 @@ from torch import Tensor
 
 from srcsep_core.config import ConditionalFlowConfig, FlowConfig
 from srcsep_core.errors import InputError
+from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
 from srcsep_core.samplers import GibbsConfig, gibbs
 from srcsep_core.samplers.base import NoisyDensity, denoise_each
-from srcsep_core.types import ScorePrior
 
 LEVELS = (0.01, 0.1, 1.0)
 MakeFlow = Callable[..., FloWaveNet]

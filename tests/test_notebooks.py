@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from srcsep_core import notebooks
+from srcsep_core.audit.tables import FACTS, SIGNALS
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
-from srcsep_core.report import PARAMETERS
-from srcsep_core.results import FACTS, SIGNALS
+from srcsep_core.report import notebooks
+from srcsep_core.report.session import PARAMETERS
 
 SOURCES = notebooks.notebook_sources()
 KEY_COLUMNS = [*FACTS, *SIGNALS]

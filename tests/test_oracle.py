@@ -14,9 +14,9 @@ from srcsep_core.config import SOURCES, VARIANTS
 from srcsep_core.data import toy
 from srcsep_core.data.toy import ToyConfig, ToyParameters
 from srcsep_core.errors import InputError
+from srcsep_core.priors.base import Prior
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, tilted_uniform
 from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, released_periods
-from srcsep_core.types import Prior
 
 POINT = (1.0, 1.0)
 CPU = torch.device("cpu")

@@ -11,15 +11,17 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from srcsep_core import diagnostics, steps, train
-from srcsep_core.cache import Store
+from srcsep_core import diagnostics
 from srcsep_core.config import SOURCES, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
-from srcsep_core.objectives import flow_task
-from srcsep_core.pipeline import Pipeline, describe, resolve_device
-from srcsep_core.profiles import get_profile
-from srcsep_core.steps import CrossLikelihood, TrainFlow, cross_likelihood_step, flow_step, steps_of
+from srcsep_core.run import steps
+from srcsep_core.run.pipeline import Pipeline, describe, resolve_device
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.steps import CrossLikelihood, TrainFlow, cross_likelihood_step, flow_step, steps_of
+from srcsep_core.run.store import Store
+from srcsep_core.training import loop as train
+from srcsep_core.training.tasks import flow_task
 
 TRAINING = TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = replace(
@@ -304,7 +306,7 @@ def test_remake_of_a_shipped_prior_trains_and_is_used_from_then_on(
 # Trouble
 
 
-@pytest.mark.parametrize("place", ["srcsep_core.train.save_file", "srcsep_core.steps.training.save_file"])
+@pytest.mark.parametrize("place", ["srcsep_core.training.loop.save_file", "srcsep_core.run.steps.training.save_file"])
 def test_full_disk_while_weights_are_saved_is_named(
     place: str, line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from nbconvert import HTMLExporter
 
-from srcsep_core.widgets import PEAK, player, player_page
+from srcsep_core.show.player import PEAK, player, player_page
 
 RATE = 16_000
 LENGTH = 4 * RATE

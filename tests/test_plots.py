@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from srcsep_core.config import SOURCES
 from srcsep_core.errors import InputError
-from srcsep_core.plots import (
+from srcsep_core.show.plots import (
     OTHER_COLOUR,
     SOURCE_COLOURS,
     SOURCE_LINESTYLES,

@@ -10,19 +10,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from srcsep_core.cache import Store
 from srcsep_core.config import SOURCES, ConditionalFlowConfig, PnFConfig, TrainConfig, resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
-from srcsep_core.objectives import pnf_task
-from srcsep_core.pipeline import Pipeline
+from srcsep_core.priors.base import Prior
 from srcsep_core.priors.flowavenet import FloWaveNet
 from srcsep_core.priors.pnf import PnFPrior, PnFPriors
-from srcsep_core.profiles import PROFILES, get_profile
-from srcsep_core.steps import WEIGHTS, TrainPnF, pnf_step
-from srcsep_core.train import train
-from srcsep_core.types import Prior
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import PROFILES, get_profile
+from srcsep_core.run.steps import WEIGHTS, TrainPnF, pnf_step
+from srcsep_core.run.store import Store
+from srcsep_core.training.loop import train
+from srcsep_core.training.tasks import pnf_task
 
 TINY = PnFConfig(layers=2, width=6, head_width=8, context=3)
 LEVELS = (0.01, 0.1, 1.0, 10.0)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from srcsep_core.config import PnFConfig
 from srcsep_core.errors import DivergenceError, InputError
+from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.pnf import PnFPrior, PnFPriors
 from srcsep_core.samplers.base import Separation, State
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
-from srcsep_core.types import ScorePrior
 
 LENGTH, CHAINS, SIGMA = 4, 4000, 0.3
 MIX = torch.tensor([0.3, -0.1, 0.5, 0.0], dtype=torch.float64)

@@ -7,11 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from srcsep_core import published
-from srcsep_core.cache import project_root
-from srcsep_core.config import NOISE_LEVELS, SOURCES
-from srcsep_core.errors import InputError
-from srcsep_core.published import (
+from srcsep_core.audit import published
+from srcsep_core.audit.published import (
     CELL_COLUMNS,
     authors_constant_input,
     authors_cross_likelihood,
@@ -23,6 +20,9 @@ from srcsep_core.published import (
     printed_noise,
     published_cells,
 )
+from srcsep_core.config import NOISE_LEVELS, SOURCES
+from srcsep_core.errors import InputError
+from srcsep_core.run.store import project_root
 
 SIGMAS = [0.0, *NOISE_LEVELS]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from srcsep_core.config import DenoiserConfig
 from srcsep_core.errors import InputError
-from srcsep_core.priors.score import ClassScorePrior, Denoiser
+from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.samplers import (
     SAMPLER_CONFIGS,
     SAMPLERS,

@@ -12,21 +12,22 @@ from click.testing import CliRunner, Result
 from codebook import RATE, WINDOW, codebook_priors, codebook_wave
 from torch import Tensor
 
-from srcsep_core import __version__, pipeline
+from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
-from srcsep_core.cache import file_digest
 from srcsep_core.cli import main
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
-from srcsep_core.profiles import get_profile
+from srcsep_core.run import pipeline
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.steps import score_step
+from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
 from srcsep_core.separate.recording import clipped_runs
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.separators import NamedSampler, load_sampler
-from srcsep_core.steps import score_step
 
 CPU = SeparateConfig(device="cpu")
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.cache import Store
 from srcsep_core.config import (
     SOURCES,
     ConditionalFlowConfig,
@@ -26,9 +25,21 @@ from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS, si_sdr
-from srcsep_core.pipeline import Pipeline
+from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.steps import VALUES, TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
+from srcsep_core.run.steps.separation import (
+    BASELINES,
+    RELEASED,
+    PriorChoice,
+    SeparateByBaseline,
+    SeparateMixes,
+    Separating,
+    measure,
+)
+from srcsep_core.run.store import Store
 from srcsep_core.samplers import (
     SAMPLERS,
     GibbsConfig,
@@ -38,17 +49,6 @@ from srcsep_core.samplers import (
     Separation,
     released_langevin,
 )
-from srcsep_core.steps import VALUES, TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
-from srcsep_core.steps.separation import (
-    BASELINES,
-    RELEASED,
-    PriorChoice,
-    SeparateByBaseline,
-    SeparateMixes,
-    Separating,
-    measure,
-)
-from srcsep_core.types import ScorePrior
 
 DATA = ToyConfig(sources=("sine", "square"))
 PAIR = MixConfig(DATA.sources, mixes=3, length=32)
@@ -159,7 +159,7 @@ def test_released_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, monkey
         given.append(sources)
         return released_langevin(sources, priors, steps=0, start_noise=0.0, generator=generator)
 
-    monkeypatch.setattr("srcsep_core.steps.separation.released_langevin", stay)
+    monkeypatch.setattr("srcsep_core.run.steps.separation.released_langevin", stay)
     table = table_of(line, separation("oracle", RELEASED))
     assert torch.equal(torch.cat(given), draw_mixes(DATA, PAIR).sources)
     assert table["si_sdr"].min() > 60 and table["residual"].max() < 1e-6

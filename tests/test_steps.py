@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from srcsep_core import diagnostics, steps
-from srcsep_core.cache import MARKER, Store, shipped_root
+from srcsep_core import diagnostics
 from srcsep_core.config import (
     NOISE_LEVELS,
     OBJECTIVES,
@@ -28,10 +27,11 @@ from srcsep_core.config import (
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
-from srcsep_core.pipeline import Pipeline
-from srcsep_core.priorset import FlowPriors, OracleSet, PriorSet, WaveNetSet
-from srcsep_core.profiles import PROFILES, EvalPlan, Profile, get_profile
-from srcsep_core.steps import (
+from srcsep_core.priors.sets import FlowPriors, OracleSet, PriorSet, WaveNetSet
+from srcsep_core.run import steps
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import PROFILES, EvalPlan, Profile, get_profile
+from srcsep_core.run.steps import (
     ConstantInput,
     CrossLikelihood,
     Evaluation,
@@ -51,13 +51,14 @@ from srcsep_core.steps import (
     subjects_of,
     wavenet_step,
 )
-from srcsep_core.steps.catalogue import (
+from srcsep_core.run.steps.catalogue import (
     ABLATED_LEVELS,
     ORACLE_BEYOND,
     WIDE,
     likelihood_priors_of,
     sampling_priors_of,
 )
+from srcsep_core.run.store import MARKER, Store, shipped_root
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = Profile(

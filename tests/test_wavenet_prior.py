@@ -16,7 +16,7 @@ from srcsep_core.config import SOURCES, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import InputError
 from srcsep_core.nn.wavenet import receptive_field
-from srcsep_core.objectives import wavenet_task
+from srcsep_core.priors.base import DensityPrior, Prior, ScorePrior
 from srcsep_core.priors.wavenet import (
     WaveNetPrior,
     WaveNetPriors,
@@ -25,8 +25,8 @@ from srcsep_core.priors.wavenet import (
     released_loss,
     released_score,
 )
-from srcsep_core.train import train
-from srcsep_core.types import DensityPrior, Prior, ScorePrior
+from srcsep_core.training.loop import train
+from srcsep_core.training.tasks import wavenet_task
 
 Perturb = Callable[..., None]
 

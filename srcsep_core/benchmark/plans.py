@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from srcsep_core.profiles import Profile
+from srcsep_core.run.profiles import Profile
 from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
 
 

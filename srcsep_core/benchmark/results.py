@@ -11,14 +11,14 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from srcsep_core.benchmark.settings import Setting
-from srcsep_core.cache import project_root
 from srcsep_core.diagnostics.discrimination import interval, resample
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
-from srcsep_core.pipeline import Pipeline
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.steps import VALUES
+from srcsep_core.run.steps.selection import SelectSources
+from srcsep_core.run.store import project_root
 from srcsep_core.samplers.selection import all_subsets
-from srcsep_core.steps import VALUES
-from srcsep_core.steps.selection import SelectSources
 
 FLOOR_DB = -30.0
 THRESHOLDS_DB = (10, 20)

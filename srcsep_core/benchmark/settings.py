@@ -25,10 +25,8 @@ from srcsep_core.config import OBJECTIVES, SOURCES
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
-from srcsep_core.profiles import Profile
-from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
-from srcsep_core.samplers.selection import all_subsets
-from srcsep_core.steps.catalogue import (
+from srcsep_core.run.profiles import Profile
+from srcsep_core.run.steps.catalogue import (
     WIDE,
     conditional_flow_step,
     flow_step,
@@ -36,8 +34,17 @@ from srcsep_core.steps.catalogue import (
     pnf_step,
     score_step,
 )
-from srcsep_core.steps.selection import SelectSources
-from srcsep_core.steps.separation import BASELINES, RELEASED, PriorChoice, SeparateByBaseline, SeparateMixes, Separating
+from srcsep_core.run.steps.selection import SelectSources
+from srcsep_core.run.steps.separation import (
+    BASELINES,
+    RELEASED,
+    PriorChoice,
+    SeparateByBaseline,
+    SeparateMixes,
+    Separating,
+)
+from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
+from srcsep_core.samplers.selection import all_subsets
 
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-wide")

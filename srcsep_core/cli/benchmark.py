@@ -52,9 +52,9 @@ def benchmark(
         with_other_groups,
     )
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
-    from srcsep_core.pipeline import Pipeline, resolve_device
-    from srcsep_core.profiles import get_profile
-    from srcsep_core.report import figures_folder, write_table
+    from srcsep_core.report.session import figures_folder, write_table
+    from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.profiles import get_profile
 
     chosen = get_profile(profile)
     plan = plan_of(chosen).with_mixes(mixes, slow_mixes)

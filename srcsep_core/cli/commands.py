@@ -13,8 +13,8 @@ from srcsep_core.cli.options import device_option, profile_option
 from srcsep_core.cli.separate import score, separate
 from srcsep_core.config import OBJECTIVES, VARIANTS
 from srcsep_core.errors import DivergenceError, InputError, StoreError
-from srcsep_core.profiles import get_profile
 from srcsep_core.progress import log_to_stderr
+from srcsep_core.run.profiles import get_profile
 
 MODELS = ("flowavenet", "wavenet", "score", "pnf")
 
@@ -67,9 +67,9 @@ def train(
     ship: bool,
 ) -> None:
     """Train the priors of a profile, or find them in the cache or among the shipped ones."""
-    from srcsep_core.cache import shipped_root
-    from srcsep_core.pipeline import Pipeline, resolve_device
-    from srcsep_core.steps import priors_of
+    from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.steps import priors_of
+    from srcsep_core.run.store import shipped_root
 
     for what, given, known in (("model", models, MODELS), ("objective", objectives, OBJECTIVES)):
         for name in given:
@@ -96,8 +96,8 @@ def train(
 @click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
 def status(profile: str, variant: str, verbose: bool) -> None:
     """List what is made, what is missing and what a run would do."""
-    from srcsep_core.pipeline import Pipeline, describe
-    from srcsep_core.steps import steps_of
+    from srcsep_core.run.pipeline import Pipeline, describe
+    from srcsep_core.run.steps import steps_of
 
     pipeline = Pipeline()
     doing = {"made": "nothing to do", "shipped": "used as it is", "missing": "would be made"}
@@ -124,9 +124,9 @@ def notebooks(
     pair_only: bool,
 ) -> None:
     """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery."""
-    from srcsep_core import notebooks as runner
-    from srcsep_core.pipeline import resolve_device
-    from srcsep_core.report import PARAMETERS, figures_folder
+    from srcsep_core.report import notebooks as runner
+    from srcsep_core.report.session import PARAMETERS, figures_folder
+    from srcsep_core.run.pipeline import resolve_device
 
     values = {"profile": profile, "device": device} | runner.parse_parameters(parameters, PARAMETERS)
     get_profile(values["profile"])
@@ -154,8 +154,8 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     from srcsep_core.audio import check_signal, read_audio, resample
     from srcsep_core.data.toy import ToyConfig
     from srcsep_core.diagnostics import file_likelihood
-    from srcsep_core.pipeline import Pipeline, resolve_device
-    from srcsep_core.steps import flow_step
+    from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.steps import flow_step
 
     chosen = get_profile(profile)
     step = flow_step(chosen, objective=objective, variant=variant)  # type: ignore[arg-type]
@@ -178,8 +178,8 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
 @click.option("--check", is_flag=True, help="Only say whether the README agrees with the tables.")
 def readme(check: bool) -> None:
     """Renew the README's claims table from figures/claims.csv (for maintainers)."""
-    from srcsep_core.cache import project_root
-    from srcsep_core.readme import update_readme
+    from srcsep_core.report.readme import update_readme
+    from srcsep_core.run.store import project_root
 
     path = project_root() / "README.md"
     renewed = update_readme(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from srcsep_core.profiles import PROFILES
+from srcsep_core.run.profiles import PROFILES
 
 profile_option = click.option(
     "-p", "--profile", default="laptop", show_default=True, help=f"One of {', '.join(PROFILES)}."

@@ -23,7 +23,7 @@ from srcsep_core.diagnostics.likelihood import (
     protocols_of,
     single,
 )
-from srcsep_core.priorset import PROTOCOLS
+from srcsep_core.priors.sets import PROTOCOLS
 
 __all__ = [
     "CONFIDENCE",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.priorset import PROTOCOLS, PriorSet
+from srcsep_core.priors.sets import PROTOCOLS, PriorSet
 from srcsep_core.progress import Progress
 
 

@@ -20,7 +20,7 @@ from torch.nn.functional import cosine_similarity
 
 from srcsep_core.diagnostics.discrimination import describe, interval, resample
 from srcsep_core.errors import InputError, check_waveform
-from srcsep_core.types import ScorePrior
+from srcsep_core.priors.base import ScorePrior
 
 QUANTITIES = (
     "gradient_norm_squared_per_sample",

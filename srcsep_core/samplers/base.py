@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError, check_waveform
-from srcsep_core.priors.score import ClassScorePrior, Denoiser
-from srcsep_core.types import ScorePrior
+from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 
 Priors = Sequence[ScorePrior]
 

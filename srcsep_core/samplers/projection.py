@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.priors.score import karras_levels
+from srcsep_core.priors.denoiser import karras_levels
 from srcsep_core.samplers.base import (
     Callback,
     Priors,

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.priors.base import ScorePrior
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
-from srcsep_core.types import ScorePrior
 
 
 @dataclass(frozen=True)

@@ -22,18 +22,18 @@ from torch import Tensor
 
 from srcsep_core import __version__
 from srcsep_core.audio import mono, read_audio, resample, write_audio
-from srcsep_core.cache import file_digest, write_json
 from srcsep_core.config import resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
-from srcsep_core.pipeline import resolve_device
-from srcsep_core.profiles import get_profile
+from srcsep_core.run.pipeline import resolve_device
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.store import file_digest, write_json
 from srcsep_core.separate.recording import STEREO, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.separators import PRIORS, SourcePriors, check_names, load_sampler
 from srcsep_core.separate.stems import PLAYER, RECORD, check_folder, stem_files, stem_names, write_folder
 from srcsep_core.separate.windows import class_orders
-from srcsep_core.widgets import RATES_HZ, player_page
+from srcsep_core.show.player import RATES_HZ, player_page
 
 log = logging.getLogger(__name__)
 

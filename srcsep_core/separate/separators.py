@@ -11,13 +11,13 @@ import torch
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
-from srcsep_core.pipeline import Pipeline
+from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.profiles import Profile
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import Profile
+from srcsep_core.run.steps import score_step
 from srcsep_core.samplers import SAMPLER_CONFIGS, SAMPLERS
 from srcsep_core.samplers.base import Callback, Separation
-from srcsep_core.steps import score_step
-from srcsep_core.types import ScorePrior
 
 
 @dataclass(frozen=True)

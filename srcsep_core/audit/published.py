@@ -1,0 +1,219 @@
+"""Published numbers, to be shown beside ours: one loader a file, and `published_cells`, all of them in one table.
+
+Every value is of the `released` protocol (see data/published/README.md): nats/sample of log p_Z alone for the
+flow, the mean sigmoid score in [0, 1] for the WaveNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from srcsep_core.config import SOURCES
+from srcsep_core.errors import InputError
+from srcsep_core.run.store import project_root
+
+DOCUMENTS = ("paper", "thesis", "authors' arrays")
+QUANTITIES = ("cross_likelihood", "noise_curve", "constant_input", "random_input")
+CELL_COLUMNS = (
+    "document",
+    "item",
+    "model",
+    "dataset",
+    "quantity",
+    "source",
+    "prior",
+    "prior_sigma",
+    "level",
+    "statistic",
+    "published",
+)
+STATUSES = ("made", "pending", "not reproduced")
+_ITEMS = {quantity: quantity.replace("_", " ") for quantity in QUANTITIES} | {"cross_likelihood": "cross-likelihood"}
+_RUN = ("model", "dataset", "prior_sigma", "prior")
+_SIGMA_TOLERANCE = 1e-9
+
+
+def published_folder() -> Path:
+    """Where the published numbers lie."""
+    return project_root() / "data" / "published"
+
+
+def authors_cross_likelihood(
+    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float = 0.0
+) -> pd.DataFrame:
+    """The authors' own results, summarised from their public per-example arrays (nats/sample, `released`).
+
+    Columns: source, prior, n, mean, median, q05, q95. Raises `InputError` for what was not published.
+    """
+    columns = ["source", "prior", "n", "mean", "median", "q05", "q95"]
+    return _rows(_authors("cross_likelihood", columns), model, dataset, prior_sigma, columns)
+
+
+def authors_discrimination(
+    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float = 0.0
+) -> pd.DataFrame:
+    """AUROC (mean and worst over the other sources) and argmax accuracy of the authors' own results.
+
+    Columns: prior, auroc_mean, auroc_worst, argmax_prior_accuracy. Raises `InputError` for what was not published.
+    """
+    columns = ["prior", "auroc_mean", "auroc_worst", "argmax_prior_accuracy"]
+    return _rows(_authors("discrimination", columns), model, dataset, prior_sigma, columns)
+
+
+def authors_noise_curve(
+    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = None
+) -> pd.DataFrame:
+    """Noised data under its own prior, over the authors' test signals (nats/sample, `released`).
+
+    Columns: prior_sigma, prior, data_sigma, mean, median; `prior_sigma` None gives every noise level. Raises
+    `InputError` for what was not published.
+    """
+    columns = ["prior_sigma", "prior", "data_sigma", "mean", "median"]
+    return _rows(_authors("noise_curve", columns), model, dataset, prior_sigma, columns)
+
+
+def authors_constant_input(
+    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = None
+) -> pd.DataFrame:
+    """A constant signal under every prior, one value a level in -1..1 (nats/sample, `released`).
+
+    Columns: prior_sigma, prior, level (rounded to 4 digits), value; `prior_sigma` None gives every noise level.
+    Raises `InputError` for what was not published.
+    """
+    columns = ["prior_sigma", "prior", "level", "value"]
+    return _rows(_authors("constant_input", columns), model, dataset, prior_sigma, columns)
+
+
+def authors_random_input(
+    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = None
+) -> pd.DataFrame:
+    """One draw of Gaussian noise of standard deviation `input_sigma` under every prior (nats/sample, `released`).
+
+    Columns: prior_sigma, prior, input_sigma, value; `prior_sigma` None gives every noise level. Raises
+    `InputError` for what was not published.
+    """
+    columns = ["prior_sigma", "prior", "input_sigma", "value"]
+    return _rows(_authors("random_input", columns), model, dataset, prior_sigma, columns)
+
+
+def printed_inputs(document: str = "paper") -> pd.DataFrame:
+    """Paper Table 1 or thesis Table 2 as printed: flow priors on constant inputs and on noise (nats/sample).
+
+    Columns: input, input_sigma (standard deviation; 0 for a constant), prior_sigma, and one a source. Raises
+    `InputError` for any other document.
+    """
+    table = _read("printed_tables.csv", ["document", "input", "input_sigma", "prior_sigma", *SOURCES])
+    chosen = table[table["document"] == document]
+    if chosen.empty:
+        raise InputError(f"no table of inputs is printed in document {document!r}; use paper or thesis")
+    return chosen[["input", "input_sigma", "prior_sigma", *SOURCES]].reset_index(drop=True)
+
+
+def printed_noise(source: str | None = None) -> pd.DataFrame:
+    """Thesis Tables 3-6 as printed: mean of noised data under its own flow prior (nats/sample).
+
+    Columns: table (3..6), source, data_sigma, prior_sigma, value; `source` None gives all four tables. Raises
+    `InputError` for any other source.
+    """
+    columns = ["table", "source", "data_sigma", "prior_sigma", "value"]
+    table = _read("printed_noise_tables.csv", columns)
+    chosen = table if source is None else table[table["source"] == source]
+    if chosen.empty:
+        raise InputError(f"no noise table is printed for source {source!r}; use one of {', '.join(SOURCES)}")
+    return chosen[columns].reset_index(drop=True)
+
+
+def load_coverage() -> pd.DataFrame:
+    """Every printed figure and table and where this project makes it.
+
+    Columns: document, item, what, status (made, pending, not reproduced), where, note; empty cells are "".
+    Raises `InputError` if a status is none of the three.
+    """
+    columns = ["document", "item", "what", "status", "where", "note"]
+    table = _read("coverage.csv", columns)[columns].astype(object)
+    table = table.where(table.notna(), "")
+    unknown = sorted(set(table["status"]) - set(STATUSES))
+    if unknown:
+        raise InputError(f"coverage.csv has the status {unknown[0]!r}; use one of {', '.join(STATUSES)}")
+    return table
+
+
+def published_cells() -> pd.DataFrame:
+    """Every published likelihood, one a row.
+
+    Columns: document (paper, thesis, authors' arrays), item (the printed table, or the array's name), model
+    (flowavenet, flowavenet_classified, wavenet), dataset (toy, musdb), quantity (cross_likelihood, noise_curve,
+    constant_input, random_input), source (the data; "" for inputs), prior, prior_sigma, level, statistic
+    (mean, median; value where there is one signal) and published (`released` protocol: nats/sample for the flow,
+    a mean sigmoid in [0, 1] for the WaveNet).
+
+    `level` is the data's noise for noise_curve, the constant for constant_input, the standard deviation of the
+    input for random_input, and 0 for cross_likelihood. Quantiles and AUROC stay with their own loaders.
+    """
+    cells = pd.concat([_printed_input_cells(), _printed_noise_cells(), *_array_cells()], ignore_index=True)
+    return cells[list(CELL_COLUMNS)].astype({"prior_sigma": float, "level": float, "published": float})
+
+
+def _printed_input_cells() -> pd.DataFrame:
+    table = _read("printed_tables.csv", ["document", "table", "input", "input_sigma", "prior_sigma", *SOURCES])
+    long = table.melt(["document", "table", "input", "input_sigma", "prior_sigma"], list(SOURCES), "prior", "published")
+    constant = long["input"].str.startswith("constant")
+    level = long["input"].str.removeprefix("constant ").where(constant, long["input_sigma"]).astype(float)
+    quantity = constant.map({True: "constant_input", False: "random_input"})
+    return _toy_flow(long).assign(quantity=quantity, source="", level=level, statistic="value")
+
+
+def _printed_noise_cells() -> pd.DataFrame:
+    table = _read("printed_noise_tables.csv", ["document", "table", "source", "data_sigma", "prior_sigma", "value"])
+    long = table.rename(columns={"data_sigma": "level", "value": "published"}).assign(prior=table["source"])
+    return _toy_flow(long).assign(quantity="noise_curve", statistic="mean")
+
+
+def _toy_flow(printed: pd.DataFrame) -> pd.DataFrame:
+    """What the printed tables have in common: they show the toy flow."""
+    return printed.assign(model="flowavenet", dataset="toy", item="Table " + printed["table"].astype(str))
+
+
+def _array_cells() -> list[pd.DataFrame]:
+    crossed = _authors("cross_likelihood", ["source", "mean", "median"]).assign(level=0.0)
+    curve = _authors("noise_curve", ["data_sigma", "mean", "median"])
+    curve = curve.rename(columns={"data_sigma": "level"}).assign(source=curve["prior"])
+    constant = _authors("constant_input", ["level", "value"]).assign(source="")
+    random = _authors("random_input", ["input_sigma", "value"]).rename(columns={"input_sigma": "level"})
+    tables = dict(zip(QUANTITIES, (crossed, curve, constant, random.assign(source="")), strict=True))
+    cells = []
+    for quantity, table in tables.items():
+        statistics = [name for name in ("mean", "median", "value") if name in table]
+        long = table.melt([*_RUN, "source", "level"], statistics, "statistic", "published")
+        cells.append(long.assign(document="authors' arrays", item=_ITEMS[quantity], quantity=quantity))
+    return cells
+
+
+def _authors(name: str, columns: Sequence[str]) -> pd.DataFrame:
+    return _read(f"authors_{name}.csv", [*_RUN, *columns])
+
+
+def _read(name: str, columns: Sequence[str]) -> pd.DataFrame:
+    path = published_folder() / name
+    if not path.exists():
+        raise InputError(f"data/published/{name} is missing; restore it from the repository")
+    table = pd.read_csv(path)
+    lacking = [column for column in columns if column not in table]
+    if lacking:
+        raise InputError(f"data/published/{name} lacks the column {lacking[0]!r}; restore it from the repository")
+    return table
+
+
+def _rows(table: pd.DataFrame, model: str, dataset: str, prior_sigma: float | None, columns: list[str]) -> pd.DataFrame:
+    """The rows of one model and data set, of one noise level unless `prior_sigma` is None."""
+    chosen = table[(table["model"] == model) & (table["dataset"] == dataset)]
+    asked = f"model {model!r}, dataset {dataset!r}"
+    if prior_sigma is not None:
+        chosen = chosen[chosen["prior_sigma"].sub(prior_sigma).abs() < _SIGMA_TOLERANCE]
+        asked += f", prior sigma {prior_sigma:g}"
+    if chosen.empty:
+        raise InputError(f"nothing was published for {asked}")
+    return chosen[columns].reset_index(drop=True)

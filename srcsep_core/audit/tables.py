@@ -1,0 +1,148 @@
+"""The tables of results over every set of priors: what the notebooks show and `figures/*.csv` hold.
+
+A row says which priors it is about (protocol, objective, model, training, prior_sigma), on which signals
+(data_sigma, amplitude, length), and then what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from srcsep_core.diagnostics import discriminate, protocol_values, protocols_of, summarise, summarise_inputs
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import Profile
+from srcsep_core.run.steps import (
+    ConstantInput,
+    CrossLikelihood,
+    Evaluation,
+    NoiseCurve,
+    RandomInput,
+    evaluations_of,
+    subjects_of,
+)
+
+FACTS = ["protocol", "objective", "model", "training", "dataset", "variant", "prior_sigma"]
+SIGNALS = ["data_sigma", "amplitude", "length"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The single values of one evaluation under one protocol, with the facts that belong in every row."""
+
+    step: Evaluation
+    facts: dict[str, Any]
+    values: pd.DataFrame
+
+
+def measurements(pipeline: Pipeline, profile: Profile, kind: type[Evaluation]) -> Iterator[Measured]:
+    """Every evaluation of one kind that the profile asks for, made where it is missing."""
+    for subject in subjects_of(profile):
+        for step in evaluations_of(profile, subject):
+            if not isinstance(step, kind):
+                continue
+            table = pipeline.values(step)
+            for protocol, values in _by_protocol(table):
+                yield Measured(step, {"protocol": protocol, **subject.facts}, values)
+
+
+def _by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    if "protocol" in table:
+        for protocol, values in table.groupby("protocol", sort=False):
+            yield str(protocol), values
+        return
+    for protocol in protocols_of(table):
+        yield protocol, protocol_values(table, protocol)
+
+
+def cross_likelihood_tables(pipeline: Pipeline, profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Likelihood of every source under every prior, and discrimination: AUROC, ratio AUROC and accuracy.
+
+    The second table has both kinds of AUROC, told apart by its column `ratio` (False: the log-likelihood itself;
+    True: log p(prior) - log p(source), in which the pitch cancels).
+    """
+    discrimination = []
+    for found in measurements(pipeline, profile, CrossLikelihood):
+        for ratio in (False, True):
+            table = discriminate(found.values, ratio=ratio)
+            discrimination.append(table.assign(**found.facts, **_signals(found.step), ratio=ratio))
+    return likelihood_summary(pipeline, profile), _ordered(discrimination, [*FACTS, *SIGNALS, "ratio"])
+
+
+def likelihood_summary(pipeline: Pipeline, profile: Profile) -> pd.DataFrame:
+    """Likelihood of every source under every prior: the first of the `cross_likelihood_tables`."""
+    frames = []
+    for found in measurements(pipeline, profile, CrossLikelihood):
+        frames.append(summarise(found.values).assign(**found.facts, **_signals(found.step)))
+    return _ordered(frames, [*FACTS, *SIGNALS])
+
+
+def _signals(step: Evaluation) -> dict[str, Any]:
+    assert isinstance(step, CrossLikelihood)
+    config = step.evaluation
+    return {"data_sigma": config.data_sigma, "amplitude": config.amplitude, "length": config.length}
+
+
+def noise_curve_table(pipeline: Pipeline, profile: Profile) -> pd.DataFrame:
+    """Likelihood of noised test signals under their own source's prior, by noise level of data and prior."""
+    frames = []
+    for found in measurements(pipeline, profile, NoiseCurve):
+        assert isinstance(found.step, NoiseCurve)
+        table = summarise_inputs(found.values, ["prior", "data_sigma"])
+        frames.append(table.assign(**found.facts, length=found.step.evaluation.length))
+    return _ordered(frames, [*FACTS, "length"])
+
+
+def input_tables(pipeline: Pipeline, profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Likelihood of constant inputs by level, and of Gaussian noise by standard deviation, under every prior."""
+    constant, random = [], []
+    for found in measurements(pipeline, profile, ConstantInput):
+        assert isinstance(found.step, ConstantInput)
+        table = summarise_inputs(found.values, ["prior", "level"])
+        constant.append(table.assign(**found.facts, length=found.step.length))
+    for found in measurements(pipeline, profile, RandomInput):
+        assert isinstance(found.step, RandomInput)
+        table = summarise_inputs(found.values, ["prior", "input_sigma"])
+        random.append(table.assign(**found.facts, length=found.step.length))
+    return _ordered(constant, [*FACTS, "length"]), _ordered(random, [*FACTS, "length"])
+
+
+def papers_own(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that answer to the paper's: its own sets of priors and the oracle, as the released evaluation has it.
+
+    Noise-free or fine-tuned with the objective's own noise; amplitude 1.0; for cross-likelihood and discrimination
+    clean signals, and likelihoods that are not ratios.
+    """
+    own = _text(table["objective"]).map({"exact": "thesis", "released": "released", "": ""})
+    training = _text(table["training"])
+    chosen = training.isin(["", "noise-free"]) | (training == "fine-tuned, " + own + " noise")
+    for column, wanted in (("amplitude", "released"), ("ratio", False)):
+        if column in table:
+            chosen &= table[column] == wanted
+    if "data_sigma" in table and "source" in table:
+        chosen &= table["data_sigma"] == 0
+    return table[chosen].reset_index(drop=True)
+
+
+def _ordered(frames: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    table = pd.concat(frames, ignore_index=True)
+    return table[keys + [column for column in table if column not in keys]]
+
+
+def select(table: pd.DataFrame, **facts: Any) -> pd.DataFrame:
+    """The rows whose columns have the given values; numbers agree to 1e-9, and an empty text meets a missing one."""
+    chosen = pd.Series(True, index=table.index)
+    for column, wanted in facts.items():
+        if isinstance(wanted, bool) or not isinstance(wanted, int | float):
+            chosen &= _text(table[column]) == wanted
+        else:
+            chosen &= (table[column] - wanted).abs() < 1e-9
+    return table[chosen]
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """The column with an empty text where it has no value; read from a file, one of nothing else is of floats."""
+    return column.astype(object).fillna("")

@@ -1,0 +1,1 @@
+"""What the notebooks are started, run and shown with, and the README's tables."""

@@ -1,0 +1,125 @@
+"""The graph of steps, run on this machine. Asking for a step makes what it needs and is not there yet."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+
+from srcsep_core.errors import InputError
+from srcsep_core.priors.sets import FlowPriors, ScoreSet, WaveNetSet
+from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainFlow, TrainScore, TrainWaveNet, load_priors
+from srcsep_core.run.store import Artefact, Store, replace_folder, seal, shipped_root
+from srcsep_core.training.loop import CHECKPOINT
+
+log = logging.getLogger(__name__)
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` (a GPU if there is one), `cpu` or `cuda`.
+
+    On a GPU convolutions are set to full float32: the ten bits of TF32 do not do for peaked densities.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {name!r}; use auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda was asked for but PyTorch finds no GPU; use auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+    return torch.device(name)
+
+
+@dataclass
+class Pipeline:
+    """Runs steps on this machine: finds their artefacts in the store or makes them."""
+
+    store: Store = field(default_factory=lambda: Store(shipped=shipped_root()))
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    progress: bool = False
+
+    def run(self, step: Step) -> Artefact:
+        """The step's artefact, made if needed, its parents first."""
+        found = self.store.find(step.name, step.key)
+        return found if found is not None else self._make(step, self.store.get_or_make)
+
+    def remake(self, step: Step) -> Artefact:
+        """Make the step anew, whatever is cached or shipped; an unfinished run of it is continued."""
+        return self._make(step, self.store.make_anew)
+
+    def _make(self, step: Step, making: Callable[..., Artefact]) -> Artefact:
+        log.info("making %s", step.title)
+        return making(
+            step.name,
+            step.key,
+            lambda folder, work: step.make(self, folder, work),
+            title=step.title,
+            parents=[parent.key for parent in step.parents],
+        )
+
+    def flow_priors(self, step: TrainFlow) -> FlowPriors:
+        """The trained flows of a step, in evaluation mode on the pipeline's device."""
+        return cast(FlowPriors, load_priors(step, self.run(step), self.device))
+
+    def wavenet_priors(self, step: TrainWaveNet) -> WaveNetSet:
+        """The trained WaveNets of a step, in evaluation mode on the pipeline's device."""
+        return cast(WaveNetSet, load_priors(step, self.run(step), self.device))
+
+    def score_priors(self, step: TrainScore) -> ScoreSet:
+        """The trained score priors of a step, in evaluation mode on the pipeline's device."""
+        return cast(ScoreSet, load_priors(step, self.run(step), self.device))
+
+    def values(self, step: Evaluation) -> pd.DataFrame:
+        """The table of single values that an evaluation makes (see `diagnostics.likelihood`)."""
+        return pd.read_csv(self.run(step) / VALUES)
+
+    def ship(self, step: Step, folder: Path) -> Path:
+        """Copy a step's artefact to `folder / title`, whole or not at all; replaces an older one."""
+        artefact = self.run(step)
+        target = folder / step.title
+        building = folder / f".{step.title}"
+        shutil.rmtree(building, ignore_errors=True)
+        shutil.copytree(artefact.path, building)
+        seal(building, step.key)
+        replace_folder(building, target)
+        return target
+
+    def status(self, steps: Iterable[Step]) -> Iterator[tuple[Step, str]]:
+        """Whether each step is made, shipped, unfinished or missing; what a missing step needs comes before it."""
+        seen: set[str] = set()
+        for step in steps:
+            if step.key in seen:
+                continue
+            seen.add(step.key)
+            found = self.store.find(step.name, step.key)
+            if found is not None:
+                yield step, "shipped" if found.shipped else "made"
+                continue
+            needed = [parent for parent in step.parents if parent.key not in seen]
+            for parent, state in self.status(needed):
+                seen.add(parent.key)
+                yield parent, state
+            work = self.store.work_folder(step.name, step.key) / CHECKPOINT
+            yield step, f"unfinished (step {_checkpoint_step(work)})" if work.exists() else "missing"
+
+
+def _checkpoint_step(path: Path) -> str:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("step", "unknown"))
+    except Exception:
+        return "unreadable"
+
+
+def describe(step: Step) -> str:
+    """The step's configuration as readable JSON."""
+    return json.dumps({"step": step.name, "key": step.key, **step.config}, indent=2, sort_keys=True)

@@ -1,0 +1,271 @@
+"""The steps that evaluate priors: cross-likelihood, noise curve, constant and random inputs.
+
+What is evaluated is a `Subject`: a trained set of priors, or the oracle, at one noise level.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from srcsep_core import diagnostics
+from srcsep_core.config import EvalConfig, resolved
+from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
+from srcsep_core.errors import InputError
+from srcsep_core.priors.sets import FlowPriors, OracleSet, PriorSet, WaveNetSet
+from srcsep_core.run.steps.base import VALUES, Context, Step
+from srcsep_core.run.steps.loading import load_priors
+from srcsep_core.run.steps.training import TrainPriors
+
+ORACLE_BATCH = 128
+WAVENET_SAMPLES = 8192
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: priors trained by a step, or the oracle (None), of the toy world `data` at level `sigma`."""
+
+    trained: TrainPriors | None
+    data: ToyConfig
+    sigma: float
+
+    @property
+    def model(self) -> str:
+        """flowavenet, wavenet or oracle."""
+        return "oracle" if self.trained is None else self.trained.model
+
+    @property
+    def title(self) -> str:
+        """A readable, file-safe name."""
+        if self.trained is None:
+            return f"oracle-{self.data.variant}-sigma{self.sigma:g}"
+        own = self.trained.train.noise_sigma
+        return self.trained.title + ("" if self.sigma == own else f"-at{self.sigma:g}")
+
+    @property
+    def in_full(self) -> bool:
+        """Whether this is the oracle or one of the paper's own sets, which everything is measured of."""
+        trained = self.trained
+        if trained is None or not trained.train.noise_sigma:
+            return trained is None or not trained.conditional
+        own = "thesis" if trained.train.objective == "exact" else "released"
+        return trained.initial_step is not None and trained.train.noise == own
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The columns that say which priors a row is about."""
+        trained = self.trained
+        return {
+            "model": self.model,
+            "objective": "" if trained is None else trained.train.objective,
+            "training": _training(trained),
+            "dataset": "toy",
+            "variant": self.data.variant,
+            "prior_sigma": self.sigma,
+        }
+
+    def load(self, context: Context) -> PriorSet:
+        """The priors, in evaluation mode on the device of `context`."""
+        if self.trained is None:
+            return OracleSet(self.data, self.sigma)
+        priors = load_priors(self.trained, context.run(self.trained), context.device)
+        if isinstance(priors, FlowPriors):
+            return priors.at(self.sigma)
+        if isinstance(priors, WaveNetSet):
+            return priors
+        raise InputError(f"the priors {self.trained.title} have no likelihood that is evaluated; separate with them")
+
+
+def _training(trained: TrainPriors | None) -> str:
+    if trained is None:
+        return ""
+    if trained.conditional:
+        return "conditional"
+    if not trained.train.noise_sigma:
+        return "noise-free"
+    return f"{'fine-tuned' if trained.initial_step else 'scratch'}, {trained.train.noise} noise"
+
+
+@dataclass(frozen=True)
+class Evaluation(Step):
+    """A table of single values of one subject; subclasses say which."""
+
+    subject: Subject
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}-{self.subject.title}-{self.inputs}"
+
+    @property
+    @abstractmethod
+    def inputs(self) -> str:
+        """Which signals, as part of a file-safe title."""
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return () if self.subject.trained is None else (self.subject.trained,)
+
+    @property
+    def version(self) -> int:
+        return 2
+
+    @property
+    def config(self) -> dict[str, Any]:
+        subject = {"model": self.subject.model, "data": resolved(self.subject.data), "sigma": float(self.subject.sigma)}
+        return {"subject": subject, **self.settings}
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What the values depend on besides the subject."""
+
+    def batch(self, size: int, length: int) -> int:
+        """How many signals of `length` samples to evaluate at once; `size` unless the model has its own best.
+
+        A call of the oracle costs as such; the 256 logits a sample of a WaveNet should stay in the processor's cache.
+        """
+        if self.subject.trained is None:
+            return ORACLE_BATCH
+        return max(1, WAVENET_SAMPLES // length) if self.subject.model == "wavenet" else size
+
+    @abstractmethod
+    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+        """The table."""
+
+    def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
+        table = self.evaluate(self.subject.load(context), context.progress)
+        table.to_csv(folder / VALUES, index=False, float_format="%.9g")
+        return {"device": context.device.type}
+
+
+@dataclass(frozen=True)
+class CrossLikelihood(Evaluation):
+    """Every test signal under every prior."""
+
+    evaluation: EvalConfig
+
+    @property
+    def name(self) -> str:
+        return "cross-likelihood"
+
+    @property
+    def inputs(self) -> str:
+        config = self.evaluation
+        amplitude = "" if config.amplitude == "released" else f"-{config.amplitude}-amplitude"
+        noise = f"-noise{config.data_sigma:g}" if config.data_sigma else ""
+        return f"{config.signals}x{config.length}{amplitude}{noise}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        evaluation: dict[str, Any] = resolved(self.evaluation)
+        del evaluation["batch_size"]
+        return {"evaluation": evaluation}
+
+    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+        config = self.evaluation
+        check_length(priors, config.length)
+        signals = draw_evaluation_set(self.subject.data, config)
+        return diagnostics.likelihood_table(
+            priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
+        )
+
+
+@dataclass(frozen=True)
+class NoiseCurve(Evaluation):
+    """Test signals at every noise level under their own source's prior."""
+
+    evaluation: EvalConfig
+    data_sigmas: tuple[float, ...] = diagnostics.DATA_SIGMAS
+
+    @property
+    def name(self) -> str:
+        return "noise-curve"
+
+    @property
+    def inputs(self) -> str:
+        return f"{self.evaluation.signals}x{self.evaluation.length}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        evaluation: dict[str, Any] = resolved(self.evaluation)
+        del evaluation["batch_size"], evaluation["data_sigma"]
+        return {"evaluation": evaluation, "data_sigmas": list(self.data_sigmas)}
+
+    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+        config = self.evaluation
+        check_length(priors, config.length)
+        signals = {s: draw_evaluation_set(self.subject.data, config, sigma=s) for s in self.data_sigmas}
+        return diagnostics.noise_curve_table(
+            priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
+        )
+
+
+@dataclass(frozen=True)
+class ConstantInput(Evaluation):
+    """Constant signals over -1..1 under every prior."""
+
+    length: int
+
+    @property
+    def name(self) -> str:
+        return "constant-input"
+
+    @property
+    def inputs(self) -> str:
+        return str(self.length)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"length": self.length, "levels": list(diagnostics.CONSTANT_LEVELS)}
+
+    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+        check_length(priors, self.length)
+        evaluate = diagnostics.single(priors)
+        return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=self.batch(8, self.length))
+
+
+@dataclass(frozen=True)
+class RandomInput(Evaluation):
+    """Gaussian noise of ten standard deviations under every prior, `draws` of each."""
+
+    length: int
+    draws: int
+    seed: int = 4321
+
+    @property
+    def name(self) -> str:
+        return "random-input"
+
+    @property
+    def inputs(self) -> str:
+        return f"{self.draws}x{self.length}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        sigmas = list(diagnostics.RANDOM_SIGMAS)
+        return {"length": self.length, "draws": self.draws, "seed": self.seed, "input_sigmas": sigmas}
+
+    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+        check_length(priors, self.length)
+        return diagnostics.random_table(
+            diagnostics.single(priors),
+            priors.sources,
+            self.length,
+            draws=self.draws,
+            seed=self.seed,
+            batch_size=self.batch(8, self.length),
+        )
+
+
+def check_length(priors: PriorSet, length: int) -> None:
+    """Raise `InputError` if the priors cannot take signals of `length` samples."""
+    factor = priors.multiple_of
+    if length % factor:
+        raise InputError(
+            f"the length of the test signals is {length}, not a multiple of {factor} (2**blocks); "
+            f"use {factor * max(1, length // factor)}"
+        )

@@ -1,0 +1,298 @@
+"""A content-addressed store of artefacts: the same configuration is never computed twice.
+
+An artefact is a folder `<root>/<step>/<key>/` with its files, `provenance.json` and, written last, the marker
+`complete.json` that lists every file with its size and SHA-256. It is built in a private folder and moved
+into place in one rename, so it is there whole or not at all. A lock file per key keeps two processes from
+making the same artefact; the second one waits and then reads what the first one made.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from safetensors import SafetensorError
+
+from srcsep_core.config import resolved
+from srcsep_core.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+MARKER = "complete.json"
+PROVENANCE = "provenance.json"
+
+
+def project_root() -> Path:
+    """The folder that holds `notebooks`, `data` and `figures`, or the current one outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").exists() else Path.cwd()
+
+
+def default_root() -> Path:
+    """Where artefacts are kept: the environment's SRCSEP_CACHE, else `.cache` in the project."""
+    return Path(os.environ.get("SRCSEP_CACHE") or project_root() / ".cache")
+
+
+def shipped_root() -> Path:
+    """Where the artefacts that come with the project lie."""
+    return project_root() / "data" / "pretrained"
+
+
+def content_key(step: str, config: Any, parents: Sequence[str] = (), *, step_version: int = 1) -> str:
+    """SHA-256 (hex) over canonical JSON of everything that determines an artefact.
+
+    `config` is hashed resolved, with every field written out; code revision, package versions and device
+    are recorded beside the artefact but not hashed.
+    """
+    content = {"step": step, "config": resolved(config), "parents": list(parents), "version": step_version}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON through a temporary file, so that a reader sees the old text or the new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, path)
+
+
+def provenance(**facts: Any) -> dict[str, Any]:
+    """What is worth knowing about a run and does not determine its result, plus `facts`."""
+    packages = ("torch", "numpy", "scipy", "pandas")
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_revision": git_revision(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: version(name) for name in packages},
+        **facts,
+    }
+
+
+def git_revision() -> str:
+    """The checked-out commit, marked if files differ from it; `unknown` outside a git checkout."""
+    git = ["git", "-C", str(project_root())]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "--", "srcsep_core"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("-dirty" if status.stdout.strip() else "")
+
+
+@contextmanager
+def clear_os_errors(root: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into one sentence that names the folder and the remedy."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        remedy = "set SRCSEP_CACHE to a folder on a disk that you can write to"
+        code = error.errno if isinstance(error, OSError) else None
+        if code in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+            message = f"no space left for the cache in {root}; free some space or {remedy}"
+        elif code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            message = f"the cache folder {root} cannot be used ({os.strerror(code)}); {remedy}"
+        else:
+            raise
+        raise StoreError(message) from error
+
+
+Maker = Callable[[Path, Path], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A complete, verified folder of files."""
+
+    path: Path
+    key: str
+    shipped: bool = False
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What was recorded when it was made."""
+        facts: dict[str, Any] = json.loads((self.path / PROVENANCE).read_text())
+        return facts
+
+
+class Store:
+    """Artefacts under `root`, with read-only `shipped` ones beside it (None: ignore these)."""
+
+    def __init__(self, root: Path | None = None, shipped: Path | None = None) -> None:
+        self.root = root or default_root()
+        self.shipped = shipped
+
+    def folder(self, step: str, key: str) -> Path:
+        """Where the artefact is kept once it is complete."""
+        return self.root / step / key[:20]
+
+    def work_folder(self, step: str, key: str) -> Path:
+        """Where unfinished work on the artefact is kept, so that a killed run resumes."""
+        return self.root / "unfinished" / step / key[:20]
+
+    def find(self, step: str, key: str) -> Artefact | None:
+        """The complete artefact, from the cache or from the shipped ones; None if there is none.
+
+        One that fails verification is set aside in `<root>/rejected` (a shipped one is left where it is),
+        with a warning that names it and says why.
+        """
+        with clear_os_errors(self.root):
+            folder = self.folder(step, key)
+            if folder.exists():
+                if fault(folder, key) is None:
+                    return Artefact(folder, key)
+                with self._lock(step, key):
+                    return self._find_locked(step, key)
+        return self._find_shipped(key)
+
+    def _find_locked(self, step: str, key: str) -> Artefact | None:
+        folder = self.folder(step, key)
+        if folder.exists():
+            reason = fault(folder, key)
+            if reason is None:
+                return Artefact(folder, key)
+            self._set_aside(folder, reason)
+        return self._find_shipped(key)
+
+    def _find_shipped(self, key: str) -> Artefact | None:
+        for folder in self._shipped_folders():
+            if _marked_key(folder) == key:
+                reason = fault(folder, key)
+                if reason is None:
+                    return Artefact(folder, key, shipped=True)
+                log.warning("the shipped artefact %s is not used: %s; it is made anew", folder, reason)
+        return None
+
+    def get_or_make(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
+        """The artefact `key`; `make(folder, work_folder)` writes its files if it is not there yet.
+
+        `make` fills `folder`, may keep checkpoints in `work_folder`, and may return facts to record. It runs
+        in one process at a time, and what it leaves in `work_folder` is removed once it has finished.
+        """
+        found = self.find(step, key)
+        if found is not None:
+            return found
+        with self._lock(step, key):
+            return self._find_locked(step, key) or self._make(step, key, make, facts)
+
+    def make_anew(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
+        """As `get_or_make`, whether the artefact is there or not; an older one stays until the new one is whole."""
+        with self._lock(step, key):
+            return self._make(step, key, make, facts)
+
+    @contextmanager
+    def _lock(self, step: str, key: str) -> Iterator[None]:
+        with clear_os_errors(self.root):
+            locks = self.root / "locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(locks / f"{step}-{key[:20]}.lock"):
+                yield
+
+    def _make(self, step: str, key: str, make: Maker, facts: Mapping[str, Any]) -> Artefact:
+        final, work = self.folder(step, key), self.work_folder(step, key)
+        building = final.with_name(f".building-{final.name}")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        work.mkdir(parents=True, exist_ok=True)
+        try:
+            recorded = make(building, work) or {}
+            write_json(building / PROVENANCE, provenance(step=step, key=key, **facts, **recorded))
+            seal(building, key)
+            replace_folder(building, final)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+        return Artefact(final, key)
+
+    def _set_aside(self, folder: Path, reason: str) -> None:
+        rejected = self.root / "rejected" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:6]}"
+        rejected.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, rejected)
+        log.warning("the artefact %s is not used: %s; it was moved to %s and is made anew", folder, reason, rejected)
+
+    def _shipped_folders(self) -> list[Path]:
+        if self.shipped is None or not self.shipped.is_dir():
+            return []
+        return sorted(path.parent for path in self.shipped.glob(f"*/{MARKER}"))
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Move a finished folder into place; an older one at `target` is removed once it is out of the way."""
+    old = target.with_name(f".replaced-{uuid.uuid4().hex}")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def seal(folder: Path, key: str) -> None:
+    """Write the marker that makes the folder a complete artefact."""
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in sorted(folder.iterdir())
+        if path.name != MARKER
+    }
+    write_json(folder / MARKER, {"key": key, "files": files})
+
+
+def fault(folder: Path, key: str) -> str | None:
+    """Why the folder is not the complete artefact `key`, or None if it is."""
+    marker = folder / MARKER
+    if not marker.exists():
+        return f"its marker {MARKER} is missing"
+    try:
+        content = json.loads(marker.read_text())
+        files = {name: (facts["bytes"], facts["sha256"]) for name, facts in content["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"its marker {MARKER} is not readable"
+    if content.get("key") != key:
+        return f"it was made for another configuration (key {str(content.get('key'))[:20]})"
+    for name, (size, digest) in files.items():
+        path = folder / name
+        if not path.exists():
+            return f"the file {name} is missing"
+        if path.stat().st_size != size:
+            return f"the file {name} has {path.stat().st_size} bytes instead of {size} (truncated or replaced)"
+        if file_digest(path) != digest:
+            return f"the file {name} was changed after it was made"
+    return None
+
+
+def _marked_key(folder: Path) -> str | None:
+    try:
+        key = json.loads((folder / MARKER).read_text())["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(key)

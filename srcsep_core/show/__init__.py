@@ -1,0 +1,1 @@
+"""What is looked at and listened to: figures, the player, the explorer."""

@@ -1,0 +1,295 @@
+"""One mix of toy sources made to order, one separation of it, and where its chain went: what the explorer shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SAMPLE_RATES, WHOLE, ToyConfig, ToyParameters, key_to_frequency, synthesise
+from srcsep_core.data.toy import mix as mean_of
+from srcsep_core.errors import InputError
+from srcsep_core.metrics import best_permutation, si_sdr
+from srcsep_core.priors.base import ScorePrior
+from srcsep_core.samplers.base import Callback, Separation, State, residual_of, rms
+from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
+from srcsep_core.samplers.langevin import LangevinConfig, langevin
+from srcsep_core.samplers.projection import ProjectionConfig, projection
+
+NamedPriors = Mapping[str, Mapping[str, ScorePrior]]
+
+SAMPLERS = ("gibbs", "projection", "langevin")
+FRAMES = 60  # at most, of a chain
+MOST_SOURCES = 2 * len(SOURCES)
+MOST_RESTARTS = 16
+_SIGMA_MAX = 3.0
+_NOISE_SHARE = 1.2  # residual over the mix's noise at which a chain need not be restarted
+
+
+@dataclass(frozen=True)
+class ToySource:
+    """One source of a mix: its class, frequency (Hz), amplitude, and phase (periods at sample 0)."""
+
+    name: str
+    frequency_hz: float
+    amplitude: float = 0.9
+    phase: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in SOURCES:
+            raise InputError(f"unknown toy source {self.name!r}; use one of {', '.join(SOURCES)}")
+        if not (0 < self.amplitude < math.inf and math.isfinite(self.phase)):
+            raise InputError(
+                f"the {self.name} has amplitude {self.amplitude} and phase {self.phase}; use finite numbers, "
+                "and an amplitude above 0"
+            )
+
+
+@dataclass(frozen=True)
+class ExplorerSettings:
+    """Everything that determines an exploration.
+
+    `mix_sigma` is the standard deviation of the noise in the mix. `prior` names one of the priors passed to `explore`.
+    `levels` noise levels; at each, gibbs has one sweep and two swaps, projection ten steps and langevin fifty.
+    """
+
+    sources: tuple[ToySource, ...]
+    mix_sigma: float = 0.0
+    prior: str = "score"
+    sampler: str = "gibbs"
+    restarts: int = 1
+    seed: int = 0
+    variant: str = "released"
+    length: int = 1024
+    levels: int = 20
+
+    def __post_init__(self) -> None:
+        ToyConfig(self.variant)
+        if not 2 <= len(self.sources) <= MOST_SOURCES:
+            raise InputError(f"the mix has {len(self.sources)} source(s); choose 2 to {MOST_SOURCES}")
+        if self.sampler not in SAMPLERS:
+            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join(SAMPLERS)}")
+        if not 0 <= self.mix_sigma < 1:
+            raise InputError(f"the noise in the mix has sigma {self.mix_sigma}; use 0 or more, and less than 1")
+        bounds = {"restarts": (1, MOST_RESTARTS), "levels": (2, FRAMES), "length": (16, 16_384)}
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} is {getattr(self, name)}; use {low} to {high}")
+        for source in self.sources:
+            if not 0 < source.frequency_hz < self.sample_rate / 2:
+                raise InputError(
+                    f"the {source.name} has a frequency of {source.frequency_hz:g} Hz; "
+                    f"use one between 0 and {self.sample_rate / 2:g} Hz"
+                )
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second (Hz)."""
+        return SAMPLE_RATES[self.variant]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for every source, such as "sine" and "sine 2"."""
+        names = [source.name for source in self.sources]
+        counts = [names[: k + 1].count(name) for k, name in enumerate(names)]
+        return tuple(name if count == 1 else f"{name} {count}" for name, count in zip(names, counts, strict=True))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is separated: the mix (1, T), with its noise, and the true sources (K, T)."""
+
+    mix: Tensor
+    sources: Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One chain after one noise level: sources (K, T) on the CPU; `residual` as in `Separation.trace`.
+
+    While a chain of the projection sampler runs, its residual is not known: it is NaN.
+    """
+
+    restart: int
+    step: int
+    sigma: float
+    sources: Tensor
+    residual: float
+
+
+@dataclass(frozen=True)
+class ExplorerResult:
+    """A separation beside the truth, all on the CPU but `separation`.
+
+    mix (1, T); sources and estimates (K, T); si_sdr (dB), one a source; frames of the restart that was kept. Sources of
+    one class are put in the order with the highest SI-SDR. The estimates add up to the mix, unless it has noise: then
+    they are the kept chain as it ended.
+    """
+
+    settings: ExplorerSettings
+    mix: Tensor
+    sources: Tensor
+    estimates: Tensor
+    si_sdr: tuple[float, ...]
+    frames: tuple[Frame, ...]
+    separation: Separation
+
+    def table(self) -> pd.DataFrame:
+        """One row a source: frequency (Hz) as synthesised, amplitude and SI-SDR (dB)."""
+        rate, variant = self.settings.sample_rate, self.settings.variant
+        rows = [
+            {
+                "source": label,
+                "frequency / Hz": real_frequency(source.frequency_hz, variant, rate),
+                "amplitude": source.amplitude,
+                "SI-SDR / dB": value,
+            }
+            for label, source, value in zip(self.settings.labels, self.settings.sources, self.si_sdr, strict=True)
+        ]
+        return pd.DataFrame(rows)
+
+    def verdict(self) -> str:
+        """The residual in a sentence."""
+        residual, restart = float(self.separation.residual[0]), int(self.separation.chosen[0])
+        share = residual / max(float(rms(self.mix)[0]), 1e-12)
+        tried = int(self.separation.doubts[0].isfinite().sum())
+        kept = f"kept restart {restart + 1} of {tried}"
+        return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square; {kept}."
+
+
+def real_frequency(frequency_hz: float, variant: str, sample_rate: int) -> float:
+    """The nearest frequency (Hz) that a toy world has: whole periods, or piano keys in `thesis`."""
+    if variant in WHOLE:
+        return sample_rate / max(2, round(sample_rate / frequency_hz))
+    if variant == "thesis":
+        key = round(12 * math.log2(frequency_hz / 440)) + 49
+        return float(key_to_frequency(torch.tensor(float(min(max(key, 1), 88)), dtype=torch.float64)))
+    return frequency_hz
+
+
+def draw_scene(settings: ExplorerSettings) -> Scene:
+    """Synthesise the sources and mix them; only the noise, if any, depends on the seed."""
+    waves = []
+    for source in settings.sources:
+        frequency = real_frequency(source.frequency_hz, settings.variant, settings.sample_rate)
+        values = [torch.tensor([[v]], dtype=torch.float64) for v in (frequency, source.amplitude, source.phase)]
+        config = ToyConfig(settings.variant, (source.name,))
+        waves.append(synthesise(config, ToyParameters(*values), settings.length)[0, 0])
+    sources = torch.stack(waves)
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = torch.randn(1, settings.length, generator=generator)
+    return Scene(mean_of(sources[None])[0] + settings.mix_sigma * noise, sources)
+
+
+def explore(
+    settings: ExplorerSettings, priors: NamedPriors, callback: Callable[[Frame], None] | None = None
+) -> ExplorerResult:
+    """Make the mix, separate it with the prior and sampler of `settings`, and compare with the truth.
+
+    `priors`: name to source to prior, all of the toy world `settings.variant`. The callback gets a frame after every
+    noise level, of the first chain where several run side by side. Raises `InputError` for priors that are missing,
+    and for what the sampler refuses.
+    """
+    chosen = _chosen_priors(settings, priors)
+    scene = draw_scene(settings)
+    recorder = Recorder(scene.mix, settings, callback)
+    separation = _separate(settings, scene.mix, chosen, recorder)
+    restart = int(separation.chosen[0])
+    kept = separation.restarts[0, restart] if settings.mix_sigma else separation.sources[0]
+    names = [source.name for source in settings.sources]
+    estimates, order = best_permutation(estimate=kept.float().cpu(), reference=scene.sources, groups=names)
+    estimates = estimates.float()
+    scores = si_sdr(estimate=estimates, reference=scene.sources)
+    trace = separation.trace
+    residuals = trace.loc[trace["restart"] == restart, "residual"]
+    frames = [
+        replace(frame, sources=frame.sources[order], residual=float(residual))
+        for frame, residual in zip(recorder.chain(restart), residuals, strict=True)
+    ]
+    return ExplorerResult(
+        settings, scene.mix, scene.sources, estimates, tuple(scores.tolist()), tuple(frames), separation
+    )
+
+
+class Recorder:
+    """A callback that keeps copies of the states of every chain of one mix (1, T)."""
+
+    def __init__(self, mix: Tensor, settings: ExplorerSettings, callback: Callable[[Frame], None] | None) -> None:
+        self.total = len(settings.sources) * mix
+        self.hidden = settings.sampler == "projection"
+        self.callback = callback
+        self.frames: list[Frame] = []
+        self._started, self._step, self._sigma = -1, 0, math.inf
+
+    def __call__(self, state: State) -> None:
+        """Copy the state. Restarts one after the other are told apart by the rise of sigma, others by their row."""
+        if not self.frames or state.sigma > self._sigma:
+            self._started, self._step = self._started + 1, 0
+        self._sigma = state.sigma
+        for row, sources in enumerate(state.sources.detach().float().cpu()):
+            residual = float("nan") if self.hidden else float(rms(residual_of(self.total, sources)))
+            frame = Frame(self._started + row, self._step, state.sigma, sources.clone(), residual)
+            self.frames.append(frame)
+            if row == 0 and self.callback is not None:
+                self.callback(frame)
+        self._step += 1
+
+    def chain(self, restart: int) -> list[Frame]:
+        """The frames of one restart, in order."""
+        return [frame for frame in self.frames if frame.restart == restart]
+
+
+def frames_table(result: ExplorerResult, indices: list[int], duration_s: float) -> pd.DataFrame:
+    """The waveforms of some frames and of the truth, in rows of source, step, sigma and time (ms)."""
+    shown = min(result.settings.length, max(2, round(duration_s * result.settings.sample_rate)))
+    time_ms = np.arange(shown) / result.settings.sample_rate * 1e3
+    parts = [
+        pd.DataFrame(
+            {
+                "source": label,
+                "step": result.frames[index].step,
+                "sigma": result.frames[index].sigma,
+                "time_ms": time_ms,
+                "truth": result.sources[k, :shown].numpy(),
+                "chain": result.frames[index].sources[k, :shown].numpy(),
+            }
+        )
+        for index in indices
+        for k, label in enumerate(result.settings.labels)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _chosen_priors(settings: ExplorerSettings, priors: NamedPriors) -> list[ScorePrior]:
+    if settings.prior not in priors:
+        raise InputError(f"no prior called {settings.prior!r}; there are {', '.join(priors) or 'none'}")
+    found = priors[settings.prior]
+    missing = [source.name for source in settings.sources if source.name not in found]
+    if missing:
+        raise InputError(f"the prior {settings.prior!r} has no {missing[0]}; choose among {', '.join(found)}")
+    return [found[source.name] for source in settings.sources]
+
+
+def _separate(settings: ExplorerSettings, mix: Tensor, priors: list[ScorePrior], callback: Callback) -> Separation:
+    """Run the sampler. The noise in the mix is N times as strong in the constraint, where the annealing then ends."""
+    weights = [next(prior.parameters()) for prior in priors if isinstance(prior, nn.Module)]
+    mix = mix[None].to(weights[0]) if weights else mix[None]
+    generator = torch.Generator(mix.device).manual_seed(settings.seed + 1)
+    noise, levels, restarts = len(priors) * settings.mix_sigma, settings.levels, settings.restarts
+    if settings.sampler == "projection":
+        reverse = ProjectionConfig(sigma_max=_SIGMA_MAX, levels=10 * levels, restarts=restarts)
+        return projection(mix, priors, config=reverse, generator=generator, callback=callback)
+    if settings.sampler == "langevin":
+        low = min(max(0.01, noise), 0.5)
+        walk = LangevinConfig(sigma_max=1.0, sigma_min=low, levels=levels, steps=50, restarts=restarts)
+        return langevin(mix, priors, config=walk, generator=generator, callback=callback)
+    low = min(max(0.05, noise), _SIGMA_MAX / 2)
+    accept = max(0.02, _NOISE_SHARE * settings.mix_sigma / max(float(rms(mix[0])[0]), 1e-12))
+    sweeps = GibbsConfig(sigma_max=_SIGMA_MAX, sigma_min=low, levels=levels, restarts=restarts, accept=accept)
+    return gibbs(mix, priors, config=sweeps, generator=generator, callback=callback)

@@ -1,0 +1,174 @@
+"""What is trained: the losses of the flow, conditional or not, and of the WaveNet."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from srcsep_core.config import ConditionalFlowConfig, FlowConfig, WaveNetPriorConfig
+from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
+from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
+from srcsep_core.training.tasks import flow_task, log_det_weight, objective_by_source, wavenet_task
+
+Perturb = Callable[..., None]
+
+CONDITIONAL = ConditionalFlowConfig(blocks=1, flows=1, layers=1, width=2, context=2, sigma_min=0.02, sigma_max=0.4)
+
+
+# Flow
+
+
+@pytest.mark.parametrize(("objective", "weight"), [("exact", 1.0), ("released", 0.25)])
+def test_objective_weighs_the_log_determinant(objective: str, weight: float, generator: torch.Generator) -> None:
+    z, log_pz, log_det = torch.randn(3, 2, 4, 8, generator=generator)
+    loss = objective_by_source(FlowTerms(z, log_pz, log_det), objective)  # type: ignore[arg-type]
+    for group in range(4):
+        expected = -(log_pz[:, group].sum() + weight * log_det[:, group].sum()) / (2 * 8)
+        torch.testing.assert_close(loss[group], expected)
+
+
+def test_exact_objective_is_the_negative_log_likelihood_by_sample(
+    tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
+) -> None:
+    flow = FloWaveNet(tiny_flow, groups=2).double().eval()
+    perturb(flow)
+    x = torch.randn(3, 2, 16, generator=generator, dtype=torch.float64)
+    loss = objective_by_source(flow.source_terms(x), "exact")
+    torch.testing.assert_close(loss, -flow.log_prob(x).mean(dim=0) / 16)
+
+
+def test_weight_of_the_log_determinant_is_one_or_one_of_four_sources() -> None:
+    assert (log_det_weight("exact"), log_det_weight("released")) == (1, 1 / 4)
+
+
+@pytest.mark.parametrize("objective", ["exact", "released"])
+def test_losses_of_a_flow_are_its_objective_and_the_two_terms(
+    objective: str, tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
+) -> None:
+    task = flow_task(tiny_flow, 3, objective)  # type: ignore[arg-type]
+    flow = task.build()
+    assert isinstance(flow, FloWaveNet)
+    perturb(flow.eval())
+    x = torch.randn(2, 3, 16, generator=generator)
+    terms = flow.source_terms(x)
+    losses = task.losses(flow, x, generator)
+    assert task.terms == ("log_pz", "log_det")
+    assert losses.shape == (3, 3)
+    assert torch.equal(losses[0], objective_by_source(terms, objective))  # type: ignore[arg-type]
+    torch.testing.assert_close(losses[1:], torch.stack([t.mean(dim=(0, 2)) for t in terms[1:]]))
+
+
+def test_only_the_loss_of_a_flow_has_a_gradient(tiny_flow: FlowConfig, generator: torch.Generator) -> None:
+    task = flow_task(tiny_flow, 1, "exact")
+    flow = task.build()
+    losses = task.losses(flow, torch.randn(2, 1, 16, generator=generator), generator)
+    gradients = torch.autograd.grad(losses[1:].sum(), list(flow.parameters()), allow_unused=True, retain_graph=True)
+    assert not any(g is not None and g.any() for g in gradients)
+    losses[0].sum().backward()
+    assert any(p.grad is not None and p.grad.any() for p in flow.parameters())
+
+
+@pytest.mark.parametrize("objective", ["exact", "released"])
+def test_task_of_a_flow_has_its_name_size_and_factor(objective: str, tiny_flow: FlowConfig) -> None:
+    task = flow_task(tiny_flow, 3, objective)  # type: ignore[arg-type]
+    flow = task.build()
+    assert task.name == f"flow {objective}"
+    assert (task.multiple_of, flow.config, flow.groups) == (4, tiny_flow, 3)
+
+
+# Conditional flow
+
+
+class Spy(nn.Module):
+    """In place of a flow: keeps what it is called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Tensor, Tensor | None]] = []
+
+    def source_terms(self, x: Tensor, sigma: Tensor | None = None) -> FlowTerms:
+        """Zeros."""
+        self.seen.append((x, sigma))
+        return FlowTerms(*torch.zeros(3, *x.shape))
+
+
+def test_conditional_task_draws_a_level_for_every_example_uniformly_in_its_logarithm(
+    generator: torch.Generator,
+) -> None:
+    spy = Spy()
+    flow_task(CONDITIONAL, 2, "exact").losses(spy, torch.zeros(2000, 2, 2), generator)
+    ((_, sigma),) = spy.seen
+    assert sigma is not None and sigma.shape == (2000,)
+    assert sigma.min() >= 0.02 and sigma.max() <= 0.4
+    law = stats.uniform(math.log(0.02), math.log(0.4) - math.log(0.02))
+    assert stats.kstest(sigma.log().numpy(), law.cdf).pvalue > 0.01
+
+
+def test_conditional_task_adds_noise_of_the_level_that_it_passes_on(generator: torch.Generator) -> None:
+    """To every source of an example alike in level, independent in sample, uncapped."""
+    spy = Spy()
+    clean = torch.full((200, 2, 500), 0.9)
+    flow_task(CONDITIONAL, 2, "exact").losses(spy, clean, generator)
+    ((x, sigma),) = spy.seen
+    assert sigma is not None
+    unit = (x - clean) / sigma[:, None, None]
+    assert stats.kstest(unit.flatten().numpy(), "norm").pvalue > 0.01
+    assert (unit.std(dim=2) - 1).abs().max() < 5 / math.sqrt(2 * 500)
+    assert (unit[:, 0] * unit[:, 1]).mean().abs() < 4 / math.sqrt(200 * 500)
+    assert x.max() > 1
+
+
+def test_conditional_task_repeats_with_its_generator_and_leaves_the_signals_alone() -> None:
+    spy = Spy()
+    clean = torch.zeros(4, 2, 8)
+    for seed in (3, 3, 4):
+        flow_task(CONDITIONAL, 2, "exact").losses(spy, clean, torch.Generator().manual_seed(seed))
+    (first, _), (again, _), (other, _) = spy.seen
+    assert torch.equal(first, again)
+    assert not torch.isclose(first, other).any()
+    assert not clean.any()
+
+
+def test_task_without_a_condition_passes_the_signals_on_as_they_are(
+    tiny_flow: FlowConfig, generator: torch.Generator
+) -> None:
+    spy = Spy()
+    x = torch.randn(2, 3, 8, generator=generator)
+    state = generator.get_state()
+    flow_task(tiny_flow, 3, "exact").losses(spy, x, generator)
+    ((seen, sigma),) = spy.seen
+    assert sigma is None
+    assert torch.equal(seen, x)
+    assert torch.equal(generator.get_state(), state)
+
+
+def test_conditional_task_builds_a_network_that_it_can_train(generator: torch.Generator) -> None:
+    task = flow_task(CONDITIONAL, 2, "exact")
+    flow = task.build()
+    loss = task.losses(flow, torch.randn(4, 2, 16, generator=generator), generator)[0]
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert flow.config == CONDITIONAL
+
+
+# WaveNet
+
+
+@pytest.mark.parametrize(("likelihood", "loss"), [("exact", exact_loss), ("released", released_loss)])
+def test_losses_of_a_wavenet_are_those_of_its_likelihood(
+    likelihood: str, loss: Callable[..., Tensor], perturb: Perturb, generator: torch.Generator
+) -> None:
+    config = WaveNetPriorConfig(likelihood, layers=1, width=2, head_width=3)  # type: ignore[arg-type]
+    task = wavenet_task(config, 3)
+    net = task.build()
+    assert isinstance(net, WaveNetPriors)
+    perturb(net)
+    x = torch.rand(2, 3, 17, generator=generator) - 0.5
+    losses = task.losses(net, x, generator)
+    assert (net.config, net.groups) == (config, 3)
+    assert (task.name, task.terms, task.multiple_of) == (f"wavenet {likelihood}", (), 1)
+    assert losses.shape == (1, 3)
+    assert torch.equal(losses[0], loss(net, x))
