@@ -29,8 +29,7 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_sources, mix
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, mix
 from srcsep_core.metrics import si_sdr
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import flow_step
@@ -47,7 +46,7 @@ run = start("00_tour", profile, seed, device)
 # periods). The mix is their mean.
 
 # %%
-toy = ToyConfig()
+toy = ToyWorld()
 generator = torch.Generator().manual_seed(run.seed)
 sources = draw_sources(toy, 1, 2 * toy.sample_rate, generator)
 signals = {name: sources[0, k].numpy() for k, name in enumerate(toy.sources)}
@@ -68,7 +67,7 @@ run.save_figure(figure, "tour_sources", pd.DataFrame(signals)[: int(0.02 * toy.s
 
 # %%
 step = flow_step(run.profile)
-priors = run.pipeline.flow_priors(step)
+priors = run.pipeline.priors(step)
 length = run.profile.evaluation.length
 batch = sources[0, :, None, :length].to(run.pipeline.device)
 

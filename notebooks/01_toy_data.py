@@ -33,8 +33,16 @@ import torch
 from IPython.display import display
 
 from srcsep_core.audio import stft_magnitude_phase
-from srcsep_core.config import SOURCES, VARIANTS
-from srcsep_core.data.toy import ToyConfig, draw_parameters, draw_sources, draw_test_set, mix, waveform
+from srcsep_core.data.toy import (
+    PUBLISHED_VARIANTS,
+    SOURCES,
+    ToyWorld,
+    draw_parameters,
+    draw_sources,
+    draw_test_set,
+    mix,
+    waveform,
+)
 from srcsep_core.report.session import start
 from srcsep_core.show.player import player
 from srcsep_core.show.plots import SOURCE_COLOURS
@@ -70,8 +78,8 @@ run.save_figure(figure, "toy_period", period)
 
 # %%
 draws = []
-for variant in VARIANTS:
-    parameters = draw_parameters(ToyConfig(variant), 5000, torch.Generator().manual_seed(run.seed))
+for variant in PUBLISHED_VARIANTS:
+    parameters = draw_parameters(ToyWorld(variant), 5000, torch.Generator().manual_seed(run.seed))
     draws.append(
         pd.DataFrame(
             {
@@ -84,9 +92,9 @@ for variant in VARIANTS:
 laws = pd.concat(draws, ignore_index=True)
 edges = np.geomspace(25, 4400, 45)
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
-for ax, variant in zip(axes, VARIANTS, strict=True):
+for ax, variant in zip(axes, PUBLISHED_VARIANTS, strict=True):
     ax.hist(laws.loc[laws["variant"] == variant, "frequency_hz"], bins=edges, color="0.45")
-    ax.set(title=f"{variant} ({ToyConfig(variant).sample_rate} Hz)", xlabel="frequency / Hz", xscale="log")
+    ax.set(title=f"{variant} ({ToyWorld(variant).sample_rate} Hz)", xlabel="frequency / Hz", xscale="log")
 axes[0].set_ylabel("draws of 5000")
 summary = laws.groupby("variant", sort=False).quantile([0.0, 0.25, 0.5, 0.75, 1.0]).reset_index(names=["variant", "q"])
 run.save_figure(figure, "toy_frequency_law", summary)
@@ -101,15 +109,15 @@ display(summary.pivot(index="q", columns="variant", values="frequency_hz").round
 # %%
 figure, axes = plt.subplots(3, 4, figsize=(10, 5), sharex=True, sharey=True)
 shown = []
-for row, variant in zip(axes, VARIANTS, strict=True):
-    config = ToyConfig(variant)
+for row, variant in zip(axes, PUBLISHED_VARIANTS, strict=True):
+    config = ToyWorld(variant)
     example = draw_test_set(config, 1, int(0.01 * config.sample_rate), run.seed)
     time_ms = np.arange(example.shape[2]) / config.sample_rate * 1e3
     waves = {name: example[0, k].numpy() for k, name in enumerate(SOURCES)}
     shown.append(pd.DataFrame({"variant": variant, "time_ms": time_ms, **waves}))
     for k, (ax, name) in enumerate(zip(row, SOURCES, strict=True)):
         ax.plot(time_ms, example[0, k], color=SOURCE_COLOURS[name], linewidth=1)
-        if variant == VARIANTS[0]:
+        if variant == PUBLISHED_VARIANTS[0]:
             ax.set_title(name)
     row[0].set_ylabel(f"{variant}\namplitude")
 for ax in axes[-1]:
@@ -125,7 +133,7 @@ run.save_figure(figure, "toy_variants", pd.concat(shown, ignore_index=True))
 # whole number of samples a period leaves, for example one sample more on the high half of an odd square.
 
 # %%
-config = ToyConfig()
+config = ToyWorld()
 signal = draw_test_set(config, 1, config.sample_rate, run.seed)[0].numpy()
 frequency = np.fft.rfftfreq(signal.shape[1], 1 / config.sample_rate)
 window = np.hanning(signal.shape[1])
@@ -183,8 +191,8 @@ run.save_figure(figure, "toy_stft", pd.concat(cells, ignore_index=True))
 # The same four sources as three variants make them, and their mixes, two seconds each.
 
 # %%
-for variant in VARIANTS:
-    config = ToyConfig(variant)
+for variant in PUBLISHED_VARIANTS:
+    config = ToyWorld(variant)
     heard = draw_sources(config, 1, 2 * config.sample_rate, torch.Generator().manual_seed(run.seed + 1))
     tracks = {name: heard[0, k].numpy() for k, name in enumerate(SOURCES)}
     tracks["mix"] = mix(heard)[0, 0].numpy()

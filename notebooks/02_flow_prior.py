@@ -33,18 +33,18 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.config import OBJECTIVES, SOURCES, FlowConfig
-from srcsep_core.data.toy import ToyConfig, draw_test_set
-from srcsep_core.priors.flowavenet import flow_receptive_field
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
+from srcsep_core.priors.flowavenet import FlowConfig, flow_receptive_field
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import flow_step
 from srcsep_core.show.player import player
 from srcsep_core.show.plots import SOURCE_COLOURS
+from srcsep_core.training.config import OBJECTIVES
 
 run = start("02_flow_prior", profile, seed, device)
-toy = ToyConfig()
+toy = ToyWorld()
 steps = {objective: flow_step(run.profile, objective=objective) for objective in OBJECTIVES}
-priors = {objective: run.pipeline.flow_priors(step) for objective, step in steps.items()}
+priors = {objective: run.pipeline.priors(step) for objective, step in steps.items()}
 
 # %% [markdown]
 # ## Training curves
@@ -181,7 +181,7 @@ run.save_figure(figure, "receptive_field", field)
 sizes = {
     "paper, toy": FlowConfig(),
     "paper, musdb18": FlowConfig(blocks=8),
-    f"this profile ({run.profile.name})": run.profile.flow,
+    f"this profile ({run.profile.name})": run.profile.kinds["flowavenet"].network,
 }
 for name, config in sizes.items():
     before, after = flow_receptive_field(config)

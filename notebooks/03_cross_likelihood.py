@@ -35,12 +35,12 @@ from IPython.display import display
 
 from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
-from srcsep_core.config import OBJECTIVES, SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_parameters, evaluation_config
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import protocol_values
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import cross_likelihood_step, flow_step
 from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_MARKERS, cross_likelihood_figure
+from srcsep_core.training.config import OBJECTIVES
 
 run = start("03_cross_likelihood", profile, seed, device)
 
@@ -192,7 +192,7 @@ display(matrix(part, "auroc").round(4))
 
 # %%
 signals = draw_parameters(
-    evaluation_config(ToyConfig()),
+    evaluation_config(ToyWorld()),
     run.profile.evaluation.signals,
     torch.Generator().manual_seed(run.profile.evaluation.seed),
 )

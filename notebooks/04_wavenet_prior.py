@@ -36,8 +36,7 @@ from IPython.display import display
 
 from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.nn.wavenet import receptive_field
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import wavenet_step
@@ -46,7 +45,7 @@ from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, cross_like
 
 run = start("04_wavenet_prior", profile, seed, device)
 steps = {objective: wavenet_step(run.profile, objective=objective) for objective in ("exact", "released")}
-priors = {objective: run.pipeline.wavenet_priors(step) for objective, step in steps.items()}
+priors = {objective: run.pipeline.priors(step) for objective, step in steps.items()}
 before, after = receptive_field(priors["exact"].net.net.config)
 print(f"exact: an output depends on {before} samples before the current one and {after} after it")
 
@@ -78,7 +77,7 @@ run.save_figure(figure, "wavenet_training", pd.concat(curves, ignore_index=True)
 # on the samples before t alone: the offset to the changed sample must be at least 1.
 
 # %%
-x = draw_evaluation_set(ToyConfig(), run.profile.evaluation)[:1, :, :512].to(run.pipeline.device)
+x = ToyWorld().test_set(run.profile.evaluation)[:1, :, :512].to(run.pipeline.device)
 changed = x.clone()
 changed[..., 256] = -changed[..., 256] + 0.3
 rows = []
@@ -191,7 +190,7 @@ run.save_figure(figure, "discrimination_toy_wavenet", summary)
 # %%
 length = 2048 if run.profile.name == "smoke" else 7350
 drawn = priors["exact"].net.sample(1, length, torch.Generator(run.pipeline.device).manual_seed(seed))[0].cpu()
-rate = ToyConfig().sample_rate
+rate = ToyWorld().sample_rate
 tracks = {name: (drawn[k] / max(1.0, float(drawn[k].abs().max()))).clamp(-1, 1) for k, name in enumerate(SOURCES)}
 figure = source_grid(tracks, rate, duration_s=0.05)
 shown = pd.DataFrame({name: track[: int(0.05 * rate)].numpy() for name, track in tracks.items()})

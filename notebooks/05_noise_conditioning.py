@@ -40,7 +40,7 @@ from srcsep_core.audit.published import (
     printed_noise,
 )
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import noisy_flow_step
 from srcsep_core.show.plots import SOURCE_COLOURS, cross_likelihood_figure
@@ -64,8 +64,8 @@ curves = []
 for ax, sigma in zip(axes[0], levels, strict=True):
     for scratch, line in ((False, "-"), (True, "--")):
         step = noisy_flow_step(run.profile, sigma, scratch=scratch)
-        curve = run.pipeline.flow_priors(step).curve
-        curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.train.steps))
+        curve = run.pipeline.priors(step).curve
+        curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.kinds["flowavenet"].train.steps))
         curve = curve[curve["step"] > 0]
         for name in SOURCES:
             rows = curve[curve["source"] == name]

@@ -58,9 +58,8 @@ from srcsep_core.benchmark.figures import (
 from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.results import benchmark_table, committed_unknown, separation_row
 from srcsep_core.benchmark.settings import gibbs_for, prior_choices, settings_of
-from srcsep_core.config import SOURCES
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr
 from srcsep_core.report.session import start
 from srcsep_core.samplers import gibbs, released_langevin
@@ -71,7 +70,7 @@ run = start("06_separation", profile, seed, device)
 plan = plan_of(run.profile)
 table = benchmark_table()
 choices = prior_choices(run.profile)
-data = ToyConfig()
+data = ToyWorld()
 
 
 def shares(rows: pd.DataFrame) -> pd.DataFrame:

@@ -29,8 +29,7 @@ device = "auto"
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import start
@@ -41,9 +40,9 @@ from srcsep_core.show.explorer.widget import explorer, listen
 from srcsep_core.show.listening_grid import listening_grid
 
 run = start("07_explore", profile, seed, device)
-toy = ToyConfig()
+toy = ToyWorld()
 step = score_step(run.profile)
-trained = run.pipeline.score_priors(step)
+trained = run.pipeline.priors(step)
 priors = {
     "score": {name: trained.prior(name) for name in SOURCES},
     "oracle": {name: OraclePrior(name, toy) for name in SOURCES},

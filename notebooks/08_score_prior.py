@@ -33,8 +33,7 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
@@ -45,9 +44,9 @@ from srcsep_core.show.player import player
 from srcsep_core.show.plots import SOURCE_COLOURS
 
 run = start("08_score_prior", profile, seed, device)
-data = ToyConfig()
+data = ToyWorld()
 step = score_step(run.profile)
-priors = run.pipeline.score_priors(step)
+priors = run.pipeline.priors(step)
 window = priors.window
 size = sum(parameter.numel() for parameter in priors.denoiser.parameters())
 print(f"{size / 1e6:.2f} million parameters, signals of {window} samples ({window / data.sample_rate * 1e3:.0f} ms)")
@@ -120,7 +119,7 @@ run.save_figure(figure, "score_denoising", pd.DataFrame(rows))
 # %%
 sigmas = (0.1, 0.3, 1.0, 3.0, 10.0)
 count = {"smoke": 2, "laptop": 16}.get(run.profile.name, 64)
-flows = run.pipeline.flow_priors(conditional_flow_step(run.profile, sigma_max=WIDE))
+flows = run.pipeline.priors(conditional_flow_step(run.profile, sigma_max=WIDE))
 signals = draw_sources(data, count, window, torch.Generator().manual_seed(seed + 1))
 tables = []
 for k, name in enumerate(SOURCES):

@@ -34,7 +34,7 @@ from IPython.display import display
 
 from srcsep_core.audit.published import authors_constant_input, authors_random_input, printed_inputs
 from srcsep_core.audit.tables import input_tables, likelihood_summary, papers_own
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 from srcsep_core.diagnostics import CONSTANT_LEVELS, RANDOM_SIGMAS
 from srcsep_core.report.session import start
 from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, SOURCE_MARKERS

@@ -35,8 +35,8 @@ from IPython.display import display
 
 from srcsep_core.audit.published import authors_discrimination
 from srcsep_core.audit.tables import cross_likelihood_tables, select
-from srcsep_core.config import SOURCES, EvalConfig
-from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
+from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import discriminate, protocol_values
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
 from srcsep_core.diagnostics.typicality import complexity_corrected, flac_nats_per_sample, typicality_table
@@ -48,7 +48,7 @@ from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, SOURCE_MAR
 
 run = start("12_beyond_the_bars", profile, seed, device)
 levels = run.profile.noise_levels
-toy = ToyConfig()
+toy = ToyWorld()
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 plain = discrimination[~discrimination["ratio"] & (discrimination["amplitude"] == "released")]
 plain = plain[plain["length"] == plain.groupby("prior_sigma")["length"].transform("min")]
@@ -70,7 +70,7 @@ evaluation = EvalConfig(signals=count, length=length)
 rows = []
 for k, name in enumerate(SOURCES):
     for sigma in grid:
-        noisy = draw_evaluation_set(toy, evaluation, sigma=sigma)[:, k : k + 1]
+        noisy = toy.test_set(evaluation, sigma=sigma)[:, k : k + 1]
         entropy = OraclePrior(name, toy, sigma).mode_entropy(noisy)
         rows.append({"source": name, "sigma": sigma, "modes": float(entropy.exp().median()), "n": count})
 modes = pd.DataFrame(rows)
@@ -143,11 +143,11 @@ run.save_figure(figure, "noise_windows", pairs.merge(modes.rename(columns={"sour
 # %%
 scored = 4 if run.profile.name == "smoke" else 12
 scored_length = 512 if run.profile.name == "smoke" else 2048
-clean = draw_evaluation_set(toy, EvalConfig(signals=scored, length=scored_length))
+clean = toy.test_set(EvalConfig(signals=scored, length=scored_length))
 rows = []
 for objective in ("exact", "released"):
     for sigma in levels:
-        priors = run.pipeline.flow_priors(noisy_flow_step(run.profile, sigma, objective=objective))
+        priors = run.pipeline.priors(noisy_flow_step(run.profile, sigma, objective=objective))
         for k, name in enumerate(SOURCES):
             generator = torch.Generator().manual_seed(seed)
             own = clean[:, k : k + 1].to(run.pipeline.device)
@@ -195,7 +195,7 @@ for objective in ("exact", "released"):
         reference = CrossLikelihood(subject, replace(step.evaluation, seed=4242))
         values = protocol_values(run.pipeline.values(step), objective)
         known = protocol_values(run.pipeline.values(reference), objective)
-        signals = draw_evaluation_set(toy, step.evaluation)
+        signals = toy.test_set(step.evaluation)
         code = {n: flac_nats_per_sample(signals[:, k], toy.sample_rate) for k, n in enumerate(SOURCES)}
         codes = np.array([code[s][i] for s, i in zip(values["source"], values["signal"], strict=True)])
         corrected = values.assign(value=complexity_corrected(values["value"].to_numpy(), codes))

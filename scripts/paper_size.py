@@ -20,17 +20,13 @@ import click
 import pandas as pd
 import torch
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
-from srcsep_core.priors.flowavenet import FloWaveNet
-from srcsep_core.priors.sets import FlowPriors
+from srcsep_core.priors.flowavenet import FloWaveNet, FlowPriors, objective_by_source
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import resolve_device
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.store import Artefact
 from srcsep_core.training.loop import clip_gradients, new_network
-from srcsep_core.training.tasks import objective_by_source
 
 OUTPUT = Path(__file__).with_suffix(".csv")
 
@@ -49,18 +45,18 @@ def timed(work: Callable[[], object], repeats: int, device: torch.device) -> lis
 
 def measure(sources: int, length: int, repeats: int, device: torch.device) -> list[dict[str, object]]:
     """Rows of a training step and an evaluation of the paper-size model."""
-    profile = get_profile("paper")
-    toy = ToyConfig(sources=SOURCES[:sources])
-    flow = cast(FloWaveNet, new_network(lambda: FloWaveNet(profile.flow, sources), seed=0)).to(device).train()
-    priors = FlowPriors(flow, toy.sources, toy, 0.0, pd.DataFrame(), Artefact(Path(), ""))
-    optimiser = torch.optim.Adam(flow.parameters(), lr=profile.train.learning_rate)
+    plan = get_profile("paper").plan_of("flowavenet")
+    toy = ToyWorld(sources=SOURCES[:sources])
+    flow = cast(FloWaveNet, new_network(lambda: FloWaveNet(plan.network, sources), seed=0)).to(device).train()
+    priors = FlowPriors(sources=toy.sources, data=toy, sigma=0.0, curve=pd.DataFrame(), folder=Path(), flow=flow)
+    optimiser = torch.optim.Adam(flow.parameters(), lr=plan.train.learning_rate)
     signals = draw_test_set(toy, 1, length, seed=0)
     batch = signals.to(device)
 
     def training_step() -> None:
         optimiser.zero_grad(set_to_none=True)
         objective_by_source(flow.source_terms(batch), "exact").sum().backward()
-        clip_gradients(flow, profile.train)
+        clip_gradients(flow, plan.train)
         optimiser.step()
 
     def evaluation() -> None:

@@ -16,8 +16,7 @@ from srcsep_core.baselines.baselines import (
     instantaneous_mixes,
     mix_baseline,
 )
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set, waveform
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, draw_test_set, waveform
 from srcsep_core.data.toy import mix as mix_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, improvement, si_sdr
@@ -27,12 +26,12 @@ LENGTH = 1024
 
 @pytest.fixture(scope="module")
 def sources() -> Tensor:
-    return draw_test_set(ToyConfig(), 6, LENGTH, seed=3)
+    return draw_test_set(ToyWorld(), 6, LENGTH, seed=3)
 
 
 @pytest.fixture(scope="module")
 def training() -> Tensor:
-    return draw_sources(ToyConfig(), 40, LENGTH, torch.Generator().manual_seed(1))
+    return draw_sources(ToyWorld(), 40, LENGTH, torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="module")

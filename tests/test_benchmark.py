@@ -53,19 +53,20 @@ from srcsep_core.benchmark.settings import (
     subsets,
 )
 from srcsep_core.cli import main
-from srcsep_core.config import OBJECTIVES, SOURCES, ConditionalFlowConfig, FlowConfig
 from srcsep_core.data.mixes import MixConfig
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
+from srcsep_core.priors.flowavenet import FlowConfig
 from srcsep_core.run import pipeline
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
-from srcsep_core.run.steps import VALUES, TrainFlow, TrainScore
+from srcsep_core.run.steps import VALUES
 from srcsep_core.run.steps.separation import BASELINES, RELEASED, SeparateByBaseline, SeparateMixes
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLER_CONFIGS, GibbsConfig, LangevinConfig
 from srcsep_core.show.plots import set_style
+from srcsep_core.training.config import OBJECTIVES
 
 PAIR = ("sine", "square")
 KINDS = [kind for kind in FAILURE_KINDS if kind != "none"]
@@ -138,7 +139,7 @@ def test_plans_are_valid_and_every_profile_has_one(name: str) -> None:
     profile = get_profile(name)
     plan = plan_of(profile)
     assert plan.mixes >= plan.slow_mixes >= 1
-    assert plan.length == profile.denoiser.window, "the score prior works on windows of its own length"
+    assert plan.length == profile.kinds["score"].network.window, "the score prior works on windows of its own length"
     assert plan.gibbs.sigma_max == plan.slow_gibbs.sigma_max and plan.gibbs.swap == plan.slow_gibbs.swap == "refit"
     for setting in found(name):
         mixes = setting.step.mixes
@@ -197,7 +198,7 @@ def test_known_and_baselines_are_every_subset_of_both_variants(name: str) -> Non
         assert set(cells) == set(product(("released", "paper"), subsets(), methods)) and len(cells) == len(set(cells))
     for _, step in separations(name, "known"):
         (trained,) = step.parents
-        assert isinstance(trained, TrainScore) and trained.data.variant == step.data.variant
+        assert trained.model == "score" and trained.data.variant == step.data.variant
 
 
 # Causes
@@ -215,7 +216,7 @@ def test_causes_are_told_apart_on_the_same_mixes(name: str) -> None:
             assert len(mixes) == 1
         first, second = ({step.mixes for step in own if step.prior.name == prior} for prior in ("score", "pnf"))
         assert {replace(m, mixes=1) for m in first} == {replace(m, mixes=1) for m in second}
-    assert {step.data for _, step in rows} == {ToyConfig("released")}
+    assert {step.data for _, step in rows} == {ToyWorld("released")}
 
 
 @each_profile
@@ -268,9 +269,9 @@ def largest_level(step: SeparateMixes, profile: Profile) -> float:
     """The largest noise level that the priors of a step were trained at; noise-free ones are run as the tuned."""
     if step.prior.name in ("score", "pnf"):
         return math.inf
-    flows = [trained for trained in step.prior.trained if isinstance(trained, TrainFlow)]
+    flows = [trained for trained in step.prior.trained if trained.model == "flowavenet"]
     assert len(flows) == len(step.prior.trained)
-    levels = [f.flow.sigma_max if isinstance(f.flow, ConditionalFlowConfig) else f.train.noise_sigma for f in flows]
+    levels = [f.network.sigma_max if f.conditional else f.train.noise_sigma for f in flows]
     return max(levels) or max(profile.noise_levels)
 
 
@@ -278,7 +279,7 @@ def largest_level(step: SeparateMixes, profile: Profile) -> float:
 def test_ladders_have_every_level_of_the_profile(name: str) -> None:
     profile = get_profile(name)
     for choice, prior in prior_choices(profile).items():
-        flows = [trained for trained in prior.trained if isinstance(trained, TrainFlow)]
+        flows = [trained for trained in prior.trained if trained.model == "flowavenet"]
         if choice.endswith(("-tuned", "-scratch")):
             assert [flow.train.noise_sigma for flow in flows] == list(profile.noise_levels)
             assert all((flow.initial is None) == (choice == "flow-scratch") for flow in flows)
@@ -434,7 +435,7 @@ FIGURES = [
 
 def baseline(name: str = "mix", *, sources: tuple[str, ...] = PAIR, group: str = "baseline") -> Setting:
     """A setting that is measured in no time."""
-    return Setting(group, "", SeparateByBaseline(ToyConfig(), MixConfig(sources, mixes=3, length=256), name))
+    return Setting(group, "", SeparateByBaseline(ToyWorld(), MixConfig(sources, mixes=3, length=256), name))
 
 
 def test_row_says_what_was_measured_and_how(tmp_path: Path) -> None:

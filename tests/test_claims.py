@@ -37,7 +37,7 @@ from srcsep_core.audit.comparison import compare
 from srcsep_core.audit.published import CELL_COLUMNS, printed_noise, published_cells
 from srcsep_core.audit.tables import FACTS, select
 from srcsep_core.benchmark.settings import FLOW_SETTINGS
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 
 LEVELS = (0.01, 0.027, 0.077, 0.359)
 DATA_NOISE = (0.0, 0.05, 0.1, 0.3)

@@ -10,8 +10,7 @@ from click.testing import CliRunner, Result
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.run import pipeline, steps
 from srcsep_core.run.profiles import get_profile
 
@@ -106,14 +105,14 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(arguments: list[s
 
 
 def test_likelihood_of_a_file_under_every_prior(tmp_path: Path) -> None:
-    x = draw_test_set(ToyConfig(), 1, 602, seed=0)[0, :1]
+    x = draw_test_set(ToyWorld(), 1, 602, seed=0)[0, :1]
     result = srcsep("likelihood", str(write_audio(tmp_path / "sine.wav", x, 14_700)), "-p", "smoke", "--device", "cpu")
     assert result.exit_code == 0
     *rows, conclusion = [line.split() for line in result.stdout.splitlines()]
     assert rows[0] == ["prior", "log_likelihood"]
     table = {prior: float(value) for prior, value in rows[1:]}
     assert list(table) == list(SOURCES)
-    priors = pipeline.Pipeline().flow_priors(steps.flow_step(get_profile("smoke")))
+    priors = pipeline.Pipeline().priors(steps.flow_step(get_profile("smoke")))
     heard = read_audio(tmp_path / "sine.wav").samples[None, :, :600]
     for name, value in table.items():
         assert value == pytest.approx(priors.prior(name).log_prob(heard).item() / 600, abs=1e-3)

@@ -12,7 +12,7 @@ import pytest
 from srcsep_core.audit.agreement import agreement, concordance
 from srcsep_core.audit.comparison import NO_ORACLE, PENDING, compare, coverage_table
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
 
 KEYS = [column for column in CELL_COLUMNS if column != "published"]

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
-from srcsep_core.config import ConditionalFlowConfig, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.config import resolved
+from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.profiles import PROFILES, EvalPlan, Profile, get_profile
+from srcsep_core.training.config import TrainConfig
 
 CONFIGS = [
     FlowConfig(),
@@ -19,14 +23,14 @@ CONFIGS = [
     TrainConfig(),
     EvalConfig(),
     get_profile("paper").plan,
-    ToyConfig(),
+    ToyWorld(),
     get_profile("paper"),
 ]
 
 
 def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> None:
     paper = get_profile("paper")
-    assert resolved(paper.flow) == {
+    assert resolved(paper.plan_of("flowavenet").network) == {
         "blocks": 4,
         "flows": 6,
         "layers": 10,
@@ -34,7 +38,7 @@ def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> No
         "kernel_size": 3,
         "split_every": 2,
     }
-    train = paper.train
+    train = paper.plan_of("flowavenet").train
     assert (train.steps, train.batch_size, train.crop) == (168_040, 5, 16_384)
     assert (train.learning_rate, train.decay, len(train.milestones)) == (1e-4, 0.6, 5)
     assert (train.clip_value, train.clip_norm, train.noise_sigma) == (30.0, None, 0.0)
@@ -53,7 +57,7 @@ def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> No
 
 def test_paper_profile_has_the_wavenet_of_the_thesis() -> None:
     paper = get_profile("paper")
-    assert resolved(paper.wavenet) == {
+    assert resolved(paper.plan_of("wavenet").network) == {
         "likelihood": "exact",
         "layers": 10,
         "width": 64,
@@ -61,8 +65,9 @@ def test_paper_profile_has_the_wavenet_of_the_thesis() -> None:
         "kernel_size": 3,
         "scale": 2.0,
     }
-    assert (paper.wavenet_train.steps, paper.wavenet_train.batch_size, paper.wavenet_train.crop) == (168_040, 5, 3074)
-    assert paper.wavenet_fine_tune.steps == paper.fine_tune.steps == 20_000
+    wavenet = paper.plan_of("wavenet")
+    assert (wavenet.train.steps, wavenet.train.batch_size, wavenet.train.crop) == (168_040, 5, 3074)
+    assert wavenet.fine_tune.steps == paper.plan_of("flowavenet").fine_tune.steps == 20_000
 
 
 def test_milestones_are_five_points_from_36_percent_on() -> None:
@@ -76,13 +81,15 @@ def test_profiles_are_smoke_laptop_and_paper_from_small_to_large() -> None:
     assert list(PROFILES) == ["smoke", "laptop", "paper"]
     sizes = [
         [
-            p.flow.blocks * p.flow.flows * p.flow.layers,
-            p.wavenet.layers * p.wavenet.width,
-            p.train.crop,
-            *[t.steps for t in (p.train, p.fine_tune, p.scratch, p.conditional, p.wavenet_train, p.wavenet_fine_tune)],
+            flow.network.blocks * flow.network.flows * flow.network.layers,
+            wavenet.network.layers * wavenet.network.width,
+            flow.train.crop,
+            *[plan.steps for plan in (flow.train, flow.fine_tune, flow.scratch, flow.conditional)],
+            *[plan.steps for plan in (wavenet.train, wavenet.fine_tune)],
             *[e.signals for e in (p.evaluation, p.plan.noisy, p.plan.long, p.plan.curve, p.plan.long_curve)],
         ]
         for p in PROFILES.values()
+        for flow, wavenet in [(p.plan_of("flowavenet"), p.plan_of("wavenet"))]
     ]
     for smaller, larger in itertools.pairwise(sizes):
         assert all(a < b for a, b in zip(smaller, larger, strict=True))
@@ -92,24 +99,29 @@ def test_profiles_are_smoke_laptop_and_paper_from_small_to_large() -> None:
 def test_profile_has_lengths_that_its_flow_can_squeeze(profile: Profile) -> None:
     assert profile.name in PROFILES
     plan = profile.plan
-    trainings = (profile.train, profile.fine_tune, profile.scratch, profile.conditional)
+    flow = profile.plan_of("flowavenet")
+    trainings = (flow.train, flow.fine_tune, flow.scratch, flow.conditional)
     evaluations = (profile.evaluation, plan.noisy, plan.long, plan.curve, plan.long_curve)
     lengths = [t.crop for t in trainings] + [e.length for e in evaluations] + list(plan.input_lengths)
-    assert not [length for length in lengths if length % profile.flow.squeeze_factor]
+    assert not [length for length in lengths if length % flow.network.squeeze_factor]
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
 def test_profile_fine_tunes_and_starts_from_scratch_with_another_seed(profile: Profile) -> None:
     """What is trained after the noise-free priors does not see their crops again."""
-    assert profile.train.seed == profile.wavenet_train.seed == 0
-    assert {t.seed for t in (profile.fine_tune, profile.scratch, profile.wavenet_fine_tune)} == {1}
-    noise_levels = {t.noise_sigma for t in (profile.train, profile.conditional, profile.wavenet_train)}
-    assert noise_levels == {0.0}
+    flow, wavenet = profile.plan_of("flowavenet"), profile.plan_of("wavenet")
+    assert flow.train.seed == wavenet.train.seed == 0
+    assert {t.seed for t in (flow.fine_tune, flow.scratch, wavenet.fine_tune)} == {1}
+    assert {t.noise_sigma for t in (flow.train, flow.conditional, wavenet.train)} == {0.0}
 
 
-def test_profile_replaces_fields_of_its_fine_tuning() -> None:
-    changed = get_profile("laptop").fine_tuning(noise_sigma=0.077)
-    assert dataclasses.replace(changed, noise_sigma=0.0) == get_profile("laptop").fine_tune
+def test_profile_with_another_plan_leaves_the_rest() -> None:
+    laptop = get_profile("laptop")
+    changed = laptop.with_plan("pnf", fine_tune=laptop.plan_of("pnf").train)
+    assert changed.plan_of("pnf").fine_tune == laptop.plan_of("pnf").train
+    assert changed.plan_of("flowavenet") == laptop.plan_of("flowavenet")
+    with pytest.raises(InputError, match="the profile laptop has no plan for 'glow'"):
+        laptop.with_plan("glow")
 
 
 def test_conditional_flow_has_the_fields_of_a_flow_and_three_more() -> None:
@@ -124,13 +136,6 @@ def test_plan_of_evaluations_is_resolved_field_by_field() -> None:
     plain = resolved(plan)
     assert [plain[name]["signals"] for name in ("noisy", "oracle", "long", "curve", "long_curve")] == [1, 2, 3, 4, 5]
     assert (plain["input_lengths"], plain["draws"]) == ([8, 16], [2, 3])
-
-
-def test_profile_replaces_fields_of_its_training() -> None:
-    laptop = get_profile("laptop")
-    changed = laptop.training(objective="released", seed=3)
-    assert (changed.objective, changed.seed) == ("released", 3)
-    assert dataclasses.replace(changed, objective="exact", seed=0) == laptop.train
 
 
 @pytest.mark.parametrize(("blocks", "factor"), [(1, 2), (4, 16)])
@@ -152,8 +157,8 @@ def test_resolved_writes_out_every_field(config: Any) -> None:
 
 def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
     plain = resolved({"profile": get_profile("paper"), "pair": (FlowConfig(), 1)})
-    assert plain["profile"]["flow"] == plain["pair"][0] == dataclasses.asdict(FlowConfig())
-    assert plain["profile"]["train"]["milestones"] == list(TrainConfig().milestones)
+    assert plain["profile"]["kinds"]["flowavenet"]["network"] == plain["pair"][0] == dataclasses.asdict(FlowConfig())
+    assert plain["profile"]["kinds"]["flowavenet"]["train"]["milestones"] == list(TrainConfig().milestones)
     assert plain["pair"][1] == 1
 
 

@@ -11,21 +11,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from srcsep_core.config import DenoiserConfig, TrainConfig
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import Attention, DenoiserNet, _rotate
+from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet, _rotate
 from srcsep_core.priors.base import DensityPrior, ScorePrior
-from srcsep_core.priors.denoiser import SIGMA_RANGE, ClassScorePrior, Denoiser, karras_levels
+from srcsep_core.priors.denoiser import SIGMA_RANGE, ClassScorePrior, Denoiser, karras_levels, score_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
-from srcsep_core.run.steps import CURVE, WEIGHTS, TrainScore, score_step
+from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors, score_step
 from srcsep_core.run.store import Store
+from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
-from srcsep_core.training.tasks import score_task
 
 TINY = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=32)
-DATA = ToyConfig(sources=("sine", "square"))
+DATA = ToyWorld(sources=("sine", "square"))
 MakeDenoiser = Callable[..., Denoiser]
 
 
@@ -272,11 +271,12 @@ def test_training_lowers_the_loss_of_every_class(tmp_path: Path) -> None:
     assert torch.cat(errors).square().mean() < 0.6 * 0.25
 
 
-STEP = TrainScore(
+STEP = TrainPriors(
+    "score",
     label="tiny",
     data=DATA,
     train=TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2),
-    denoiser=TINY,
+    network=TINY,
 )
 
 
@@ -287,7 +287,7 @@ def line(tmp_path: Path) -> Pipeline:
 
 
 def test_step_trains_priors_that_are_loaded_again(line: Pipeline, tmp_path: Path) -> None:
-    found = line.score_priors(STEP)
+    found = line.priors(STEP)
     weights = load_file(line.run(STEP) / WEIGHTS)
     trained = train(score_task(TINY), DATA, STEP.train, device=torch.device("cpu"), work_folder=tmp_path)
     for name, value in trained.network.state_dict().items():
@@ -304,7 +304,7 @@ def test_step_trains_priors_that_are_loaded_again(line: Pipeline, tmp_path: Path
 
 
 def test_key_depends_on_the_network_and_title_on_the_label() -> None:
-    bigger = replace(STEP, denoiser=replace(TINY, middle=2))
+    bigger = replace(STEP, network=replace(TINY, middle=2))
     longer = replace(STEP, train=replace(STEP.train, steps=5))
     assert len({step.key for step in (STEP, bigger, longer)}) == 3
     assert replace(STEP, label="other").key == STEP.key
@@ -314,7 +314,7 @@ def test_key_depends_on_the_network_and_title_on_the_label() -> None:
 @pytest.mark.parametrize("name", PROFILES)
 def test_priors_of_a_profile_are_trained_on_their_window(name: str) -> None:
     step = score_step(get_profile(name))
-    assert step.denoiser.window == step.train.crop and step.denoiser.classes == len(step.data.sources)
+    assert step.network.window == step.train.crop and step.network.classes == len(step.data.sources)
     assert step.train.noise_sigma == 0
 
 

@@ -12,13 +12,10 @@ import torch
 from scipy import stats
 
 from srcsep_core import diagnostics
-from srcsep_core.config import FlowConfig
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
-from srcsep_core.priors.sets import FlowPriors
-from srcsep_core.run.store import Artefact
+from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, FlowConfig, FlowPriors
 
 SOURCES = ("sine", "square", "saw")
 
@@ -224,8 +221,8 @@ def priors(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FlowPriors:
     """Three priors that differ."""
     flow = FloWaveNet(tiny_flow, groups=3).double().eval()
     perturb(flow)
-    about = {"curve": pd.DataFrame(), "artefact": Artefact(Path(), "")}
-    return FlowPriors(flow=flow, sources=SOURCES, data=ToyConfig(sources=SOURCES), sigma=0.0, **about)
+    about = {"curve": pd.DataFrame(), "folder": Path()}
+    return FlowPriors(flow=flow, sources=SOURCES, data=ToyWorld(sources=SOURCES), sigma=0.0, **about)
 
 
 @pytest.fixture

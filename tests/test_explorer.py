@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
 from srcsep_core.show.explorer import widget as module
 from srcsep_core.show.explorer.exploration import (

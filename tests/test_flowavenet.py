@@ -9,15 +9,21 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.nn.wavenet import GroupedConv1d
 from srcsep_core.priors.base import Prior
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, flow_receptive_field
+from srcsep_core.priors.flowavenet import (
+    ConditionalFlowConfig,
+    FloWaveNet,
+    FloWaveNetPrior,
+    FlowConfig,
+    flow_receptive_field,
+    objective_by_source,
+)
+from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import clip_gradients
-from srcsep_core.training.tasks import objective_by_source
 
 Perturb = Callable[..., None]
 
@@ -132,7 +138,7 @@ def fitted(module: nn.Module, log_prob: Callable[[], Tensor], steps: int = 40) -
 
 
 def test_trained_density_of_two_samples_integrates_to_one(generator: torch.Generator) -> None:
-    data = draw_sources(ToyConfig(sources=("saw",)), 500, 2, generator).double() + 0.3 * noise(500, 1, 2)
+    data = draw_sources(ToyWorld(sources=("saw",)), 500, 2, generator).double() + 0.3 * noise(500, 1, 2)
     prior = FloWaveNetPrior(FloWaveNet(FlowConfig(blocks=1, flows=2, layers=1, width=4, split_every=0)).double())
     prior.log_prob(data)  # sets ActNorm
     risen = fitted(prior, lambda: prior.log_prob(data).mean())

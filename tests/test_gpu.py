@@ -9,15 +9,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import ConditionalFlowConfig, DenoiserConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
-from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
+from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
+from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
-from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors
+from srcsep_core.priors.flowavenet import (
+    ConditionalFlowConfig,
+    FloWaveNet,
+    FloWaveNetPrior,
+    FlowConfig,
+    flow_task,
+    objective_by_source,
+)
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
+from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import clip_gradients, new_network, train
-from srcsep_core.training.tasks import flow_task, objective_by_source, wavenet_task
 
 pytestmark = [
     pytest.mark.gpu,
@@ -55,7 +62,7 @@ def new_flow(config: FlowConfig, groups: int, seed: int) -> FloWaveNet:
 
 
 def signals() -> Tensor:
-    return draw_test_set(ToyConfig(), signals=4, length=1024, seed=0)
+    return draw_test_set(ToyWorld(), signals=4, length=1024, seed=0)
 
 
 def on_gpu(flow: FloWaveNet) -> FloWaveNet:
@@ -118,7 +125,7 @@ def test_mixed_precision_keeps_the_log_determinant_in_float32_and_the_likelihood
 def train_on_gpu(config: TrainConfig, folder: Path) -> tuple[FloWaveNet, list[float]]:
     size = FlowConfig(blocks=2, flows=2, layers=2, width=4)
     task = flow_task(size, 4, config.objective)
-    trained = train(task, ToyConfig(), config, device=GPU, work_folder=folder, run_key="gpu")
+    trained = train(task, ToyWorld(), config, device=GPU, work_folder=folder, run_key="gpu")
     return cast(FloWaveNet, trained.network), trained.curve["loss"].tolist()
 
 
@@ -140,7 +147,7 @@ def test_finished_run_is_read_from_its_checkpoint(tmp_path: Path) -> None:
 
 
 def test_signals_are_drawn_on_the_device_of_the_generator() -> None:
-    x = draw_sources(ToyConfig(), 2, 64, torch.Generator(GPU).manual_seed(0))
+    x = draw_sources(ToyWorld(), 2, 64, torch.Generator(GPU).manual_seed(0))
     assert x.is_cuda
     assert x.abs().max() <= 1
 
@@ -172,13 +179,13 @@ def test_wavenet_samples_on_the_gpu_and_training_lowers_its_loss(wavenet: WaveNe
     sample = WaveNetPrior(wavenet.to(GPU).extract(0)).sample((2, 1, 32), torch.Generator(GPU).manual_seed(0))
     assert sample.is_cuda and sample.isfinite().all()
     task = wavenet_task(WaveNetPriorConfig(layers=3, width=8, head_width=16), 4)
-    losses = train(task, ToyConfig(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu").curve["loss"].tolist()
+    losses = train(task, ToyWorld(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu").curve["loss"].tolist()
     assert sum(losses[-4:]) < sum(losses[:4])
 
 
 def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
     size = ConditionalFlowConfig(blocks=2, flows=2, layers=2, width=4)
-    trained = train(flow_task(size, 4, "exact"), ToyConfig(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu")
+    trained = train(flow_task(size, 4, "exact"), ToyWorld(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu")
     flow = cast(FloWaveNet, trained.network)
     with torch.no_grad():
         assert flow.log_prob(signals().to(GPU), 0.1).isfinite().all()

@@ -16,14 +16,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, WaveNetPriorConfig
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
-from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.priors.flowavenet import FloWaveNet, FlowConfig, flow_task
+from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training import loop as train
+from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import CHECKPOINT, Trained, clip_gradients, learning_rate, new_network
-from srcsep_core.training.tasks import flow_task, wavenet_task
 
 FLOW = FlowConfig(blocks=1, flows=1, layers=1, width=2)
 SHORT = TrainConfig(
@@ -34,14 +34,14 @@ SHORT = TrainConfig(
 def run(folder: Path, config: TrainConfig = SHORT, *, run_key: str = "this run", **changes: object) -> Trained:
     task = flow_task(FLOW, len(SOURCES), config.objective)
     return train.train(
-        task, ToyConfig(), config, device=torch.device("cpu"), work_folder=folder, run_key=run_key, **changes
+        task, ToyWorld(), config, device=torch.device("cpu"), work_folder=folder, run_key=run_key, **changes
     )
 
 
 def run_wavenet(folder: Path) -> Trained:
     task = wavenet_task(WaveNetPriorConfig(layers=1, width=2, head_width=2), len(SOURCES))
     config = replace(SHORT, steps=20, crop=31)
-    return train.train(task, ToyConfig(), config, device=torch.device("cpu"), work_folder=folder, run_key="wavenet")
+    return train.train(task, ToyWorld(), config, device=torch.device("cpu"), work_folder=folder, run_key="wavenet")
 
 
 def new_flow(seed: int) -> nn.Module:
@@ -137,8 +137,10 @@ def test_clipping_by_value_caps_every_entry(tiny_flow: FlowConfig) -> None:
 
 def test_loss_of_every_source_falls_in_the_smoke_profile(tmp_path: Path) -> None:
     smoke = get_profile("smoke")
-    task = flow_task(smoke.flow, len(SOURCES), "exact")
-    trained = train.train(task, ToyConfig(), smoke.train, device=torch.device("cpu"), work_folder=tmp_path)
+    task = flow_task(smoke.kinds["flowavenet"].network, len(SOURCES), "exact")
+    trained = train.train(
+        task, ToyWorld(), smoke.kinds["flowavenet"].train, device=torch.device("cpu"), work_folder=tmp_path
+    )
     curve = trained.curve.pivot(index="step", columns="source", values="loss")
     assert (curve.iloc[-1] < curve.iloc[0] - 0.05).all()
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, ToyParameters, draw_test_set, synthesise, waveform
+from srcsep_core.data.toy import SOURCES, ToyParameters, ToyWorld, draw_test_set, synthesise, waveform
 from srcsep_core.data.toy import mix as mix_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import (
@@ -24,7 +23,7 @@ from srcsep_core.metrics import (
 )
 
 LENGTH = 1000
-RATE = ToyConfig().sample_rate
+RATE = ToyWorld().sample_rate
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -36,7 +35,7 @@ def wave(source: str, period: float, *, length: int = LENGTH, phase: float = 0.0
 
 
 def toy(count: int) -> Tensor:
-    return draw_test_set(ToyConfig(sources=SOURCES[:count]), 3, LENGTH, seed=5)
+    return draw_test_set(ToyWorld(sources=SOURCES[:count]), 3, LENGTH, seed=5)
 
 
 def leaky(reference: Tensor) -> Tensor:
@@ -254,7 +253,7 @@ def test_harmonics_are_found_for_every_waveform(source: str, ratio: float) -> No
 @pytest.mark.parametrize("period", [13, 50, 133, 531])
 def test_the_fundamental_of_every_toy_waveform_is_found(period: int) -> None:
     one = torch.ones(1, 4, dtype=torch.float64)
-    x = synthesise(ToyConfig(), ToyParameters(RATE / period * one, one, 0.2 * one), 1024)
+    x = synthesise(ToyWorld(), ToyParameters(RATE / period * one, one, 0.2 * one), 1024)
     for k, source in enumerate(SOURCES):
         assert fundamental_period(x[0, k]) == pytest.approx(period, rel=0.02), source
 

@@ -7,10 +7,10 @@ import torch
 from scipy import stats
 
 from srcsep_core.data.mixes import BLOCK, TEST_SEED, VALIDATION_SEED, MixConfig, draw_mixes
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 
-DATA = ToyConfig()
+DATA = ToyWorld()
 PAIR = ("sine", "saw")
 
 
@@ -41,7 +41,7 @@ def test_set_is_the_same_every_time_and_leaves_the_global_state_alone() -> None:
 def test_seeds_and_variants_give_other_sets() -> None:
     sets = [
         draw_mixes(data, MixConfig(PAIR, mixes=2, length=64, seed=seed)).mix
-        for data in (DATA, ToyConfig("thesis"))
+        for data in (DATA, ToyWorld("thesis"))
         for seed in (TEST_SEED, VALIDATION_SEED)
     ]
     assert all(not torch.equal(sets[i], sets[j]) for i in range(4) for j in range(i))
@@ -60,14 +60,14 @@ def test_source_does_not_depend_on_the_other_ones() -> None:
 
 def test_classes_of_the_toy_world_do_not_matter_beyond_those_drawn() -> None:
     config = MixConfig(PAIR, mixes=2, length=64)
-    assert torch.equal(draw_mixes(DATA, config).mix, draw_mixes(ToyConfig(sources=("sine",)), config).mix)
+    assert torch.equal(draw_mixes(DATA, config).mix, draw_mixes(ToyWorld(sources=("sine",)), config).mix)
 
 
 def test_source_is_drawn_by_the_generator_of_its_place() -> None:
     drawn = draw_mixes(DATA, MixConfig(PAIR, mixes=3, length=64, seed=11)).sources
     for k, name in enumerate(PAIR):
         generator = torch.Generator().manual_seed(11 + 1000 * k)
-        expected = draw_sources(ToyConfig(sources=(name,)), BLOCK, 64, generator)
+        expected = draw_sources(ToyWorld(sources=(name,)), BLOCK, 64, generator)
         assert torch.equal(drawn[:, k : k + 1], expected[:3])
 
 

@@ -10,9 +10,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, VARIANTS
 from srcsep_core.data import toy
-from srcsep_core.data.toy import ToyConfig, ToyParameters
+from srcsep_core.data.toy import SOURCES, VARIANTS, ToyParameters, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import Prior
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, tilted_uniform
@@ -23,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def oracle(source: str, variant: str = "released", amplitude: tuple[float, float] = (0.8, 1.0)) -> OraclePrior:
-    return OraclePrior(source, ToyConfig(variant, amplitude=amplitude))
+    return OraclePrior(source, ToyWorld(variant, amplitude=amplitude))
 
 
 def noisy(prior: OraclePrior, sigma: float, batch: int, length: int, seed: int = 0) -> Tensor:
@@ -55,7 +54,7 @@ def log_normal(x: Tensor, means: Tensor, sigma: float) -> Tensor:
 def test_the_released_periods_have_the_probabilities_of_the_toy_law() -> None:
     periods, probability = released_periods(14_700)
     assert probability.sum() == pytest.approx(1, abs=1e-12) and periods.min() == 13 and periods.max() == 563
-    drawn = toy.draw_parameters(ToyConfig(), 20_000, torch.Generator().manual_seed(0)).frequency
+    drawn = toy.draw_parameters(ToyWorld(), 20_000, torch.Generator().manual_seed(0)).frequency
     counts = torch.bincount((14_700 / drawn).round().long().flatten(), minlength=564)
     assert counts.sum() == counts[periods].sum()
     expected = probability * drawn.numel()
@@ -68,7 +67,7 @@ def test_the_released_periods_have_the_probabilities_of_the_toy_law() -> None:
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_mode_probabilities_sum_to_one(variant: str, source: str) -> None:
-    plan = ModePlan.of(source, ToyConfig(variant), 33, 0.3, OracleGrid())
+    plan = ModePlan.of(source, ToyWorld(variant), 33, 0.3, OracleGrid())
     blocks = plan.blocks(1, CPU)
     total = sum(float(block.log_prior.exp().expand(block.energy.shape).sum()) for block in blocks)
     assert total == pytest.approx(1, abs=1e-9)
@@ -77,11 +76,11 @@ def test_the_mode_probabilities_sum_to_one(variant: str, source: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_released_waves_are_the_toy_signals(source: str) -> None:
     period, length = 29, 77  # not a multiple
-    plan = ModePlan.of(source, ToyConfig(), length, 0.1, OracleGrid())
+    plan = ModePlan.of(source, ToyWorld(), length, 0.1, OracleGrid())
     (block,) = plan.blocks(1, CPU, keep=plan.frequency == 1 / period)
     shift = torch.arange(period, dtype=torch.float64)[:, None]
     law = ToyParameters(torch.full_like(shift, 14_700 / period), torch.ones_like(shift), shift / period)
-    expected = toy.synthesise(ToyConfig(sources=(source,)), law, length)[:, 0]
+    expected = toy.synthesise(ToyWorld(sources=(source,)), law, length)[:, 0]
     assert torch.allclose(block.combine(torch.eye(period).double()[:, None]).float(), expected, rtol=0, atol=1e-6)
 
 
@@ -89,7 +88,7 @@ def test_the_released_waves_are_the_toy_signals(source: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_waves_of_a_continuous_phase_are_exact(source: str, length: int) -> None:
     """Correlation, combination and energy are those of the waveform at the block's own phases."""
-    plan = ModePlan.of(source, ToyConfig("thesis"), length, 0.3, OracleGrid())
+    plan = ModePlan.of(source, ToyWorld("thesis"), length, 0.3, OracleGrid())
     (block,) = plan.blocks(1, CPU, keep=torch.arange(88) == 50)
     phases = block.energy.shape[1]
     if isinstance(block, JumpPhases):
@@ -178,7 +177,7 @@ def test_thesis_log_prob_is_that_of_a_dense_phase_grid(source: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_log_prob_agrees_with_monte_carlo(variant: str, source: str) -> None:
-    config = ToyConfig(variant, (source,))
+    config = ToyWorld(variant, (source,))
     length = 9
     draws = toy.draw_sources(config, 200_000, length, torch.Generator().manual_seed(1))[:, 0].double()
     for sigma in (0.3, 0.5, 1.0):
@@ -215,7 +214,7 @@ def test_halving_the_spacing_changes_little(source: str) -> None:
     for variant, length, allowed in (("thesis", 256, 0.01), ("paper", 48, 0.05)):
         prior = oracle(source, variant)
         x = noisy(prior, 0.1, 3, length)
-        fine = OraclePrior(source, ToyConfig(variant), grid=half)
+        fine = OraclePrior(source, ToyWorld(variant), grid=half)
         assert torch.allclose(prior.log_prob(x, 0.1), fine.log_prob(x, 0.1), rtol=0, atol=allowed)
 
 
@@ -224,7 +223,7 @@ def test_halving_the_spacing_changes_little(source: str) -> None:
 def test_halving_the_spacing_changes_little_at_256_samples_of_the_paper(source: str) -> None:
     prior = oracle(source, "paper")
     x = noisy(prior, 0.1, 1, 256)
-    fine = OraclePrior(source, ToyConfig("paper"), grid=OracleGrid(per_width=0.9, per_sample=8.0))
+    fine = OraclePrior(source, ToyWorld("paper"), grid=OracleGrid(per_width=0.9, per_sample=8.0))
     assert torch.allclose(prior.log_prob(x, 0.1), fine.log_prob(x, 0.1), rtol=0, atol=0.05)
 
 
@@ -305,7 +304,7 @@ def test_mode_entropy_of_a_grid_grows_too(variant: str) -> None:
 
 
 def test_signals_of_a_batch_do_not_mix() -> None:
-    prior = OraclePrior("triangle", ToyConfig(), 0.2)
+    prior = OraclePrior("triangle", ToyWorld(), 0.2)
     x = noisy(prior, 0.2, 3, 64)
     for method in (prior.log_prob, prior.score, prior.denoise, prior.mode_entropy):
         assert torch.allclose(method(x)[1:2], method(x[1:2]), rtol=1e-9, atol=1e-9)
@@ -315,14 +314,14 @@ def test_signals_of_a_batch_do_not_mix() -> None:
 
 
 def test_it_is_a_prior_with_a_default_sigma() -> None:
-    prior = OraclePrior("saw", ToyConfig(), 0.2)
+    prior = OraclePrior("saw", ToyWorld(), 0.2)
     assert isinstance(prior, Prior) and prior.sigma == 0.2
     x = noisy(prior, 0.2, 1, 64)
     assert torch.equal(prior.log_prob(x), prior.log_prob(x, 0.2)) and prior.log_prob(x) != prior.log_prob(x, 0.3)
 
 
 def test_single_precision_goes_in_and_out() -> None:
-    prior = OraclePrior("saw", ToyConfig(), 0.2)
+    prior = OraclePrior("saw", ToyWorld(), 0.2)
     x = noisy(prior, 0.2, 2, 64).float()
     assert torch.equal(prior.log_prob(x), prior.log_prob(x.double())) and prior.log_prob(x).dtype == torch.float64
     for method in (prior.score, prior.denoise):
@@ -333,13 +332,13 @@ def test_loud_and_silent_signals_have_a_finite_density() -> None:
     x = torch.stack([torch.zeros(1, 32), 100 * torch.ones(1, 32), -100 * torch.ones(1, 32)])
     for source, variant in zip(SOURCES, ("released", "thesis", "thesis", "thesis"), strict=True):
         for sigma in (1e-2, 1e3):
-            prior = OraclePrior(source, ToyConfig(variant), sigma)
+            prior = OraclePrior(source, ToyWorld(variant), sigma)
             assert prior.log_prob(x).isfinite().all() and prior.score(x).isfinite().all()
             assert prior.mode_entropy(x).isfinite().all() and prior.denoise(x).abs().max() <= 1 + 1e-9
 
 
 def test_sample_is_a_clean_wave_plus_noise() -> None:
-    prior = OraclePrior("square", ToyConfig(amplitude=POINT), 0.1)
+    prior = OraclePrior("square", ToyWorld(amplitude=POINT), 0.1)
     first, second = (prior.sample((50, 1, 100), torch.Generator().manual_seed(3)) for _ in range(2))
     clean = prior.sample((50, 1, 100), torch.Generator().manual_seed(3), sigma=0.0)
     assert torch.equal(first, second) and first.dtype == torch.float32 and set(clean.unique().tolist()) == {-1, 1}
@@ -351,15 +350,15 @@ def test_sample_is_a_clean_wave_plus_noise() -> None:
 def test_a_grid_that_is_too_large_is_refused() -> None:
     grid = replace(OracleGrid(), max_modes=1000)
     with pytest.raises(InputError, match=r"the paper saw needs .* modes for 64 samples .* use shorter signals"):
-        OraclePrior("saw", ToyConfig("paper"), 0.1, grid=grid).log_prob(torch.zeros(1, 1, 64))
+        OraclePrior("saw", ToyWorld("paper"), 0.1, grid=grid).log_prob(torch.zeros(1, 1, 64))
 
 
 @pytest.mark.parametrize("sigma", [0.0, -0.1, math.nan, math.inf])
 def test_a_sigma_that_is_not_positive_is_refused(sigma: float) -> None:
     message = "the noise-free toy density lies on a curve and has no value; use sigma > 0"
     with pytest.raises(InputError, match=re.escape(message)):
-        OraclePrior("sine", ToyConfig(), sigma)
-    prior = OraclePrior("sine", ToyConfig(), 0.1)
+        OraclePrior("sine", ToyWorld(), sigma)
+    prior = OraclePrior("sine", ToyWorld(), 0.1)
     for method in (prior.log_prob, prior.score, prior.denoise, prior.mode_entropy):
         with pytest.raises(InputError, match=re.escape(message)):
             method(torch.zeros(1, 1, 8), sigma)
@@ -379,7 +378,7 @@ def test_a_sigma_that_is_not_positive_is_refused(sigma: float) -> None:
     ],
 )
 def test_bad_signals_get_one_clear_sentence(x: Tensor, message: str) -> None:
-    prior = OraclePrior("sine", ToyConfig(), 0.1)
+    prior = OraclePrior("sine", ToyWorld(), 0.1)
     for method in (prior.log_prob, prior.score, prior.denoise, prior.mode_entropy):
         with pytest.raises(InputError, match=re.escape(message)):
             method(x)

@@ -8,8 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig, ToyParameters, synthesise
+from srcsep_core.data.toy import SOURCES, ToyParameters, ToyWorld, synthesise
 from srcsep_core.errors import InputError
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, draw_amplitude
 from srcsep_core.samplers.base import NoisyDensity, PosteriorPrior
@@ -49,7 +48,7 @@ def misfit(draws: Tensor, mean: Tensor) -> float:
 )
 def test_mean_of_the_draws_is_the_denoiser(source: str, variant: str, length: int, sigma: float) -> None:
     """A broad posterior, and a sharp one, whose draws are all close to the clean wave."""
-    prior = OraclePrior(source, ToyConfig(variant))
+    prior = OraclePrior(source, ToyWorld(variant))
     x = noisy(prior, sigma, 1, length, seed=3)
     draws = draws_of(prior, x, sigma)
     spread = float(draws.std(dim=0).square().mean().sqrt())
@@ -59,7 +58,7 @@ def test_mean_of_the_draws_is_the_denoiser(source: str, variant: str, length: in
 
 def test_draws_vary_as_the_posterior_does() -> None:
     """The covariance of the clean signal is sigma^2 times the gradient of the denoiser (Tweedie, second order)."""
-    sigma, prior = 1.0, OraclePrior("saw", ToyConfig("thesis"))
+    sigma, prior = 1.0, OraclePrior("saw", ToyWorld("thesis"))
     x = noisy(prior, sigma, 1, 8)
     shifts = 1e-3 * torch.eye(8, dtype=torch.float64)[:, None]
     gradient = (prior.denoise(x + shifts, sigma) - prior.denoise(x - shifts, sigma)) / 2e-3
@@ -69,11 +68,11 @@ def test_draws_vary_as_the_posterior_does() -> None:
 
 
 def test_draws_are_waves_of_the_toy_law() -> None:
-    prior = OraclePrior("square", ToyConfig())
+    prior = OraclePrior("square", ToyWorld())
     draws = prior.posterior_sample(noisy(prior, 1.0, 10, 48), 1.0, torch.Generator().manual_seed(0)).abs()
     torch.testing.assert_close(draws.amin(dim=2), draws.amax(dim=2))
     assert draws.min() >= 0.8 - 1e-9 and draws.max() <= 1 + 1e-9 and len(draws[:, 0, 0].unique()) == 10
-    loud = OraclePrior("square", ToyConfig(amplitude=(1.0, 1.0)))
+    loud = OraclePrior("square", ToyWorld(amplitude=(1.0, 1.0)))
     found = loud.posterior_sample(noisy(loud, 1.0, 5, 48), 1.0, torch.Generator().manual_seed(0)).abs()
     torch.testing.assert_close(found, torch.ones_like(found))
 
@@ -83,15 +82,15 @@ def test_each_row_gets_a_draw_of_its_own_signal() -> None:
     period = torch.tensor([50.0, 31.0, 50.0, 50.0, 31.0, 31.0], dtype=torch.float64)[:, None]
     phase = torch.tensor([0.0, 0.0, 0.3, 0.6, 0.4, 0.8], dtype=torch.float64)[:, None]
     law = ToyParameters(14_700 / period, torch.full_like(phase, 0.9), phase)
-    clean = synthesise(ToyConfig(sources=("saw",)), law, 200).double()
+    clean = synthesise(ToyWorld(sources=("saw",)), law, 200).double()
     x = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    draws = OraclePrior("saw", ToyConfig()).posterior_sample(x, 0.05, torch.Generator().manual_seed(0))
+    draws = OraclePrior("saw", ToyWorld()).posterior_sample(x, 0.05, torch.Generator().manual_seed(0))
     distance = (draws - clean.transpose(0, 1)).square().mean(dim=2).sqrt()
     assert distance.diagonal().max() < 0.05 and distance[~torch.eye(6, dtype=torch.bool)].min() > 0.3
 
 
 def test_same_generator_gives_the_same_draw() -> None:
-    prior = OraclePrior("triangle", ToyConfig("thesis"))
+    prior = OraclePrior("triangle", ToyWorld("thesis"))
     x, before = noisy(prior, 1.0, 3, 12), torch.get_rng_state()
     first, again, other = (prior.posterior_sample(x, 1.0, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -102,7 +101,7 @@ def test_same_generator_gives_the_same_draw() -> None:
 
 
 def test_it_is_a_prior_that_samplers_can_draw_from() -> None:
-    prior = OraclePrior("sine", ToyConfig())
+    prior = OraclePrior("sine", ToyWorld())
     assert isinstance(prior, PosteriorPrior) and isinstance(prior, NoisyDensity)
 
 
@@ -116,7 +115,7 @@ def test_it_is_a_prior_that_samplers_can_draw_from() -> None:
 )
 def test_bad_signal_or_level_is_named(x: Tensor, sigma: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        OraclePrior("sine", ToyConfig()).posterior_sample(x, sigma, torch.Generator())
+        OraclePrior("sine", ToyWorld()).posterior_sample(x, sigma, torch.Generator())
 
 
 # The amplitude

@@ -12,26 +12,26 @@ from safetensors import SafetensorError
 from torch import nn
 
 from srcsep_core import diagnostics
-from srcsep_core.config import SOURCES, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
-from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.config import resolved
+from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
+from srcsep_core.priors.flowavenet import FlowConfig, flow_task
+from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline, describe, resolve_device
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.steps import CrossLikelihood, TrainFlow, cross_likelihood_step, flow_step, steps_of
+from srcsep_core.run.steps import CrossLikelihood, TrainPriors, cross_likelihood_step, flow_step, steps_of
 from srcsep_core.run.store import Store
 from srcsep_core.training import loop as train
-from srcsep_core.training.tasks import flow_task
+from srcsep_core.training.config import TrainConfig
 
 TRAINING = TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
-TINY = replace(
-    get_profile("smoke"),
-    name="tiny",
-    flow=FlowConfig(blocks=1, flows=1, layers=1, width=2),
-    train=TRAINING,
-    wavenet=WaveNetPriorConfig(layers=1, width=2, head_width=2),
-    wavenet_train=TRAINING,
-    evaluation=EvalConfig(signals=5, length=32, batch_size=2),
+FLOW = FlowConfig(blocks=1, flows=1, layers=1, width=2)
+TINY = (
+    replace(get_profile("smoke"), name="tiny", evaluation=EvalConfig(signals=5, length=32, batch_size=2))
+    .with_plan("flowavenet", network=FLOW, train=TRAINING)
+    .with_plan("wavenet", network=WaveNetPriorConfig(layers=1, width=2, head_width=2), train=TRAINING)
 )
 PRIOR = flow_step(TINY)
 TABLE = cross_likelihood_step(TINY, PRIOR)
@@ -96,7 +96,7 @@ def test_asking_for_status_makes_nothing(line: Pipeline) -> None:
 
 def test_training_happens_once(line: Pipeline, trainings: list[str]) -> None:
     line.run(PRIOR)
-    line.flow_priors(PRIOR)
+    line.priors(PRIOR)
     line.values(TABLE)
     assert trainings == [PRIOR.key]
 
@@ -108,38 +108,38 @@ def test_asking_for_a_step_makes_its_parents(line: Pipeline, trainings: list[str
 
 
 def test_priors_have_the_weights_and_curve_that_training_ends_with(line: Pipeline, tmp_path: Path) -> None:
-    priors = line.flow_priors(PRIOR)
-    task = flow_task(TINY.flow, len(SOURCES), "exact")
+    priors = line.priors(PRIOR)
+    task = flow_task(FLOW, len(SOURCES), "exact")
     trained = train.train(
-        task, ToyConfig(), TINY.train, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
+        task, ToyWorld(), TRAINING, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
     )
     assert_same_weights(priors.flow, trained.network)
     pd.testing.assert_frame_equal(priors.curve, trained.curve, rtol=1e-5)
 
 
 def test_priors_come_in_evaluation_mode(line: Pipeline) -> None:
-    assert not line.flow_priors(PRIOR).flow.training
+    assert not line.priors(PRIOR).flow.training
 
 
 def test_prior_of_a_source_is_its_group(line: Pipeline) -> None:
-    priors = line.flow_priors(PRIOR)
+    priors = line.priors(PRIOR)
     assert_same_weights(priors.prior("saw").flow, priors.flow.extract(2))
 
 
 def test_prior_knows_the_noise_level_that_it_was_trained_at(line: Pipeline) -> None:
     noisy = flow_step(TINY, noise_sigma=0.077)
-    assert line.flow_priors(noisy).prior("sine").sigma == 0.077
-    assert line.flow_priors(PRIOR).prior("sine").sigma == 0
+    assert line.priors(noisy).prior("sine").sigma == 0.077
+    assert line.priors(PRIOR).prior("sine").sigma == 0
 
 
 def test_prior_of_an_unknown_source_is_named(line: Pipeline) -> None:
     with pytest.raises(InputError, match="no prior for 'cello'; there are sine, square, saw, triangle"):
-        line.flow_priors(PRIOR).prior("cello")
+        line.priors(PRIOR).prior("cello")
 
 
 def test_cross_likelihood_is_that_of_the_trained_prior_on_the_test_set(line: Pipeline) -> None:
-    priors = line.flow_priors(PRIOR)
-    signals = draw_test_set(ToyConfig(), TINY.evaluation.signals, TINY.evaluation.length, TINY.evaluation.seed)
+    priors = line.priors(PRIOR)
+    signals = draw_test_set(ToyWorld(), TINY.evaluation.signals, TINY.evaluation.length, TINY.evaluation.seed)
     expected = diagnostics.likelihood_table(priors, signals, batch_size=2)
     pd.testing.assert_frame_equal(line.values(TABLE), expected, rtol=1e-7)
 
@@ -166,8 +166,8 @@ def test_provenance_names_step_device_and_parents(line: Pipeline) -> None:
 
 def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
     written = json.loads((line.run(PRIOR) / steps.CONFIG).read_text())
-    assert written["flow"] == resolved(TINY.flow)
-    assert written["data"] == resolved(ToyConfig())
+    assert written["flow"] == resolved(FLOW)
+    assert written["data"] == resolved(ToyWorld())
 
 
 # Keys
@@ -180,11 +180,11 @@ def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
         flow_step(TINY, variant="paper"),
         flow_step(TINY, seed=1),
         flow_step(TINY, noise_sigma=0.1),
-        flow_step(replace(TINY, flow=replace(TINY.flow, width=3))),
+        flow_step(TINY.with_plan("flowavenet", network=replace(FLOW, width=3))),
     ],
     ids=["objective", "variant", "seed", "noise", "size"],
 )
-def test_key_of_a_prior_and_of_what_is_made_from_it_depends_on_its_configuration(other: TrainFlow) -> None:
+def test_key_of_a_prior_and_of_what_is_made_from_it_depends_on_its_configuration(other: TrainPriors) -> None:
     assert other.key != PRIOR.key
     assert replace(TABLE, subject=replace(TABLE.subject, trained=other)).key != TABLE.key
 
@@ -192,7 +192,7 @@ def test_key_of_a_prior_and_of_what_is_made_from_it_depends_on_its_configuration
 @pytest.mark.parametrize(
     "same", [flow_step(TINY, checkpoint_every=5), flow_step(replace(TINY, name="another name"))], ids=["saves", "name"]
 )
-def test_key_of_a_prior_does_not_depend_on_what_leaves_it_the_same(same: TrainFlow) -> None:
+def test_key_of_a_prior_does_not_depend_on_what_leaves_it_the_same(same: TrainPriors) -> None:
     assert same.key == PRIOR.key
 
 
@@ -230,9 +230,9 @@ def test_interrupted_training_shows_its_step_and_is_continued(
 
     with monkeypatch.context() as patch:
         patch.setattr(train._Run, "advance", stop_at(4, AssertionError("started anew")))
-        continued = line.flow_priors(PRIOR)
+        continued = line.priors(PRIOR)
     assert states(line, PRIOR) == ["made"]
-    assert_same_weights(continued.flow, Pipeline(Store(tmp_path / "unbroken")).flow_priors(PRIOR).flow)
+    assert_same_weights(continued.flow, Pipeline(Store(tmp_path / "unbroken")).priors(PRIOR).flow)
 
 
 def test_diverged_training_leaves_its_last_checkpoint_and_no_artefact(
@@ -245,9 +245,9 @@ def test_diverged_training_leaves_its_last_checkpoint_and_no_artefact(
 
 
 def test_remake_trains_anew_and_gives_the_same_weights(line: Pipeline, trainings: list[str]) -> None:
-    first = line.flow_priors(PRIOR)
+    first = line.priors(PRIOR)
     line.remake(PRIOR)
-    again = line.flow_priors(PRIOR)
+    again = line.priors(PRIOR)
     assert trainings == [PRIOR.key] * 2
     assert_same_weights(again.flow, first.flow)
 
@@ -261,14 +261,14 @@ def test_remake_of_what_is_missing_makes_it(line: Pipeline, trainings: list[str]
 def test_interrupted_remake_keeps_what_was_there_and_is_continued(
     line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = line.flow_priors(PRIOR)
+    first = line.priors(PRIOR)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train._Run, "advance", stop_at(4, KeyboardInterrupt()))
         line.remake(PRIOR)
-    assert_same_weights(line.flow_priors(PRIOR).flow, first.flow)
+    assert_same_weights(line.priors(PRIOR).flow, first.flow)
     monkeypatch.setattr(train._Run, "advance", stop_at(2, AssertionError("started anew")))
     line.remake(PRIOR)
-    assert_same_weights(line.flow_priors(PRIOR).flow, first.flow)
+    assert_same_weights(line.priors(PRIOR).flow, first.flow)
 
 
 def test_shipped_prior_is_found_with_an_empty_cache(line: Pipeline, tmp_path: Path, trainings: list[str]) -> None:
@@ -276,7 +276,7 @@ def test_shipped_prior_is_found_with_an_empty_cache(line: Pipeline, tmp_path: Pa
     user = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))
     assert target == tmp_path / "shipped" / PRIOR.title
     assert states(user, PRIOR, TABLE) == ["shipped", "missing"]
-    assert_same_weights(user.flow_priors(PRIOR).flow, line.flow_priors(PRIOR).flow)
+    assert_same_weights(user.priors(PRIOR).flow, line.priors(PRIOR).flow)
     pd.testing.assert_frame_equal(user.values(TABLE), line.values(TABLE))
     assert trainings == [PRIOR.key]
 
@@ -343,19 +343,19 @@ def test_auto_takes_a_gpu_if_there_is_one(gpu: bool, expected: str, monkeypatch:
 
 # --- Fine-tuning ----------------------------------------------------------------------------------
 
-REFINED = replace(PRIOR, label="refined", train=replace(TINY.train, learning_rate=0.0, seed=1), initial=PRIOR)
+REFINED = replace(PRIOR, label="refined", train=replace(TRAINING, learning_rate=0.0, seed=1), initial=PRIOR)
 
 
 def test_fine_tuning_starts_from_the_weights_of_the_first_training(line: Pipeline) -> None:
-    first = line.flow_priors(PRIOR).flow.state_dict()
-    refined = line.flow_priors(REFINED).flow.state_dict()
+    first = line.priors(PRIOR).flow.state_dict()
+    refined = line.priors(REFINED).flow.state_dict()
     assert all(torch.equal(first[name], refined[name]) for name in first)
 
 
 def test_loss_curve_covers_both_trainings(line: Pipeline) -> None:
-    counted = line.flow_priors(REFINED).curve["step"]
+    counted = line.priors(REFINED).curve["step"]
     assert counted.is_monotonic_increasing
-    assert counted.max() == 2 * TINY.train.steps
+    assert counted.max() == 2 * TRAINING.steps
 
 
 def test_status_lists_the_first_training_only_while_it_is_needed(line: Pipeline, tmp_path: Path) -> None:

@@ -10,19 +10,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, ConditionalFlowConfig, PnFConfig, TrainConfig, resolved
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.config import resolved
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.priors.base import Prior
-from srcsep_core.priors.flowavenet import FloWaveNet
-from srcsep_core.priors.pnf import PnFPrior, PnFPriors
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNet
+from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors, pnf_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
-from srcsep_core.run.steps import WEIGHTS, TrainPnF, pnf_step
+from srcsep_core.run.steps import WEIGHTS, pnf_step
 from srcsep_core.run.store import Store
+from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
-from srcsep_core.training.tasks import pnf_task
 
 TINY = PnFConfig(layers=2, width=6, head_width=8, context=3)
 LEVELS = (0.01, 0.1, 1.0, 10.0)
@@ -264,7 +264,7 @@ def test_short_training_lowers_the_loss_of_every_source(tmp_path: Path) -> None:
     config = PnFConfig(layers=3, width=8, head_width=16)
     training = TrainConfig(steps=60, batch_size=4, crop=128, learning_rate=1e-2, checkpoint_every=60, clip_norm=10.0)
     task = pnf_task(config, len(SOURCES))
-    trained = train(task, ToyConfig(), training, device=torch.device("cpu"), work_folder=tmp_path)
+    trained = train(task, ToyWorld(), training, device=torch.device("cpu"), work_folder=tmp_path)
     curve = trained.curve.pivot(index="step", columns="source", values="loss")
     assert (curve.iloc[-1] < curve.iloc[0] - 0.05).all()
     assert not trained.network.training
@@ -272,11 +272,11 @@ def test_short_training_lowers_the_loss_of_every_source(tmp_path: Path) -> None:
 
 def test_step_stores_a_network_that_loads_to_the_same_score(tmp_path: Path) -> None:
     smoke = get_profile("smoke")
-    step = pnf_step(replace(smoke, pnf_train=replace(smoke.pnf_train, steps=2, crop=64, checkpoint_every=2)))
+    step = pnf_step(smoke, steps=2, crop=64, checkpoint_every=2)
     line = Pipeline(Store(tmp_path))
     first = line.run(step)
     assert line.run(step) == first
-    nets = [PnFPriors(step.pnf, len(SOURCES)) for _ in range(2)]
+    nets = [PnFPriors(step.network, len(SOURCES)) for _ in range(2)]
     for net in nets:
         net.load_state_dict(load_file(first / WEIGHTS))
     x = noise(2, 1, 32, scale=0.5).float()
@@ -288,10 +288,10 @@ def test_step_stores_a_network_that_loads_to_the_same_score(tmp_path: Path) -> N
 def test_step_of_a_profile_is_named_and_conditional(name: str) -> None:
     profile = get_profile(name)
     step, other = pnf_step(profile), pnf_step(profile, variant="paper")
-    assert isinstance(step, TrainPnF) and (step.name, step.model, step.conditional) == ("pnf-prior", "pnf", True)
+    assert (step.name, step.model, step.conditional) == ("pnf-prior", "pnf", True)
     assert (step.title, other.title) == (f"pnf-released-{name}", f"pnf-paper-{name}")
     assert step.key != other.key and step.parents == ()
-    assert step.config["pnf"] == resolved(profile.pnf)
+    assert step.config["pnf"] == resolved(profile.kinds["pnf"].network)
 
 
 # Noise levels as an input

@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import PnFConfig
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.priors.base import ScorePrior
-from srcsep_core.priors.pnf import PnFPrior, PnFPriors
+from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors
 from srcsep_core.samplers.base import Separation, State
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import DenoiserConfig
 from srcsep_core.errors import InputError
+from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.samplers import (
     SAMPLER_CONFIGS,

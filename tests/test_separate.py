@@ -15,7 +15,7 @@ from torch import Tensor
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
 from srcsep_core.run import pipeline
@@ -375,7 +375,7 @@ def srcsep(*arguments: object) -> Result:
 @pytest.fixture
 def toy_mix(tmp_path: Path) -> Path:
     """A tenth of a second of a real toy mix at 16 kHz."""
-    sources = draw_sources(ToyConfig("paper"), 1, 1600, torch.Generator().manual_seed(0))[0, :2]
+    sources = draw_sources(ToyWorld("paper"), 1, 1600, torch.Generator().manual_seed(0))[0, :2]
     return write_audio(tmp_path / "mix.wav", mixed(sources), RATE)
 
 

@@ -12,24 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import (
-    SOURCES,
-    ConditionalFlowConfig,
-    DenoiserConfig,
-    FlowConfig,
-    PnFConfig,
-    TrainConfig,
-    WaveNetPriorConfig,
-)
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS, si_sdr
+from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.priors.pnf import PnFConfig
+from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.steps import VALUES, TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
+from srcsep_core.run.steps import VALUES, TrainPriors
 from srcsep_core.run.steps.separation import (
     BASELINES,
     RELEASED,
@@ -49,8 +44,9 @@ from srcsep_core.samplers import (
     Separation,
     released_langevin,
 )
+from srcsep_core.training.config import TrainConfig
 
-DATA = ToyConfig(sources=("sine", "square"))
+DATA = ToyWorld(sources=("sine", "square"))
 PAIR = MixConfig(DATA.sources, mixes=3, length=32)
 LONG = replace(PAIR, length=512)
 TRAINING = TrainConfig(steps=2, batch_size=2, crop=32, learning_rate=1e-3, checkpoint_every=2)
@@ -60,16 +56,18 @@ DENOISER = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, h
 COLUMNS = ["mix", "k", "source", "si_sdr", "si_sdri", "si_sir", "si_sar", "failure", "residual", "restarts"]
 
 
-def flow_at(sigma: float) -> TrainFlow:
-    return TrainFlow("tiny", DATA, replace(TRAINING, noise_sigma=sigma), FLOW)
+def flow_at(sigma: float) -> TrainPriors:
+    return TrainPriors("flowavenet", "tiny", DATA, replace(TRAINING, noise_sigma=sigma), FLOW)
 
 
-CONDITIONAL = TrainFlow("tiny", DATA, TRAINING, ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2))
-SCORE = TrainScore("tiny", DATA, TRAINING, DENOISER)
+CONDITIONAL = TrainPriors(
+    "flowavenet", "tiny", DATA, TRAINING, ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2)
+)
+SCORE = TrainPriors("score", "tiny", DATA, TRAINING, DENOISER)
 PRIORS = {
     "oracle": PriorChoice("oracle", DATA),
     "score": PriorChoice("score", DATA, (SCORE,)),
-    "pnf": PriorChoice("pnf", DATA, (TrainPnF("tiny", DATA, TRAINING, PNF),)),
+    "pnf": PriorChoice("pnf", DATA, (TrainPriors("pnf", "tiny", DATA, TRAINING, PNF),)),
     "flows": PriorChoice("flows", DATA, (flow_at(0.1), flow_at(0.5))),
     "conditional": PriorChoice("conditional", DATA, (CONDITIONAL,)),
 }
@@ -196,7 +194,7 @@ def test_separation_of_one_class_twice_has_a_table(line: Pipeline) -> None:
 
 
 def test_choice_without_training_is_the_oracle_of_its_world(line: Pipeline) -> None:
-    load = PriorChoice("oracle", ToyConfig("thesis")).load(line)
+    load = PriorChoice("oracle", ToyWorld("thesis")).load(line)
     prior = load("saw")
     assert isinstance(prior, OraclePrior) and prior.source == "saw" and prior.data.variant == "thesis"
 
@@ -216,13 +214,13 @@ def test_every_choice_loads_score_priors(name: str, line: Pipeline) -> None:
     assert prior.score(0.1 * torch.ones(1, 1, 32), 0.2).isfinite().all()
 
 
-WAVENET = TrainWaveNet("tiny", DATA, TRAINING, WaveNetPriorConfig(layers=2, width=2, head_width=4))
+WAVENET = TrainPriors("wavenet", "tiny", DATA, TRAINING, WaveNetPriorConfig(layers=2, width=2, head_width=4))
 
 
 @pytest.mark.parametrize("trained", [(WAVENET,), (flow_at(0.1), WAVENET), (SCORE, flow_at(0.1))])
 def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...], line: Pipeline) -> None:
     step = replace(separation(), prior=PriorChoice("mixed", DATA, trained))
-    with pytest.raises(InputError, match="the priors mixed have no score that a sampler can use; use flow, score or"):
+    with pytest.raises(InputError, match="the priors mixed have no score that a sampler can use; use one of"):
         line.run(step)
     assert line.store.find(step.name, step.key) is None
 
@@ -251,7 +249,7 @@ def variations() -> Sequence[SeparateMixes]:
         separation("flows"),
         replace(step, seed=1),
         replace(step, batch=3),
-        replace(step, data=ToyConfig("paper", DATA.sources)),
+        replace(step, data=ToyWorld("paper", DATA.sources)),
         *(
             replace(step, mixes=replace(PAIR, **change))  # type: ignore[arg-type]
             for change in (
@@ -286,14 +284,14 @@ def test_parents_are_the_steps_that_trained_the_priors() -> None:
 
 def test_titles_name_what_is_separated_how_and_are_safe_as_names_of_files() -> None:
     steps: list[Separating] = [
-        separation(prior, sampler, data=ToyConfig(variant), mixes=mixes)
+        separation(prior, sampler, data=ToyWorld(variant), mixes=mixes)
         for prior in PRIORS
         for sampler in CONFIGS
         for variant in ("released", "paper", "thesis")
         for mixes in (PAIR, replace(PAIR, mixes=4), MixConfig(SOURCES, 3), MixConfig(("sine", "sine"), 3))
     ]
     steps += [
-        SeparateByBaseline(ToyConfig(variant), mixes, baseline)
+        SeparateByBaseline(ToyWorld(variant), mixes, baseline)
         for variant in ("released", "paper")
         for mixes in (PAIR, MixConfig(SOURCES, 3))
         for baseline in BASELINES
@@ -328,7 +326,7 @@ def test_every_baseline_makes_its_table(baseline: str, line: Pipeline) -> None:
 
 def test_key_of_a_baseline_depends_on_which_and_on_the_mixes() -> None:
     steps = [SeparateByBaseline(DATA, LONG, name) for name in BASELINES]
-    steps += [SeparateByBaseline(DATA, PAIR, "mix"), SeparateByBaseline(ToyConfig("paper"), LONG, "mix")]
+    steps += [SeparateByBaseline(DATA, PAIR, "mix"), SeparateByBaseline(ToyWorld("paper"), LONG, "mix")]
     assert len({step.key for step in steps}) == len(steps)
 
 

@@ -9,18 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, WaveNetPriorConfig
-from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
-from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.priors.sets import PROTOCOLS, FlowPriors, OracleSet, PriorSet, WaveNetSet
-from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors, released_score
-from srcsep_core.run.store import Artefact
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNet, FloWaveNetPrior, FlowConfig, FlowPriors
+from srcsep_core.priors.oracle import OraclePrior, OracleSet
+from srcsep_core.priors.sets import PROTOCOLS, LikelihoodSet
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors, WaveNetSet, released_score
 
 Perturb = Callable[..., None]
 
-DATA = ToyConfig(sources=("sine", "square", "saw"))
+DATA = ToyWorld(sources=("sine", "square", "saw"))
 FLOW = FlowConfig(blocks=2, flows=1, layers=1, width=2)
 CONDITIONAL = ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2, context=2)
 WAVENET = WaveNetPriorConfig(layers=2, width=4, head_width=4)
@@ -48,7 +46,7 @@ def made(net: nn.Module, perturb: Perturb) -> dict[str, object]:
     """A perturbed network in evaluation mode, and what a set says about it."""
     perturb(net.eval())
     about = {"sources": DATA.sources, "data": DATA, "sigma": 0.0, "curve": pd.DataFrame()}
-    return about | {"artefact": Artefact(Path(), "")}
+    return about | {"folder": Path()}
 
 
 def flow_priors(config: FlowConfig, perturb: Perturb) -> FlowPriors:
@@ -62,9 +60,9 @@ def wavenet_set(config: WaveNetPriorConfig, perturb: Perturb) -> WaveNetSet:
 
 
 @pytest.fixture(params=["flow", "conditional flow", "wavenet", "released wavenet", "oracle"])
-def priors(request: pytest.FixtureRequest, perturb: Perturb) -> PriorSet:
+def priors(request: pytest.FixtureRequest, perturb: Perturb) -> LikelihoodSet:
     """A set of every kind."""
-    kinds: dict[str, Callable[[], PriorSet]] = {
+    kinds: dict[str, Callable[[], LikelihoodSet]] = {
         "flow": lambda: flow_priors(FLOW, perturb),
         "conditional flow": lambda: flow_priors(CONDITIONAL, perturb).at(0.129),
         "wavenet": lambda: wavenet_set(WAVENET, perturb),
@@ -84,7 +82,7 @@ PROTOCOLS_BY_KIND = {
 
 
 def test_likelihoods_have_a_value_a_signal_and_source_for_every_protocol_of_the_model(
-    priors: PriorSet, signals: Tensor, request: pytest.FixtureRequest
+    priors: LikelihoodSet, signals: Tensor, request: pytest.FixtureRequest
 ) -> None:
     found = priors.likelihoods(signals)
     assert list(found) == PROTOCOLS_BY_KIND[request.node.callspec.params["priors"]]
@@ -95,7 +93,7 @@ def test_likelihoods_have_a_value_a_signal_and_source_for_every_protocol_of_the_
         assert not values.requires_grad
 
 
-def test_source_is_evaluated_under_its_own_prior_alone(priors: PriorSet, signals: Tensor) -> None:
+def test_source_is_evaluated_under_its_own_prior_alone(priors: LikelihoodSet, signals: Tensor) -> None:
     changed = signals.clone()
     changed[:, 1] *= 0.5
     before, after = priors.likelihoods(signals), priors.likelihoods(changed)
@@ -105,7 +103,7 @@ def test_source_is_evaluated_under_its_own_prior_alone(priors: PriorSet, signals
         assert not different[:, [0, 2]].any()
 
 
-def test_set_names_its_sources_and_the_factor_of_its_lengths(priors: PriorSet) -> None:
+def test_set_names_its_sources_and_the_factor_of_its_lengths(priors: LikelihoodSet) -> None:
     assert priors.sources == DATA.sources
     assert priors.multiple_of == (4 if isinstance(priors, FlowPriors) else 1)
     priors.likelihoods(torch.zeros(1, 3, 3 * priors.multiple_of))
@@ -185,7 +183,7 @@ def test_prior_of_a_source_is_its_own_and_knows_the_level(flows: FlowPriors, wav
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
-def test_unknown_source_is_named(priors: PriorSet) -> None:
+def test_unknown_source_is_named(priors: LikelihoodSet) -> None:
     with pytest.raises(InputError, match="no prior for 'triangle'; there are sine, square, saw"):
         priors.prior("triangle")  # type: ignore[attr-defined]
 

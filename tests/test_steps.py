@@ -11,26 +11,19 @@ import pytest
 import torch
 
 from srcsep_core import diagnostics
-from srcsep_core.config import (
-    NOISE_LEVELS,
-    OBJECTIVES,
-    SOURCES,
-    ConditionalFlowConfig,
-    DenoiserConfig,
-    EvalConfig,
-    FlowConfig,
-    Objective,
-    PnFConfig,
-    TrainConfig,
-    WaveNetPriorConfig,
-)
-from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
+from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
-from srcsep_core.priors.sets import FlowPriors, OracleSet, PriorSet, WaveNetSet
+from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, FlowPriors
+from srcsep_core.priors.oracle import OracleSet
+from srcsep_core.priors.pnf import PnFConfig
+from srcsep_core.priors.sets import PriorSet
+from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetSet
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import PROFILES, EvalPlan, Profile, get_profile
+from srcsep_core.run.profiles import PROFILES, EvalPlan, KindPlan, Profile, get_profile
 from srcsep_core.run.steps import (
     ConstantInput,
     CrossLikelihood,
@@ -39,7 +32,6 @@ from srcsep_core.run.steps import (
     RandomInput,
     Step,
     Subject,
-    TrainFlow,
     TrainPriors,
     conditional_flow_step,
     evaluations_of,
@@ -52,30 +44,36 @@ from srcsep_core.run.steps import (
     wavenet_step,
 )
 from srcsep_core.run.steps.catalogue import (
-    ABLATED_LEVELS,
     ORACLE_BEYOND,
     WIDE,
     likelihood_priors_of,
     sampling_priors_of,
 )
 from srcsep_core.run.store import MARKER, Store, shipped_root
+from srcsep_core.training.config import NOISE_LEVELS, OBJECTIVES, Objective, TrainConfig
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = Profile(
     "tiny",
     noise_levels=(0.077, 0.359),
-    flow=FlowConfig(blocks=2, flows=1, layers=1, width=2),
-    train=TRAINING,
-    fine_tune=replace(TRAINING, seed=1),
-    scratch=replace(TRAINING, seed=1),
-    conditional=TRAINING,
-    wavenet=WaveNetPriorConfig(layers=2, width=2, head_width=4),
-    wavenet_train=TRAINING,
-    wavenet_fine_tune=replace(TRAINING, seed=1),
-    denoiser=DenoiserConfig(channels=(8, 16), strides=(4,), middle=1, heads=2, window=32),
-    score_train=TRAINING,
-    pnf=PnFConfig(layers=2, width=2, head_width=4),
-    pnf_train=TRAINING,
+    kinds={
+        "flowavenet": KindPlan(
+            FlowConfig(blocks=2, flows=1, layers=1, width=2),
+            train=TRAINING,
+            fine_tune=replace(TRAINING, seed=1),
+            scratch=replace(TRAINING, seed=1),
+            conditional=TRAINING,
+            conditional_networks=tuple(
+                ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2, sigma_max=top) for top in (0.5, WIDE)
+            ),
+            ablated=(0.359,),
+        ),
+        "wavenet": KindPlan(
+            WaveNetPriorConfig(layers=2, width=2, head_width=4), train=TRAINING, fine_tune=replace(TRAINING, seed=1)
+        ),
+        "score": KindPlan(DenoiserConfig(channels=(8, 16), strides=(4,), middle=1, heads=2, window=32), train=TRAINING),
+        "pnf": KindPlan(PnFConfig(layers=2, width=2, head_width=4), train=TRAINING),
+    },
     evaluation=EvalConfig(signals=3, length=32, batch_size=2),
     plan=EvalPlan(
         oracle=EvalConfig(signals=2, length=32),
@@ -87,7 +85,7 @@ TINY = Profile(
         draws=(3, 2),
     ),
 )
-DATA = ToyConfig()
+DATA = ToyWorld()
 each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
 
 
@@ -153,11 +151,11 @@ def test_steps_come_after_their_parents(profile: Profile) -> None:
 def test_every_fine_tuned_step_starts_from_its_own_noise_free_one(profile: Profile) -> None:
     graph = priors_of(profile)
     noise_free = {step.key for step in graph if not step.train.noise_sigma}
-    tuned = [step for step in graph if step.initial_step is not None]
-    ablated = ABLATED_LEVELS & set(profile.noise_levels)
+    tuned = [step for step in graph if step.initial is not None]
+    ablated = set(profile.plan_of("flowavenet").ablated)
     assert len(tuned) == 2 * 2 * len(profile.noise_levels) + 2 * len(ablated)
     for step in tuned:
-        clean = step.initial_step
+        clean = step.initial
         assert clean is not None and clean.key in noise_free
         assert step.parents == (clean,)
         assert type(clean) is type(step)
@@ -170,9 +168,9 @@ def test_every_fine_tuned_step_starts_from_its_own_noise_free_one(profile: Profi
 @each_profile
 def test_priors_of_a_profile_are_every_set_of_the_notebooks(profile: Profile) -> None:
     found = Counter(
-        (step.model, step.train.objective, step.train.noise_sigma, step.train.noise, step.initial_step is None)
+        (step.model, step.train.objective, step.train.noise_sigma, step.train.noise, step.initial is None)
         for step in likelihood_priors_of(profile)
-        if not (isinstance(step, TrainFlow) and isinstance(step.flow, ConditionalFlowConfig))
+        if not (step.model == "flowavenet" and step.conditional)
     )
     expected: Counter[tuple[object, ...]] = Counter()
     for model in ("flowavenet", "wavenet"):
@@ -182,7 +180,7 @@ def test_priors_of_a_profile_are_every_set_of_the_notebooks(profile: Profile) ->
                 expected[model, objective, sigma, noise, False] += 1
     for sigma in profile.noise_levels:
         expected["flowavenet", "exact", sigma, "thesis", True] += 1
-    for sigma in ABLATED_LEVELS & set(profile.noise_levels):
+    for sigma in set(profile.plan_of("flowavenet").ablated):
         expected["flowavenet", "exact", sigma, "released", False] += 1
         expected["flowavenet", "released", sigma, "thesis", False] += 1
     assert found == expected
@@ -194,15 +192,15 @@ def test_samplers_have_three_sets_of_their_own(profile: Profile) -> None:
     found = sampling_priors_of(profile)
     assert [step.model for step in found] == ["score", "pnf", "flowavenet"]
     wide = found[2]
-    assert isinstance(wide, TrainFlow) and isinstance(wide.flow, ConditionalFlowConfig)
-    assert wide.flow.sigma_max == WIDE > ConditionalFlowConfig().sigma_max
+    assert isinstance(wide.network, ConditionalFlowConfig)
+    assert wide.network.sigma_max == WIDE > ConditionalFlowConfig().sigma_max
     assert priors_of(profile) == [*likelihood_priors_of(profile), *found]
 
 
 @each_profile
 def test_noise_levels_are_those_of_the_thesis_or_some_of_them(profile: Profile) -> None:
     assert set(profile.noise_levels) <= set(NOISE_LEVELS)
-    assert set(profile.noise_levels) >= ABLATED_LEVELS
+    assert set(profile.noise_levels) >= set(profile.plan_of("flowavenet").ablated)
     if profile.name != "smoke":
         assert profile.noise_levels == NOISE_LEVELS == (0.01, 0.027, 0.077, 0.129, 0.359)
 
@@ -218,16 +216,16 @@ def test_noise_of_a_step_is_that_of_its_objective_unless_said_otherwise() -> Non
 def test_likelihood_of_a_wavenet_is_that_of_its_objective() -> None:
     for objective in OBJECTIVES:
         step = noisy_wavenet_step(TINY, 0.077, objective=objective)
-        assert step.wavenet.likelihood == step.train.objective == objective
+        assert step.network.likelihood == step.train.objective == objective
         assert step.initial == wavenet_step(TINY, objective=objective)
 
 
 def test_conditional_step_has_the_size_of_the_profile_and_takes_the_level_as_an_input() -> None:
     step = conditional_flow_step(TINY)
-    assert isinstance(step.flow, ConditionalFlowConfig)
-    assert (step.flow.blocks, step.flow.flows, step.flow.layers, step.flow.width) == (2, 1, 1, 2)
+    assert isinstance(step.network, ConditionalFlowConfig)
+    assert (step.network.blocks, step.network.flows, step.network.layers, step.network.width) == (2, 1, 1, 2)
     assert step.train.noise_sigma == 0
-    assert step.flow.sigma_min <= min(NOISE_LEVELS) and max(NOISE_LEVELS) <= step.flow.sigma_max
+    assert step.network.sigma_min <= min(NOISE_LEVELS) and max(NOISE_LEVELS) <= step.network.sigma_max
     assert step.key != flow_step(TINY).key
 
 
@@ -244,7 +242,7 @@ def test_key_of_an_evaluation_depends_on_its_subject_and_settings() -> None:
         CrossLikelihood(subject_of(wavenet_step(TINY)), config),
         CrossLikelihood(Subject(None, DATA, 0.01), config),
         CrossLikelihood(Subject(None, DATA, 0.077), config),
-        CrossLikelihood(Subject(None, ToyConfig("paper"), 0.01), config),
+        CrossLikelihood(Subject(None, ToyWorld("paper"), 0.01), config),
         CrossLikelihood(Subject(None, DATA, 0.01), replace(config, data_sigma=0.01)),
         CrossLikelihood(Subject(None, DATA, 0.01), replace(config, amplitude="training")),
         NoiseCurve(Subject(None, DATA, 0.01), config),
@@ -285,7 +283,7 @@ def test_facts_of_a_subject_say_which_priors_it_is() -> None:
         "prior_sigma": 0.077,
         **toy,
     }
-    assert Subject(None, ToyConfig("paper"), 0.359).facts == {
+    assert Subject(None, ToyWorld("paper"), 0.359).facts == {
         "model": "oracle",
         "objective": "",
         "training": "",
@@ -384,21 +382,24 @@ def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_
 
 def test_priors_that_a_step_trained_are_loaded_as_a_set(line: Pipeline) -> None:
     flow, wavenet = noisy_flow_step(TINY, 0.077), wavenet_step(TINY, objective="released")
-    flows, wavenets = line.flow_priors(flow), line.wavenet_priors(wavenet)
+    flows, wavenets = line.priors(flow), line.priors(wavenet)
     assert isinstance(flows, FlowPriors) and isinstance(wavenets, WaveNetSet)
-    assert (flows.flow.config, wavenets.net.config) == (TINY.flow, replace(TINY.wavenet, likelihood="released"))
+    assert (flows.flow.config, wavenets.net.config) == (
+        TINY.plan_of("flowavenet").network,
+        replace(TINY.plan_of("wavenet").network, likelihood="released"),
+    )
     for priors, step in ((flows, flow), (wavenets, wavenet)):
         assert (priors.sources, priors.data, priors.sigma) == (SOURCES, DATA, step.train.noise_sigma)
-        assert priors.artefact.key == step.key
+        assert priors.folder == line.run(step).path
         assert priors.curve["source"].tolist() == list(SOURCES) * (len(priors.curve) // 4)
     assert not flows.flow.training and not wavenets.net.training
     assert list(wavenets.curve) == ["step", "source", "loss", "learning_rate"]
 
 
 def test_fine_tuning_of_a_wavenet_starts_from_its_noise_free_weights(line: Pipeline) -> None:
-    standing = replace(TINY, wavenet_fine_tune=replace(TRAINING, learning_rate=0.0, seed=1))
-    tuned = line.wavenet_priors(noisy_wavenet_step(standing, 0.077))
-    clean = line.wavenet_priors(wavenet_step(standing))
+    standing = TINY.with_plan("wavenet", fine_tune=replace(TRAINING, learning_rate=0.0, seed=1))
+    tuned = line.priors(noisy_wavenet_step(standing, 0.077))
+    clean = line.priors(wavenet_step(standing))
     pairs = zip(tuned.net.parameters(), clean.net.parameters(), strict=True)
     assert all(torch.equal(a, b.half().float()) for a, b in pairs), "kept in half precision"
     assert tuned.curve["step"].max() == 2 * TRAINING.steps
@@ -422,7 +423,7 @@ SUBJECTS = {
     "conditional flow": subject_of(conditional_flow_step(TINY), 0.359),
     "wavenet": subject_of(wavenet_step(TINY)),
     "released wavenet": subject_of(noisy_wavenet_step(TINY, 0.129, objective="released")),
-    "oracle": Subject(None, ToyConfig(sources=("sine", "saw")), 0.129),
+    "oracle": Subject(None, ToyWorld(sources=("sine", "saw")), 0.129),
 }
 PROTOCOLS = {
     "flow": ["released", "exact"],
@@ -489,7 +490,7 @@ def test_released_score_of_a_wavenet_lies_between_nought_and_one(line: Pipeline)
 def test_values_are_those_of_the_loaded_priors(line: Pipeline) -> None:
     subject = subject_of(wavenet_step(TINY))
     config = replace(TINY.plan.noisy, data_sigma=0.1)
-    expected = diagnostics.likelihood_table(subject.load(line), draw_evaluation_set(DATA, config))
+    expected = diagnostics.likelihood_table(subject.load(line), DATA.test_set(config))
     found = line.values(CrossLikelihood(subject, config))
     pd.testing.assert_frame_equal(found, expected, rtol=1e-7)
 
@@ -498,15 +499,13 @@ def test_conditional_priors_are_evaluated_at_the_level_of_the_subject(line: Pipe
     step = conditional_flow_step(TINY)
     tables = []
     for sigma in (0.01, 0.359):
-        expected = diagnostics.likelihood_table(
-            line.flow_priors(step).at(sigma), draw_evaluation_set(DATA, TINY.plan.noisy)
-        )
+        expected = diagnostics.likelihood_table(line.priors(step).at(sigma), DATA.test_set(TINY.plan.noisy))
         tables.append(line.values(CrossLikelihood(subject_of(step, sigma), TINY.plan.noisy)))
         pd.testing.assert_frame_equal(tables[-1], expected, rtol=1e-7)
 
 
 def test_progress_does_not_change_a_table(line: Pipeline, tmp_path: Path) -> None:
-    step = CrossLikelihood(Subject(None, ToyConfig(sources=("saw",)), 0.359), EvalConfig(signals=1, length=8))
+    step = CrossLikelihood(Subject(None, ToyWorld(sources=("saw",)), 0.359), EvalConfig(signals=1, length=8))
     shown = Pipeline(Store(tmp_path / "other"), progress=True)
     pd.testing.assert_frame_equal(shown.values(step), line.values(step), check_exact=True)
 
@@ -552,7 +551,7 @@ def test_noised_signals_are_the_clean_ones_and_one_noise_at_every_level() -> Non
 
 def test_clean_signals_are_the_test_set_whatever_the_subject() -> None:
     clean = signals_of(cross())
-    assert torch.equal(clean, draw_evaluation_set(DATA, cross().evaluation))
+    assert torch.equal(clean, DATA.test_set(cross().evaluation))
     other = replace(cross(), subject=Subject(None, DATA, 0.359))
     assert torch.equal(signals_of(other), clean)
 
@@ -569,7 +568,7 @@ def test_noise_curve_uses_one_set_of_clean_signals_at_every_level() -> None:
     config = EvalConfig(signals=3, length=16, data_sigma=0.7)
     NoiseCurve(Subject(None, DATA, 0.1), config, data_sigmas=(0.0, 0.1, 0.2)).evaluate(priors, progress=False)
     clean, low, high = torch.cat(priors.seen).split(3)
-    assert torch.equal(clean, draw_evaluation_set(DATA, replace(config, data_sigma=0.0)))
+    assert torch.equal(clean, DATA.test_set(replace(config, data_sigma=0.0)))
     torch.testing.assert_close(2 * (low - clean), high - clean, rtol=0, atol=1e-6)
 
 
@@ -591,11 +590,10 @@ def test_length_that_the_priors_cannot_take_is_named(length: int, remedy: str, l
         assert line.store.find(step.name, step.key) is None
 
 
-def test_step_that_trains_something_else_cannot_be_loaded(line: Pipeline) -> None:
-    class Unknown(TrainPriors):
-        name = "unknown-prior"
-        initial_step = None
-
-    Unknown.__abstractmethods__ = frozenset()
-    with pytest.raises(InputError, match="the step unknown-released-label-exact trains no priors that can be loaded"):
-        steps.load_priors(Unknown("label", DATA, TRAINING), line.run(flow_step(TINY)), line.device)
+def test_a_model_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown model 'glow'; use one of .*flowavenet"):
+        steps.prior_step(replace(TINY, kinds={"glow": TINY.plan_of("pnf")}), "glow")
+    with pytest.raises(InputError, match="the profile tiny has no plan for 'glow'; it has flowavenet, wavenet"):
+        steps.prior_step(TINY, "glow")
+    with pytest.raises(InputError, match="the profile trains no pnf by fine-tuning"):
+        steps.prior_step(TINY, "pnf", sigma=0.077)

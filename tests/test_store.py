@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from srcsep_core.config import TrainConfig
 from srcsep_core.errors import StoreError
 from srcsep_core.run import store as cache
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.store import MARKER, PROVENANCE, Store, content_key, fault, seal
+from srcsep_core.training.config import TrainConfig
 
 KEY = content_key("step", {"a": 1})
 OTHER_KEY = content_key("step", {"a": 2})

@@ -26,12 +26,16 @@ from srcsep_core.audit.tables import (
     papers_own,
     select,
 )
-from srcsep_core.config import NOISE_LEVELS, SOURCES, EvalConfig, FlowConfig, WaveNetPriorConfig
+from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.toy import SOURCES
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
+from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, get_profile
 from srcsep_core.run.steps import subjects_of
 from srcsep_core.run.store import Store
+from srcsep_core.training.config import NOISE_LEVELS
 
 # Choosing rows
 
@@ -152,13 +156,13 @@ TINY = replace(
     SMOKE,
     name="tiny",
     flow=FlowConfig(blocks=2, flows=1, layers=1, width=2),
-    train=replace(SMOKE.train, **STEPS),
-    fine_tune=replace(SMOKE.fine_tune, **STEPS),
-    scratch=replace(SMOKE.scratch, **STEPS),
-    conditional=replace(SMOKE.conditional, **STEPS),
+    train=replace(SMOKE.kinds["flowavenet"].train, **STEPS),
+    fine_tune=replace(SMOKE.kinds["flowavenet"].fine_tune, **STEPS),
+    scratch=replace(SMOKE.kinds["flowavenet"].scratch, **STEPS),
+    conditional=replace(SMOKE.kinds["flowavenet"].conditional, **STEPS),
     wavenet=WaveNetPriorConfig(layers=2, width=2, head_width=4),
-    wavenet_train=replace(SMOKE.wavenet_train, **STEPS),
-    wavenet_fine_tune=replace(SMOKE.wavenet_fine_tune, **STEPS),
+    wavenet_train=replace(SMOKE.kinds["wavenet"].train, **STEPS),
+    wavenet_fine_tune=replace(SMOKE.kinds["wavenet"].fine_tune, **STEPS),
     evaluation=EvalConfig(signals=3, length=16),
     plan=EvalPlan(
         oracle=EvalConfig(signals=2, length=16),

@@ -8,10 +8,16 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, WaveNetPriorConfig
-from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
-from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
-from srcsep_core.training.tasks import flow_task, log_det_weight, objective_by_source, wavenet_task
+from srcsep_core.priors.flowavenet import (
+    ConditionalFlowConfig,
+    FloWaveNet,
+    FlowConfig,
+    FlowTerms,
+    flow_task,
+    log_det_weight,
+    objective_by_source,
+)
+from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetPriors, exact_loss, released_loss, wavenet_task
 
 Perturb = Callable[..., None]
 

@@ -9,22 +9,21 @@ import torch
 from scipy import signal, stats
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, VARIANTS
-from srcsep_core.data import toy
-from srcsep_core.data.toy import ToyConfig, ToyParameters
+from srcsep_core.data import base, toy
+from srcsep_core.data.toy import SOURCES, VARIANTS, ToyParameters, ToyWorld
 from srcsep_core.errors import InputError
 
 ALPHA = 0.01  # of the tests of a law; the draws are seeded, so they pass or fail for good
 
 
 def draw(variant: str, batch: int = 1000, seed: int = 0) -> ToyParameters:
-    return toy.draw_parameters(ToyConfig(variant), batch, torch.Generator().manual_seed(seed))
+    return toy.draw_parameters(ToyWorld(variant), batch, torch.Generator().manual_seed(seed))
 
 
 def one_signal(source: str, variant: str, frequency: float, phase: float, length: int) -> Tensor:
     """A signal (length,) of amplitude 0.9 with known parameters."""
     values = (torch.tensor([[value]], dtype=torch.float64) for value in (frequency, 0.9, phase))
-    return toy.synthesise(ToyConfig(variant, (source,)), ToyParameters(*values), length)[0, 0]
+    return toy.synthesise(ToyWorld(variant, (source,)), ToyParameters(*values), length)[0, 0]
 
 
 def p_value_of_uniform(values: Tensor, low: float, high: float) -> float:
@@ -33,7 +32,7 @@ def p_value_of_uniform(values: Tensor, low: float, high: float) -> float:
 
 @pytest.mark.parametrize(("variant", "rate"), [("released", 14_700), ("paper", 16_000), ("thesis", 14_700)])
 def test_sample_rate(variant: str, rate: int) -> None:
-    assert ToyConfig(variant).sample_rate == rate
+    assert ToyWorld(variant).sample_rate == rate
 
 
 def test_paper_frequencies_are_uniform_between_27_and_4186_hz() -> None:
@@ -89,13 +88,13 @@ def test_training_amplitude_is_uniform_between_0_8_and_1(variant: str) -> None:
 
 
 def test_evaluation_amplitude_of_the_released_variant_is_one() -> None:
-    square = toy.draw_test_set(ToyConfig("released", ("square",)), signals=8, length=64, seed=0)
+    square = toy.draw_test_set(ToyWorld("released", ("square",)), signals=8, length=64, seed=0)
     assert set(square.abs().flatten().tolist()) == {1.0}
 
 
 @pytest.mark.parametrize("variant", ["paper", "thesis"])
 def test_evaluation_amplitude_of_the_other_variants_is_as_in_training(variant: str) -> None:
-    square = toy.draw_test_set(ToyConfig(variant, ("square",)), signals=50, length=1, seed=0)
+    square = toy.draw_test_set(ToyWorld(variant, ("square",)), signals=50, length=1, seed=0)
     amplitudes = square.abs().flatten()
     assert 0.8 <= amplitudes.min() < 0.85
     assert 0.95 < amplitudes.max() <= 1.0
@@ -170,14 +169,14 @@ def test_triangle_falls_and_rises_at_one_slope_without_a_jump() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sine_has_the_frequency_and_phase_that_it_is_given(variant: str) -> None:
-    rate = ToyConfig(variant).sample_rate
+    rate = ToyWorld(variant).sample_rate
     frequency, phase = rate / 40, 0.25
     expected = 0.9 * np.sin(2 * np.pi * (frequency * np.arange(200) / rate + phase))
     assert np.abs(one_signal("sine", variant, frequency, phase, 200).numpy() - expected).max() < 1e-6
 
 
 def test_released_signals_are_periodic_to_the_last_bit() -> None:
-    config = ToyConfig("released")
+    config = ToyWorld("released")
     drawn = toy.draw_parameters(config, 20, torch.Generator().manual_seed(0))
     signals = toy.synthesise(config, drawn, 48_000)
     periods = (14_700 / drawn.frequency).round().long()
@@ -188,18 +187,18 @@ def test_released_signals_are_periodic_to_the_last_bit() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_signals_stay_between_minus_one_and_one(variant: str, generator: torch.Generator) -> None:
-    assert toy.draw_sources(ToyConfig(variant), 20, 500, generator).abs().max() <= 1
+    assert toy.draw_sources(ToyWorld(variant), 20, 500, generator).abs().max() <= 1
 
 
 def test_channels_come_in_the_order_of_the_sources() -> None:
-    x = toy.draw_test_set(ToyConfig("released", ("saw", "square")), signals=4, length=600, seed=0)
+    x = toy.draw_test_set(ToyWorld("released", ("saw", "square")), signals=4, length=600, seed=0)
     assert set(x[:, 1].abs().flatten().tolist()) == {1.0}
     assert len(set(x[:, 0].flatten().tolist())) > 100
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_same_seed_gives_the_same_test_set_and_another_seed_another(variant: str) -> None:
-    config = ToyConfig(variant)
+    config = ToyWorld(variant)
     first, again, other = (toy.draw_test_set(config, 3, 64, seed) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -238,20 +237,20 @@ def test_same_seed_gives_the_same_test_set_and_another_seed_another(variant: str
     ],
 )
 def test_test_set_is_the_one_that_stored_results_were_computed_on(variant: str, expected: list[list[float]]) -> None:
-    x = toy.draw_test_set(ToyConfig(variant), signals=1, length=3, seed=1234)[0]
+    x = toy.draw_test_set(ToyWorld(variant), signals=1, length=3, seed=1234)[0]
     torch.testing.assert_close(x, torch.tensor(expected), rtol=0, atol=1e-6)
 
 
 def test_drawing_leaves_the_global_random_state_alone(generator: torch.Generator) -> None:
     before = torch.get_rng_state()
-    toy.draw_sources(ToyConfig(), 2, 16, generator)
-    toy.draw_test_set(ToyConfig(), 2, 16, seed=0)
+    toy.draw_sources(ToyWorld(), 2, 16, generator)
+    toy.draw_test_set(ToyWorld(), 2, 16, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_thesis_noise_has_the_standard_deviation_and_is_not_capped(generator: torch.Generator) -> None:
     x = torch.full((20, 2, 500), 0.9)
-    noisy = toy.add_noise(x, 0.359, generator)
+    noisy = base.add_noise(x, 0.359, generator)
     assert noisy.max() > 1
     assert stats.kstest((noisy - x).flatten().numpy(), stats.norm(0, 0.359).cdf).pvalue > ALPHA
 
@@ -259,12 +258,12 @@ def test_thesis_noise_has_the_standard_deviation_and_is_not_capped(generator: to
 def test_released_noise_has_a_uniform_share_of_the_standard_deviation_in_every_example(
     generator: torch.Generator,
 ) -> None:
-    noisy = toy.add_noise(torch.zeros(500, 2, 1000), 0.1, generator, kind="released")
+    noisy = base.add_noise(torch.zeros(500, 2, 1000), 0.1, generator, kind="released")
     assert stats.kstest((noisy.std(dim=(1, 2)) / 0.1).numpy(), "uniform").pvalue > ALPHA
 
 
 def test_released_noise_is_clamped(generator: torch.Generator) -> None:
-    noisy = toy.add_noise(torch.full((20, 2, 500), 0.9), 0.359, generator, kind="released")
+    noisy = base.add_noise(torch.full((20, 2, 500), 0.9), 0.359, generator, kind="released")
     assert noisy.max() == 1
     assert noisy.min() < 0.5
 
@@ -272,11 +271,11 @@ def test_released_noise_is_clamped(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("kind", ["thesis", "released"])
 def test_noise_of_zero_sigma_changes_nothing(kind: str, generator: torch.Generator) -> None:
     x = torch.full((2, 1, 8), 0.9)
-    assert torch.equal(toy.add_noise(x, 0.0, generator, kind=kind), x)
+    assert torch.equal(base.add_noise(x, 0.0, generator, kind=kind), x)
 
 
 def test_mix_is_the_mean_of_the_sources(generator: torch.Generator) -> None:
-    sources = toy.draw_sources(ToyConfig(), 3, 32, generator)
+    sources = toy.draw_sources(ToyWorld(), 3, 32, generator)
     expected = (sources[:, 0] + sources[:, 1] + sources[:, 2] + sources[:, 3]) / 4
     torch.testing.assert_close(toy.mix(sources)[:, 0], expected)
 
@@ -284,14 +283,14 @@ def test_mix_is_the_mean_of_the_sources(generator: torch.Generator) -> None:
 @pytest.mark.parametrize(
     ("act", "value"),
     [
-        (lambda: ToyConfig("relased"), "relased"),
-        (lambda: ToyConfig(sources=("sine", "cello")), "cello"),
-        (lambda: ToyConfig(sources=()), "none given"),
+        (lambda: ToyWorld("relased"), "relased"),
+        (lambda: ToyWorld(sources=("sine", "cello")), "cello"),
+        (lambda: ToyWorld(sources=()), "none given"),
         (lambda: toy.waveform("cello", torch.zeros(1)), "cello"),
-        (lambda: toy.draw_sources(ToyConfig(), 1, 0, torch.Generator()), "0 samples"),
-        (lambda: toy.draw_sources(ToyConfig(), 1, -3, torch.Generator()), "-3 samples"),
-        (lambda: toy.draw_test_set(ToyConfig(), 1, 0, seed=0), "length is 0; use at least 1"),
-        (lambda: toy.draw_test_set(ToyConfig(), 1, -3, seed=0), "length is -3; use at least 1"),
+        (lambda: toy.draw_sources(ToyWorld(), 1, 0, torch.Generator()), "0 samples"),
+        (lambda: toy.draw_sources(ToyWorld(), 1, -3, torch.Generator()), "-3 samples"),
+        (lambda: toy.draw_test_set(ToyWorld(), 1, 0, seed=0), "length is 0; use at least 1"),
+        (lambda: toy.draw_test_set(ToyWorld(), 1, -3, seed=0), "length is -3; use at least 1"),
         (lambda: toy.mix(torch.zeros(4, 10)), r"\(4, 10\)"),
     ],
     ids=[
@@ -313,6 +312,6 @@ def test_bad_input_is_named(act: Callable[[], object], value: str) -> None:
 
 def test_errors_tell_the_choices() -> None:
     with pytest.raises(InputError, match=", ".join(SOURCES)):
-        ToyConfig(sources=("cello",))
+        ToyWorld(sources=("cello",))
     with pytest.raises(InputError, match=", ".join(VARIANTS)):
-        ToyConfig("relased")
+        ToyWorld("relased")

@@ -12,21 +12,22 @@ from scipy import stats
 from torch import Tensor
 
 from srcsep_core.audio import mu_law_encode
-from srcsep_core.config import SOURCES, TrainConfig, WaveNetPriorConfig
-from srcsep_core.data.toy import ToyConfig, draw_test_set
+from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
 from srcsep_core.nn.wavenet import receptive_field
 from srcsep_core.priors.base import DensityPrior, Prior, ScorePrior
 from srcsep_core.priors.wavenet import (
     WaveNetPrior,
+    WaveNetPriorConfig,
     WaveNetPriors,
     class_edges,
     exact_loss,
     released_loss,
     released_score,
+    wavenet_task,
 )
+from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
-from srcsep_core.training.tasks import wavenet_task
 
 Perturb = Callable[..., None]
 
@@ -519,7 +520,7 @@ def test_short_training_lowers_the_loss_of_every_source(likelihood: str, tmp_pat
     config = WaveNetPriorConfig(likelihood, layers=3, width=8, head_width=16)  # type: ignore[arg-type]
     training = TrainConfig(steps=60, batch_size=4, crop=200, learning_rate=1e-2, checkpoint_every=60, clip_norm=10.0)
     task = wavenet_task(config, len(SOURCES))
-    trained = train(task, ToyConfig(), training, device=torch.device("cpu"), work_folder=tmp_path)
+    trained = train(task, ToyWorld(), training, device=torch.device("cpu"), work_folder=tmp_path)
     curve = trained.curve.pivot(index="step", columns="source", values="loss")
     assert (curve.iloc[-1] < curve.iloc[0] - 0.02).all()
     assert not trained.network.training
@@ -629,4 +630,4 @@ def test_sample_of_several_channels_is_refused(prior: WaveNetPrior) -> None:
 def test_toy_signals_have_a_density(perturb: Perturb) -> None:
     net = WaveNetPriors(EXACT, len(SOURCES))
     perturb(net)
-    assert net.log_prob(draw_test_set(ToyConfig(), 2, 64, seed=0)).isfinite().all()
+    assert net.log_prob(draw_test_set(ToyWorld(), 2, 64, seed=0)).isfinite().all()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
 from srcsep_core.run.store import project_root
 

@@ -21,9 +21,8 @@ from itertools import combinations
 from typing import Any
 
 from srcsep_core.benchmark.plans import BenchmarkPlan
-from srcsep_core.config import OBJECTIVES, SOURCES
 from srcsep_core.data.mixes import MixConfig
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.catalogue import (
@@ -45,6 +44,7 @@ from srcsep_core.run.steps.separation import (
 )
 from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
 from srcsep_core.samplers.selection import all_subsets
+from srcsep_core.training.config import OBJECTIVES
 
 MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
 METROPOLIS = ("flow-exact-tuned", "flow-wide")
@@ -71,7 +71,7 @@ def prior_choices(profile: Profile, variant: str = "released") -> dict[str, Prio
     flow-OBJECTIVE is noise-free, flow-OBJECTIVE-tuned fine-tuned at each of the paper's levels, flow-scratch trained at
     each from fresh weights; flow-conditional takes the level as an input (up to 0.5) and flow-wide up to 10.
     """
-    data = ToyConfig(variant)
+    data = ToyWorld(variant)
 
     def choice(name: str, *trained: Any) -> PriorChoice:
         return PriorChoice(name, data, trained)
@@ -158,7 +158,7 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 
 def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     return [
-        Setting("baseline", "", SeparateByBaseline(ToyConfig(variant), MixConfig(names, plan.mixes, plan.length), name))
+        Setting("baseline", "", SeparateByBaseline(ToyWorld(variant), MixConfig(names, plan.mixes, plan.length), name))
         for variant in ("released", "paper")
         for names in subsets()
         for name in BASELINES

@@ -11,12 +11,11 @@ from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.options import device_option, profile_option
 from srcsep_core.cli.separate import score, separate
-from srcsep_core.config import OBJECTIVES, VARIANTS
+from srcsep_core.data.toy import VARIANTS
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.run.profiles import get_profile
-
-MODELS = ("flowavenet", "wavenet", "score", "pnf")
+from srcsep_core.training.config import OBJECTIVES
 
 
 class _Group(click.Group):
@@ -51,7 +50,7 @@ main.add_command(benchmark)
 @profile_option
 @variant_option
 @device_option
-@click.option("--model", "models", multiple=True, help=f"One or more of {', '.join(MODELS)}; default all.")
+@click.option("--model", "models", multiple=True, help="A kind of prior, such as flowavenet; default all.")
 @click.option("--objective", "objectives", multiple=True, help=f"One or more of {', '.join(OBJECTIVES)}; default all.")
 @click.option("--noise-free", is_flag=True, help="Leave out the priors that are conditioned on noise.")
 @click.option("--retrain", is_flag=True, help="Train anew even if the priors are cached or shipped.")
@@ -67,19 +66,21 @@ def train(
     ship: bool,
 ) -> None:
     """Train the priors of a profile, or find them in the cache or among the shipped ones."""
+    from srcsep_core.priors.kinds import kind_of
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.steps import priors_of
     from srcsep_core.run.store import shipped_root
 
-    for what, given, known in (("model", models, MODELS), ("objective", objectives, OBJECTIVES)):
-        for name in given:
-            if name not in known:
-                raise InputError(f"unknown {what} {name!r}; use one of {', '.join(known)}")
+    for name in models:
+        kind_of(name)
+    for name in objectives:
+        if name not in OBJECTIVES:
+            raise InputError(f"unknown objective {name!r}; use one of {', '.join(OBJECTIVES)}")
     steps = priors_of(get_profile(profile), variant)
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     for step in steps:
         noisy = bool(step.train.noise_sigma) or step.conditional
-        if step.model not in (models or MODELS) or step.train.objective not in (objectives or OBJECTIVES):
+        if (models and step.model not in models) or step.train.objective not in (objectives or OBJECTIVES):
             continue
         if noisy and noise_free:
             continue
@@ -152,22 +153,22 @@ def notebooks(
 def likelihood(path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool) -> None:
     """Log-likelihood of an audio file (mono) under every source's prior, in nats/sample."""
     from srcsep_core.audio import check_signal, read_audio, resample
-    from srcsep_core.data.toy import ToyConfig
+    from srcsep_core.data.toy import ToyWorld
     from srcsep_core.diagnostics import file_likelihood
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.steps import flow_step
 
     chosen = get_profile(profile)
     step = flow_step(chosen, objective=objective, variant=variant)  # type: ignore[arg-type]
-    rate = ToyConfig(variant).sample_rate
+    rate = ToyWorld(variant).sample_rate
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     audio = read_audio(path)
     samples, found_rate = audio.samples, audio.sample_rate
     if resampling and found_rate != rate:
         samples, found_rate = resample(samples, from_rate=found_rate, to_rate=rate), rate
         click.echo(f"resampled from {audio.sample_rate} Hz to {rate} Hz", err=True)
-    check_signal(samples, found_rate, expected_rate=rate, minimum=chosen.flow.squeeze_factor)
-    priors = pipeline.flow_priors(step)
+    check_signal(samples, found_rate, expected_rate=rate, minimum=step.network.squeeze_factor)
+    priors = pipeline.priors(step)
     table = file_likelihood(priors, samples[:, None])
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     likeliest = table.sort_values("log_likelihood")["prior"].iloc[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from srcsep_core.cli.options import device_option, profile_option
-from srcsep_core.config import SOURCES, VARIANTS
+from srcsep_core.data.toy import SOURCES, VARIANTS
 from srcsep_core.errors import InputError
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 
 TEST_SEED = 20_200
@@ -49,7 +49,7 @@ class Mixes:
     gains: Tensor
 
 
-def draw_mixes(data: ToyConfig, config: MixConfig) -> Mixes:
+def draw_mixes(data: World, config: MixConfig) -> Mixes:
     """The deterministic set, on the CPU.
 
     Its k-th source does not depend on the other ones, and a smaller set is the start of a larger one.
@@ -58,10 +58,10 @@ def draw_mixes(data: ToyConfig, config: MixConfig) -> Mixes:
     columns, gain_columns = [], []
     for k, name in enumerate(config.sources):
         generator = torch.Generator().manual_seed(config.seed + 1000 * k)
-        own = replace(data, sources=(name,))
+        own = data.only((name,))
         waves, gains = [], []
         for _ in range(0, config.mixes, BLOCK):
-            waves.append(draw_sources(own, BLOCK, config.length, generator))
+            waves.append(own.draw(BLOCK, config.length, generator, split="test"))
             gains.append(low * (high / low) ** torch.rand(BLOCK, 1, generator=generator))
         columns.append(torch.cat(waves)[: config.mixes])
         gain_columns.append(torch.cat(gains)[: config.mixes])

@@ -20,23 +20,33 @@ uniform law; we draw a key.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, VARIANTS, EvalConfig
+from srcsep_core.data.base import EvalConfig, Split, World, register_world
 from srcsep_core.errors import InputError
+
+SOURCES = ("sine", "square", "saw", "triangle")
+PUBLISHED_VARIANTS = ("released", "paper", "thesis")
+VARIANTS = (*PUBLISHED_VARIANTS, "whole_periods")
 
 SAMPLE_RATES = {"released": 14_700, "paper": 16_000, "thesis": 14_700, "whole_periods": 14_700}
 WHOLE = ("released", "whole_periods")
+TYPICAL_AMPLITUDE = 0.9
+WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
 _PAPER_BAND_HZ = (27.0, 4186.0)
 _RELEASED_KEYS = (0.1, 64.9)
 
 
 @dataclass(frozen=True)
-class ToyConfig:
-    """Which toy world: `variant` is one of `config.VARIANTS`; `sources` name the waveforms."""
+class ToyWorld(World):
+    """The toy world: `variant` is one of `config.VARIANTS`; `sources` name the waveforms."""
+
+    name: ClassVar[str] = "toy"
 
     variant: str = "released"
     sources: tuple[str, ...] = SOURCES
@@ -55,6 +65,23 @@ class ToyConfig:
     def sample_rate(self) -> int:
         """Samples per second (Hz)."""
         return SAMPLE_RATES[self.variant]
+
+    @property
+    def typical_rms(self) -> Mapping[str, float]:
+        """The root mean square of each wave at amplitude 0.9."""
+        return {source: TYPICAL_AMPLITUDE * WAVE_RMS[source] for source in self.sources}
+
+    def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
+        """Fresh source signals (batch, K, length), drawn without end; `split` changes nothing."""
+        return draw_sources(self, batch, length, generator)
+
+    def only(self, sources: Sequence[str]) -> ToyWorld:
+        """The same world with some of its waves."""
+        return replace(self, sources=tuple(sources))
+
+    def for_evaluation(self, amplitude: str) -> ToyWorld:
+        """The law of test signals: with amplitude `released` that of `evaluation_config`."""
+        return evaluation_config(self) if amplitude == "released" else self
 
 
 def key_to_frequency(key: Tensor) -> Tensor:
@@ -97,7 +124,7 @@ class ToyParameters:
     phase: Tensor
 
 
-def draw_parameters(config: ToyConfig, batch: int, generator: torch.Generator) -> ToyParameters:
+def draw_parameters(config: ToyWorld, batch: int, generator: torch.Generator) -> ToyParameters:
     """Draw frequency, amplitude and phase for `batch` signals of every source, independently."""
     device = generator.device
     shape = (batch, len(config.sources))
@@ -119,7 +146,7 @@ def draw_parameters(config: ToyConfig, batch: int, generator: torch.Generator) -
     return ToyParameters(frequency, uniform(*config.amplitude), phase)
 
 
-def synthesise(config: ToyConfig, parameters: ToyParameters, length: int) -> Tensor:
+def synthesise(config: ToyWorld, parameters: ToyParameters, length: int) -> Tensor:
     """Signals of `length` samples at `config.sample_rate` for given parameters: (B, K, T), float32.
 
     The phase is accumulated in float64, and whole-number periods repeat to the last bit.
@@ -140,48 +167,21 @@ def synthesise(config: ToyConfig, parameters: ToyParameters, length: int) -> Ten
     return (torch.stack(waves, dim=1) * parameters.amplitude[..., None]).float()
 
 
-def draw_sources(config: ToyConfig, batch: int, length: int, generator: torch.Generator) -> Tensor:
+def draw_sources(config: ToyWorld, batch: int, length: int, generator: torch.Generator) -> Tensor:
     """Fresh source signals on the generator's device: (B, K, T), values in [-1, 1]."""
     return synthesise(config, draw_parameters(config, batch, generator), length)
 
 
-def evaluation_config(config: ToyConfig) -> ToyConfig:
+def evaluation_config(config: ToyWorld) -> ToyWorld:
     """The configuration of the test set: the released code fixes the amplitude at 1.0 for evaluation."""
     if config.variant not in WHOLE:
         return config
-    return ToyConfig(config.variant, config.sources, amplitude=(1.0, 1.0))
+    return ToyWorld(config.variant, config.sources, amplitude=(1.0, 1.0))
 
 
-def draw_test_set(config: ToyConfig, signals: int, length: int, seed: int) -> Tensor:
+def draw_test_set(config: ToyWorld, signals: int, length: int, seed: int) -> Tensor:
     """The deterministic test set: (`signals`, K, T) on the CPU, the same for the same arguments."""
-    return draw_evaluation_set(config, EvalConfig(signals=signals, length=length, seed=seed))
-
-
-def draw_evaluation_set(config: ToyConfig, evaluation: EvalConfig, *, sigma: float | None = None) -> Tensor:
-    """The deterministic test set of an evaluation: (signals, K, T) on the CPU, with its noise, uncapped.
-
-    `sigma` overrides the evaluation's noise level; the clean signals and the unit noise stay the same.
-    """
-    generator = torch.Generator().manual_seed(evaluation.seed)
-    chosen = evaluation_config(config) if evaluation.amplitude == "released" else config
-    clean = draw_sources(chosen, evaluation.signals, evaluation.length, generator)
-    return add_noise(clean, evaluation.data_sigma if sigma is None else sigma, generator)
-
-
-def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str = "thesis") -> Tensor:
-    """Signals (B, K, T) plus Gaussian noise of standard deviation `sigma`.
-
-    `thesis`: that noise, uncapped. `released`: times U(0, 1) per example, and the sum clamped to [-1, 1].
-    """
-    if kind not in ("thesis", "released"):
-        raise InputError(f"unknown noise {kind!r}; use thesis or released")
-    if not sigma:
-        return x
-    noise = sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    if kind == "thesis":
-        return x + noise
-    share = torch.rand(x.shape[0], 1, 1, generator=generator, device=x.device, dtype=x.dtype)
-    return (x + share * noise).clamp(-1, 1)
+    return config.test_set(EvalConfig(signals=signals, length=length, seed=seed))
 
 
 def mix(sources: Tensor) -> Tensor:
@@ -189,3 +189,6 @@ def mix(sources: Tensor) -> Tensor:
     if sources.ndim != 3:
         raise InputError(f"expected sources of shape (B, K, T), got {tuple(sources.shape)}")
     return sources.mean(dim=1, keepdim=True)
+
+
+register_world(ToyWorld.name, ToyWorld, VARIANTS)

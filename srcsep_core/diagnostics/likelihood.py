@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.priors.sets import PROTOCOLS, PriorSet
+from srcsep_core.priors.sets import PROTOCOLS, LikelihoodSet
 from srcsep_core.progress import Progress
 
 
-def single(priors: PriorSet) -> Callable[[Tensor], Mapping[str, Tensor]]:
+def single(priors: LikelihoodSet) -> Callable[[Tensor], Mapping[str, Tensor]]:
     """A function from one-channel signals (B, 1, T) to their values under each of G priors, (B, G), by protocol."""
 
     def evaluate(x: Tensor) -> Mapping[str, Tensor]:
@@ -24,7 +24,7 @@ def single(priors: PriorSet) -> Callable[[Tensor], Mapping[str, Tensor]]:
 
 
 def likelihood_table(
-    priors: PriorSet, signals: Tensor, *, batch_size: int = 16, progress: bool = False
+    priors: LikelihoodSet, signals: Tensor, *, batch_size: int = 16, progress: bool = False
 ) -> pd.DataFrame:
     """Log-likelihood of every test signal under every prior.
 
@@ -46,7 +46,7 @@ def likelihood_table(
 
 
 def noise_curve_table(
-    priors: PriorSet, signals: Mapping[float, Tensor], *, batch_size: int = 16, progress: bool = False
+    priors: LikelihoodSet, signals: Mapping[float, Tensor], *, batch_size: int = 16, progress: bool = False
 ) -> pd.DataFrame:
     """Log-likelihood of noised test signals under their own source's prior.
 
@@ -64,7 +64,7 @@ def noise_curve_table(
     return table[["data_sigma", "prior", "signal", *protocols_of(table)]]
 
 
-def file_likelihood(priors: PriorSet, signal: Tensor) -> pd.DataFrame:
+def file_likelihood(priors: LikelihoodSet, signal: Tensor) -> pd.DataFrame:
     """Exact log-likelihood of one signal (1, 1, T) under every prior.
 
     T is cut to a multiple of what the priors need. Columns: prior, log_likelihood (nats/sample).

@@ -7,17 +7,71 @@ for the preconditioning around it (`priors.score`); Su et al. 2021 (arXiv 2104.0
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from srcsep_core.config import DenoiserConfig
+from srcsep_core.errors import InputError
 
 KERNEL = 5
 EMBEDDING = 128
 FREQUENCIES = 32
+SIGMA_RANGE = (1e-3, 50.0)
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Size of the class-conditional denoiser of a score prior, and the noise levels it is trained on.
+
+    `channels` by level of the U-Net, `strides` between them, `middle` attention layers of `heads` heads at the
+    bottleneck. Training draws log(sigma) from Normal(`log_sigma_mean`, `log_sigma_std`^2); `sigma_data` is the standard
+    deviation of the data (Karras et al. 2022, Table 1). `window` is the signal length it is trained on and used at.
+    """
+
+    classes: int = 4
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    strides: tuple[int, ...] = (4, 4, 2)
+    middle: int = 2
+    heads: int = 4
+    sigma_data: float = 0.65
+    log_sigma_mean: float = -0.3
+    log_sigma_std: float = 1.4
+    window: int = 1024
+
+    def __post_init__(self) -> None:
+        if len(self.strides) != len(self.channels) - 1 or not self.strides:
+            raise InputError(
+                f"DenoiserConfig has {len(self.channels)} channels and {len(self.strides)} strides; "
+                "give one stride fewer than channels"
+            )
+        for width in self.channels:
+            if width < 8 or width % 8:
+                raise InputError(f"DenoiserConfig.channels holds {width}; use multiples of 8")
+        if self.heads < 1 or self.channels[-1] % (2 * self.heads):
+            raise InputError(
+                f"{self.heads} heads do not fit {self.channels[-1]} channels; use a divisor of half of them"
+            )
+        if self.middle < 1 or self.classes < 1:
+            raise InputError(f"DenoiserConfig has middle {self.middle} and classes {self.classes}; use at least 1")
+        if self.window % self.stride or self.window < self.stride:
+            raise InputError(f"the window of {self.window} samples is not a multiple of the strides, {self.stride}")
+        if not (self.sigma_data > 0 and self.log_sigma_std > 0):
+            raise InputError(
+                f"sigma_data is {self.sigma_data} and log_sigma_std {self.log_sigma_std}; use positive numbers"
+            )
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The noise levels that it can be asked for."""
+        return SIGMA_RANGE
+
+    @property
+    def stride(self) -> int:
+        """The product of the strides: what the length of every signal must be a multiple of."""
+        return math.prod(self.strides)
 
 
 class DenoiserNet(nn.Module):

@@ -10,14 +10,17 @@ sources are of this kind.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import DenoiserConfig
 from srcsep_core.errors import InputError, check_waveform
-from srcsep_core.nn.denoiser import DenoiserNet
-
-SIGMA_RANGE = (1e-3, 50.0)
+from srcsep_core.nn.denoiser import SIGMA_RANGE, DenoiserConfig, DenoiserNet
+from srcsep_core.priors.kinds import Kind, Task, register, restored
+from srcsep_core.priors.sets import Trained
 
 
 class Denoiser(nn.Module):
@@ -141,3 +144,37 @@ def karras_levels(sigma_max: float, sigma_min: float, steps: int, rho: float = 7
         return [sigma_max]
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return [float((high + i / (steps - 1) * (low - high)) ** rho) for i in range(steps)]
+
+
+@dataclass(frozen=True)
+class ScoreSet(Trained):
+    """The score priors of all sources, which share one denoiser; they have no likelihood."""
+
+    denoiser: Denoiser
+
+    @property
+    def window(self) -> int:
+        """The length in samples that signals must have."""
+        return self.denoiser.config.window
+
+    def prior(self, source: str) -> ClassScorePrior:
+        """One source's prior."""
+        return ClassScorePrior(self.denoiser, self.index(source))
+
+
+def score_task(config: DenoiserConfig, groups: int = 0, objective: str = "") -> Task:
+    """Train one denoiser for all sources by denoising score matching at noise levels drawn afresh for every signal."""
+
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        return cast(Denoiser, network).loss(x, generator)[None]
+
+    return Task("score", lambda: Denoiser(config), losses, multiple_of=config.stride, unit="")
+
+
+def _load(config: DenoiserConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> ScoreSet:
+    return ScoreSet(**vars(about), denoiser=restored(Denoiser(config), weights, device))
+
+
+SCORE = register(
+    Kind(name="score", step="score", section="denoiser", config=DenoiserConfig, task=score_task, load=_load)
+)

@@ -7,19 +7,78 @@ Eqs. 38-45. Deviates from print: log |det| for Eq. 38; -1/2 (log 2 pi + z^2) for
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.flows.base import Compose, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
-from srcsep_core.nn.levels import level_features
+from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.nn.wavenet import WaveNetConfig, copy_group, receptive_field
+from srcsep_core.priors.kinds import Kind, Task, register, restored
+from srcsep_core.priors.sets import Trained
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Size of a FloWaveNet prior (thesis Table 1: 4 blocks, 6 flows, 10 layers, width 32, kernel 3).
+
+    `split_every` factors out half of the channels after every so many blocks, never after the last one
+    (Kim et al. 2019, as released; the paper and the thesis do not mention it); 0 turns it off.
+    """
+
+    blocks: int = 4
+    flows: int = 6
+    layers: int = 10
+    width: int = 32
+    kernel_size: int = 3
+    split_every: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "flows", "layers", "width"):
+            if getattr(self, name) < 1:
+                raise InputError(f"FlowConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.split_every < 0:
+            raise InputError(f"FlowConfig.split_every is {self.split_every}; use 0 for no split, or 1 or more")
+        if self.kernel_size % 2 == 0 or self.kernel_size < 1:
+            raise InputError(f"FlowConfig.kernel_size is {self.kernel_size}; a centred kernel must be odd")
+
+    @property
+    def squeeze_factor(self) -> int:
+        """What the length of every signal must be a multiple of."""
+        return 2**self.blocks
+
+
+@dataclass(frozen=True)
+class ConditionalFlowConfig(FlowConfig):
+    """A flow that takes the noise level as an input, from `sigma_min` to `sigma_max` (standard deviations).
+
+    `context` is the number of cosine features of log sigma that every coupling network is given.
+    """
+
+    context: int = 8
+    sigma_min: float = 0.01
+    sigma_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(
+                f"ConditionalFlowConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max"
+            )
+        if self.context < 1:
+            raise InputError(f"ConditionalFlowConfig.context is {self.context}; use at least 1")
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The noise levels that the network covers."""
+        return self.sigma_min, self.sigma_max
 
 
 class FlowTerms(NamedTuple):
@@ -238,3 +297,84 @@ def context_channels(config: FlowConfig) -> int:
 
 def _standard_normal(z: Tensor) -> Tensor:
     return -0.5 * (math.log(2 * math.pi) + z.square())
+
+
+@dataclass(frozen=True)
+class FlowPriors(Trained):
+    """Trained flows, in one grouped network."""
+
+    flow: FloWaveNet
+
+    @property
+    def multiple_of(self) -> int:
+        """The flow's squeeze factor."""
+        return self.flow.config.squeeze_factor
+
+    def at(self, sigma: float) -> FlowPriors:
+        """The same priors at another level, for a noise-conditional network."""
+        return replace(self, sigma=sigma)
+
+    @torch.no_grad()
+    def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
+        """log p_Z (`released`) and log p_Z + log |det| (`exact`)."""
+        with parametrize.cached():
+            terms = self.flow.source_terms(x.to(next(self.flow.parameters()).device), self.sigma)
+        log_pz = terms.log_pz.double().mean(dim=2)
+        return {"released": log_pz, "exact": log_pz + terms.log_det.double().mean(dim=2)}
+
+    def prior(self, source: str) -> FloWaveNetPrior:
+        """One source's prior, cut out of the grouped network."""
+        return FloWaveNetPrior(self.flow.extract(self.index(source)), self.sigma)
+
+
+def log_det_weight(objective: str) -> float:
+    """Weight of the log-determinant: 1 is the likelihood; the authors' code divides it by four sources."""
+    return 1.0 if objective == "exact" else 0.25
+
+
+def objective_by_source(terms: FlowTerms, objective: str) -> Tensor:
+    """The loss of every source in nats/sample, (G,): minus the mean of log p_Z + weight * log |det|."""
+    return -(terms.log_pz + log_det_weight(objective) * terms.log_det).mean(dim=(0, 2))
+
+
+def flow_task(config: FlowConfig, groups: int, objective: str) -> Task:
+    """Train flows by maximum likelihood (`exact`) or as the authors' code does (`released`).
+
+    A noise-conditional flow is given clean signals and noises each example itself, at a level drawn log-uniformly
+    from its range.
+    """
+
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        flow = cast(FloWaveNet, network)
+        sigma = None
+        if isinstance(config, ConditionalFlowConfig):
+            sigma = draw_levels(len(x), config.sigma_min, config.sigma_max, generator).to(x)
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            x = x + sigma[:, None, None] * noise
+        terms = flow.source_terms(x, sigma)
+        loss = objective_by_source(terms, objective)
+        with torch.no_grad():
+            parts = [terms.log_pz.mean(dim=(0, 2)), terms.log_det.mean(dim=(0, 2))]
+        return torch.stack([loss, *parts])
+
+    name = f"flow {objective}"
+    return Task(name, lambda: FloWaveNet(config, groups), losses, ("log_pz", "log_det"), config.squeeze_factor)
+
+
+def _load(config: FlowConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowPriors:
+    return FlowPriors(**vars(about), flow=restored(FloWaveNet(config, len(about.sources)), weights, device))
+
+
+FLOWAVENET = register(
+    Kind(
+        name="flowavenet",
+        step="flow",
+        section="flow",
+        config=FlowConfig,
+        task=flow_task,
+        load=_load,
+        objectives=("exact", "released"),
+        density=True,
+        ladder=True,
+    )
+)

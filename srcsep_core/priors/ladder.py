@@ -12,9 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from srcsep_core.config import ConditionalFlowConfig
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import FloWaveNetPrior
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNetPrior
 
 CLIP = 1.5
 

@@ -8,13 +8,15 @@ The amplitude is integrated analytically; frequency and phase are summed over (`
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.priors.oracle_grid import ModeBlock, ModePlan, OracleGrid
+from srcsep_core.priors.sets import index_of
 
 _LIGHT = 60.0  # nats below the heaviest mode
 _NEGLIGIBLE = 1e-16  # posterior weight of a frequency that the denoiser leaves out
@@ -29,13 +31,13 @@ class OraclePrior:
     """
 
     def __init__(
-        self, source: str, data: ToyConfig, sigma: float | None = None, *, grid: OracleGrid | None = None
+        self, source: str, data: ToyWorld, sigma: float | None = None, *, grid: OracleGrid | None = None
     ) -> None:
         low, high = data.amplitude
         if not -math.inf < low <= high < math.inf:
             raise InputError(f"the amplitude range {data.amplitude} is not (low, high); give two ordered numbers")
         self.source = source
-        self.data = ToyConfig(data.variant, (source,), data.amplitude)
+        self.data = ToyWorld(data.variant, (source,), data.amplitude)
         self.sigma = None if sigma is None else _check_sigma(sigma)
         self.grid = grid or OracleGrid()
         self._plan: tuple[tuple[int, float], ModePlan] | None = None
@@ -258,3 +260,35 @@ def _check_sigma(sigma: float) -> float:
             f"sigma is {sigma:g}, and the noise-free toy density lies on a curve and has no value; use sigma > 0"
         )
     return float(sigma)
+
+
+@dataclass(frozen=True)
+class OracleSet:
+    """The true densities of the toy sources at one noise level."""
+
+    data: ToyWorld
+    sigma: float
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the data."""
+        return self.data.sources
+
+    @property
+    def multiple_of(self) -> int:
+        """Any length will do."""
+        return 1
+
+    def at(self, sigma: float) -> OracleSet:
+        """The same densities at another level."""
+        return replace(self, sigma=sigma)
+
+    def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
+        """The true noisy log-density."""
+        values = [self.prior(name).log_prob(x[:, g : g + 1]) for g, name in enumerate(self.sources)]
+        return {"oracle": torch.stack(values, dim=1) / x.shape[2]}
+
+    def prior(self, source: str) -> OraclePrior:
+        """One source's prior."""
+        index_of(self.sources, source)
+        return OraclePrior(source, self.data, self.sigma)

@@ -19,7 +19,7 @@ from srcsep_core.data.toy import (
     _PAPER_BAND_HZ,
     _RELEASED_KEYS,
     WHOLE,
-    ToyConfig,
+    ToyWorld,
     key_to_frequency,
     phase_offset,
     waveform,
@@ -209,7 +209,7 @@ class ModePlan:
     offset: float = 0.0
 
     @classmethod
-    def of(cls, source: str, data: ToyConfig, length: int, sigma: float, grid: OracleGrid) -> ModePlan:
+    def of(cls, source: str, data: ToyWorld, length: int, sigma: float, grid: OracleGrid) -> ModePlan:
         """The modes at noise level `sigma`; raises `InputError` where the grid would be too large."""
         if data.variant in WHOLE:
             periods, probability = released_periods(data.sample_rate)

@@ -12,21 +12,69 @@ them, where PnF fine-tunes a noise-free WaveNet once for every level.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils import parametrize
 
-from srcsep_core.config import PnFConfig
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
+from srcsep_core.priors.kinds import Kind, Task, register, restored
+from srcsep_core.priors.sets import Trained
 
 DATA_SCALE = 0.65  # standard deviation of the toy signals, as in DenoiserConfig.sigma_data
 ROWS = 16  # signals of one differentiation: 256 logits a sample fill the memory cache soon
 
 Level = Tensor | float
+
+
+@dataclass(frozen=True)
+class PnFConfig:
+    """Size of a PnF prior: a causal WaveNet over a noisy past that gives the probabilities of `classes` clean values.
+
+    The values are spaced linearly from -`limit` to `limit`, which must hold the clean signals. Noise levels span
+    `sigma_min` to `sigma_max` (standard deviations); `context` is the number of cosine features of log sigma. The
+    spacing of the values, 2 `limit` / (`classes` - 1), must not exceed `sigma_min`, or the density would have a comb
+    of peaks.
+    """
+
+    layers: int = 9
+    width: int = 16
+    head_width: int = 64
+    kernel_size: int = 3
+    classes: int = 256
+    limit: float = 1.05
+    context: int = 8
+    sigma_min: float = 0.01
+    sigma_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "head_width", "context"):
+            if getattr(self, name) < 1:
+                raise InputError(f"PnFConfig.{name} is {getattr(self, name)}; use at least 1")
+        for name in ("kernel_size", "classes"):
+            if getattr(self, name) < 2:
+                raise InputError(f"PnFConfig.{name} is {getattr(self, name)}; use at least 2")
+        if self.limit <= 0:
+            raise InputError(f"PnFConfig.limit is {self.limit}; use for example 1.05")
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(f"PnFConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max")
+        spacing = 2 * self.limit / (self.classes - 1)
+        if spacing > self.sigma_min:
+            raise InputError(
+                f"{self.classes} classes lie {spacing:.4g} apart, wider than sigma_min {self.sigma_min:g}; "
+                f"use {math.ceil(2 * self.limit / self.sigma_min) + 1} classes or a larger sigma_min"
+            )
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The noise levels that the network covers."""
+        return self.sigma_min, self.sigma_max
 
 
 class PnFPriors(nn.Module):
@@ -193,3 +241,30 @@ class PnFPrior(nn.Module):
 
     def _level(self, sigma: float | None) -> float:
         return self.sigma_min if sigma is None else sigma
+
+
+@dataclass(frozen=True)
+class PnFSet(Trained):
+    """Trained autoregressive priors with a noisy past, in one grouped network."""
+
+    net: PnFPriors
+
+    def prior(self, source: str) -> PnFPrior:
+        """One source's prior, cut out of the grouped network."""
+        return PnFPrior(self.net.extract(self.index(source)))
+
+
+def pnf_task(config: PnFConfig, groups: int, objective: str = "") -> Task:
+    """Train PnF networks to tell the clean class from a noisy past, at noise levels drawn afresh for every example."""
+
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        return cast(PnFPriors, network).loss(x, generator)[None]
+
+    return Task("pnf", lambda: PnFPriors(config, groups), losses)
+
+
+def _load(config: PnFConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> PnFSet:
+    return PnFSet(**vars(about), net=restored(PnFPriors(config, len(about.sources)), weights, device))
+
+
+PNF = register(Kind(name="pnf", step="pnf", section="pnf", config=PnFConfig, task=pnf_task, load=_load))

@@ -11,6 +11,9 @@ Sources: van den Oord et al. 2016 (arXiv 1609.03499), Eqs. 1-2 and section 2.2; 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +21,41 @@ from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils import parametrize
 
 from srcsep_core.audio import MU_LAW_CLASSES, mu_law_decode, mu_law_encode
-from srcsep_core.config import WaveNetPriorConfig
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
+from srcsep_core.priors.kinds import Kind, Task, register, restored
+from srcsep_core.priors.sets import Trained
 
 RELEASED_CODES = 255
+LIKELIHOODS = ("exact", "released")
+
+
+@dataclass(frozen=True)
+class WaveNetPriorConfig:
+    """Size of a WaveNet prior of 256 mu-law classes.
+
+    `likelihood` is `exact` (causal, softmax, a density) or `released` (what the authors' code computes: first and
+    last but one convolution not causal, raw codes 0..254 as input, a sigmoid over the logits). `scale` is the
+    amplitude that the outermost class of the exact model reaches: noise is not capped, so it must exceed 1.
+    """
+
+    likelihood: str = "exact"
+    layers: int = 10
+    width: int = 64
+    head_width: int = 256
+    kernel_size: int = 3
+    scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.likelihood not in LIKELIHOODS:
+            raise InputError(f"unknown likelihood {self.likelihood!r}; use one of {', '.join(LIKELIHOODS)}")
+        for name in ("layers", "width", "head_width"):
+            if getattr(self, name) < 1:
+                raise InputError(f"WaveNetPriorConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.kernel_size < 2:
+            raise InputError(f"WaveNetPriorConfig.kernel_size is {self.kernel_size}; use at least 2 to see the past")
+        if self.scale <= 0:
+            raise InputError(f"WaveNetPriorConfig.scale is {self.scale}; use for example 2")
 
 
 class WaveNetPriors(nn.Module):
@@ -218,3 +251,66 @@ def _released_scores(priors: WaveNetPriors, x: Tensor) -> Tensor:
     if x.shape[-1] < 2:
         raise InputError(f"the signal has {x.shape[-1]} sample(s); a prediction of the next one needs 2 or more")
     return priors.logits(x)[..., :-1].sigmoid()
+
+
+@dataclass(frozen=True)
+class WaveNetSet(Trained):
+    """Trained WaveNets, in one grouped network."""
+
+    net: WaveNetPriors
+
+    @property
+    def multiple_of(self) -> int:
+        """Any length will do."""
+        return 1
+
+    def at(self, sigma: float) -> WaveNetSet:
+        """Another level is another set: see `Trained.other_level`."""
+        return self.other_level(sigma)
+
+    @torch.no_grad()
+    def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
+        """The density of the exact network, or the score of the released one."""
+        x = x.to(next(self.net.parameters()).device)
+        with parametrize.cached():
+            if self.net.config.likelihood == "exact":
+                return {"exact": self.net.log_prob(x) / x.shape[2]}
+            return {"released": released_score(self.net, x).double()}
+
+    def prior(self, source: str) -> WaveNetPrior:
+        """One source's prior, cut out of the grouped network; the exact likelihood only."""
+        return WaveNetPrior(self.net.extract(self.index(source)), self.sigma)
+
+
+def wavenet_task(config: WaveNetPriorConfig, groups: int, objective: str = "") -> Task:
+    """Train WaveNets by maximum likelihood, or with the authors' sigmoid loss where the network is the released one."""
+    loss = exact_loss if config.likelihood == "exact" else released_loss
+
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        return loss(cast(WaveNetPriors, network), x)[None]
+
+    return Task(f"wavenet {config.likelihood}", lambda: WaveNetPriors(config, groups), losses)
+
+
+def _load(
+    config: WaveNetPriorConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device
+) -> WaveNetSet:
+    net = restored(WaveNetPriors(config, len(about.sources)), weights, device)
+    return WaveNetSet(**vars(about), net=net)
+
+
+WAVENET = register(
+    Kind(
+        name="wavenet",
+        step="wavenet",
+        section="wavenet",
+        config=WaveNetPriorConfig,
+        task=wavenet_task,
+        load=_load,
+        objectives=LIKELIHOODS,
+        adapt=lambda config, objective: replace(config, likelihood=objective),
+        density=True,
+        scored=False,
+        batch_samples=8192,  # 256 logits a sample should stay in the processor's cache
+    )
+)

@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pandas as pd
 import torch
 from safetensors import safe_open
 
 from srcsep_core.errors import InputError
-from srcsep_core.priors.sets import FlowPriors, ScoreSet, WaveNetSet
-from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainFlow, TrainScore, TrainWaveNet, load_priors
+from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainPriors, load_priors
 from srcsep_core.run.store import Artefact, Store, replace_folder, seal, shipped_root
 from srcsep_core.training.loop import CHECKPOINT
 
@@ -57,6 +56,8 @@ class Pipeline:
         return self._make(step, self.store.make_anew)
 
     def _make(self, step: Step, making: Callable[..., Artefact]) -> Artefact:
+        for parent in step.parents:
+            self.run(parent)  # before this step holds its lock
         log.info("making %s", step.title)
         return making(
             step.name,
@@ -66,17 +67,9 @@ class Pipeline:
             parents=[parent.key for parent in step.parents],
         )
 
-    def flow_priors(self, step: TrainFlow) -> FlowPriors:
-        """The trained flows of a step, in evaluation mode on the pipeline's device."""
-        return cast(FlowPriors, load_priors(step, self.run(step), self.device))
-
-    def wavenet_priors(self, step: TrainWaveNet) -> WaveNetSet:
-        """The trained WaveNets of a step, in evaluation mode on the pipeline's device."""
-        return cast(WaveNetSet, load_priors(step, self.run(step), self.device))
-
-    def score_priors(self, step: TrainScore) -> ScoreSet:
-        """The trained score priors of a step, in evaluation mode on the pipeline's device."""
-        return cast(ScoreSet, load_priors(step, self.run(step), self.device))
+    def priors(self, step: TrainPriors) -> Any:
+        """The trained priors of a step, the set of their kind, in evaluation mode on the pipeline's device."""
+        return load_priors(step, self.run(step), self.device)
 
     def values(self, step: Evaluation) -> pd.DataFrame:
         """The table of single values that an evaluation makes (see `diagnostics.likelihood`)."""

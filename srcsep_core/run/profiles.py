@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from srcsep_core.config import (
-    NOISE_LEVELS,
-    DenoiserConfig,
-    EvalConfig,
-    FlowConfig,
-    PnFConfig,
-    TrainConfig,
-    WaveNetPriorConfig,
-)
+from srcsep_core.config import resolved
+from srcsep_core.data.base import EvalConfig
 from srcsep_core.errors import InputError
+from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.pnf import PnFConfig
+from srcsep_core.priors.wavenet import WaveNetPriorConfig
+from srcsep_core.training.config import NOISE_LEVELS, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -36,38 +35,52 @@ class EvalPlan:
 
 
 @dataclass(frozen=True)
+class KindPlan:
+    """How one kind of prior is trained: its network, and one training configuration for each way.
+
+    `train` is for noise-free priors (or the only way), `fine_tune` for a noise level from noise-free weights, `scratch`
+    for one from fresh weights, `conditional` for `conditional_networks`, which take the noise level as an input, the
+    narrowest range first. None: the kind is not trained that way. At the levels `ablated` objective and noise are also
+    mixed.
+    """
+
+    network: Any
+    train: TrainConfig
+    fine_tune: TrainConfig | None = None
+    scratch: TrainConfig | None = None
+    conditional: TrainConfig | None = None
+    conditional_networks: tuple[Any, ...] = ()
+    ablated: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that scales with the machine.
 
-    `noise_levels` are those that priors are conditioned on. `train` is for noise-free flows, `fine_tune` for a noise
-    level from noise-free weights, `scratch` for one from fresh weights, `conditional` for the flow that takes the
-    noise level as an input.
+    `noise_levels` are those that priors are conditioned on, `kinds` the plans by kind of prior, `evaluation` and `plan`
+    how they are measured.
     """
 
     name: str
     noise_levels: tuple[float, ...]
-    flow: FlowConfig
-    train: TrainConfig
-    fine_tune: TrainConfig
-    scratch: TrainConfig
-    conditional: TrainConfig
-    wavenet: WaveNetPriorConfig
-    wavenet_train: TrainConfig
-    wavenet_fine_tune: TrainConfig
-    denoiser: DenoiserConfig
-    score_train: TrainConfig
-    pnf: PnFConfig
-    pnf_train: TrainConfig
+    kinds: Mapping[str, KindPlan]
     evaluation: EvalConfig
     plan: EvalPlan
 
-    def training(self, **changes: Any) -> TrainConfig:
-        """The profile's training configuration with some fields replaced."""
-        return replace(self.train, **changes)
+    def plan_of(self, model: str) -> KindPlan:
+        """The plan of a kind of prior; raises `InputError` if the profile has none."""
+        if model not in self.kinds:
+            raise InputError(f"the profile {self.name} has no plan for {model!r}; it has {', '.join(self.kinds)}")
+        return self.kinds[model]
 
-    def fine_tuning(self, **changes: Any) -> TrainConfig:
-        """The profile's fine-tuning configuration with some fields replaced."""
-        return replace(self.fine_tune, **changes)
+    def with_plan(self, model: str, **changes: Any) -> Profile:
+        """The profile with fields of one kind's plan replaced."""
+        return replace(self, kinds={**self.kinds, model: replace(self.plan_of(model), **changes)})
+
+
+def _ranges(flow: FlowConfig) -> tuple[ConditionalFlowConfig, ...]:
+    """The flows that are told the noise level: up to 0.5, and up to where samplers start."""
+    return tuple(ConditionalFlowConfig(**resolved(flow), sigma_max=top) for top in (0.5, 10.0))
 
 
 _LAPTOP_TRAINING = TrainConfig(
@@ -95,18 +108,27 @@ PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "smoke",
         noise_levels=(0.359,),
-        flow=FlowConfig(blocks=2, flows=2, layers=3, width=8),
-        train=_SMOKE_TRAINING,
-        fine_tune=_SMOKE_FINE_TUNING,
-        scratch=replace(_SMOKE_TRAINING, steps=10, seed=1),
-        conditional=replace(_SMOKE_TRAINING, steps=10),
-        wavenet=WaveNetPriorConfig(layers=6, width=8, head_width=16),
-        wavenet_train=_SMOKE_TRAINING,
-        wavenet_fine_tune=_SMOKE_FINE_TUNING,
-        denoiser=DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
-        score_train=replace(_LAPTOP_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
-        pnf=PnFConfig(layers=6, width=8, head_width=16),
-        pnf_train=replace(_SMOKE_TRAINING, crop=256),
+        kinds={
+            "flowavenet": KindPlan(
+                FlowConfig(blocks=2, flows=2, layers=3, width=8),
+                train=_SMOKE_TRAINING,
+                fine_tune=_SMOKE_FINE_TUNING,
+                scratch=replace(_SMOKE_TRAINING, steps=10, seed=1),
+                conditional=replace(_SMOKE_TRAINING, steps=10),
+                conditional_networks=_ranges(FlowConfig(blocks=2, flows=2, layers=3, width=8)),
+                ablated=(0.359,),
+            ),
+            "wavenet": KindPlan(
+                WaveNetPriorConfig(layers=6, width=8, head_width=16),
+                train=_SMOKE_TRAINING,
+                fine_tune=_SMOKE_FINE_TUNING,
+            ),
+            "score": KindPlan(
+                DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
+                train=replace(_LAPTOP_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
+            ),
+            "pnf": KindPlan(PnFConfig(layers=6, width=8, head_width=16), train=replace(_SMOKE_TRAINING, crop=256)),
+        },
         evaluation=EvalConfig(signals=16, length=512),
         plan=EvalPlan(
             noisy=EvalConfig(signals=6, length=512),
@@ -121,18 +143,24 @@ PROFILES: dict[str, Profile] = {
     "laptop": Profile(
         "laptop",
         noise_levels=NOISE_LEVELS,
-        flow=FlowConfig(blocks=4, flows=4, layers=6, width=16),
-        train=_LAPTOP_TRAINING,
-        fine_tune=_LAPTOP_FINE_TUNING,
-        scratch=replace(_LAPTOP_TRAINING, steps=400, seed=1),
-        conditional=replace(_LAPTOP_TRAINING, steps=1000, seed=1),
-        wavenet=WaveNetPriorConfig(layers=9, width=16, head_width=64),
-        wavenet_train=_LAPTOP_TRAINING,
-        wavenet_fine_tune=replace(_LAPTOP_FINE_TUNING, steps=240),
-        denoiser=DenoiserConfig(),
-        score_train=_LAPTOP_SCORE,
-        pnf=PnFConfig(),
-        pnf_train=replace(_LAPTOP_TRAINING, steps=2000, crop=1024, learning_rate=2e-3),
+        kinds={
+            "flowavenet": KindPlan(
+                FlowConfig(blocks=4, flows=4, layers=6, width=16),
+                train=_LAPTOP_TRAINING,
+                fine_tune=_LAPTOP_FINE_TUNING,
+                scratch=replace(_LAPTOP_TRAINING, steps=400, seed=1),
+                conditional=replace(_LAPTOP_TRAINING, steps=1000, seed=1),
+                conditional_networks=_ranges(FlowConfig(blocks=4, flows=4, layers=6, width=16)),
+                ablated=(0.359,),
+            ),
+            "wavenet": KindPlan(
+                WaveNetPriorConfig(layers=9, width=16, head_width=64),
+                train=_LAPTOP_TRAINING,
+                fine_tune=replace(_LAPTOP_FINE_TUNING, steps=240),
+            ),
+            "score": KindPlan(DenoiserConfig(), train=_LAPTOP_SCORE),
+            "pnf": KindPlan(PnFConfig(), train=replace(_LAPTOP_TRAINING, steps=2000, crop=1024, learning_rate=2e-3)),
+        },
         evaluation=EvalConfig(signals=96, length=4000),
         plan=EvalPlan(
             noisy=EvalConfig(signals=32, length=4000),
@@ -147,18 +175,27 @@ PROFILES: dict[str, Profile] = {
     "paper": Profile(
         "paper",
         noise_levels=NOISE_LEVELS,
-        flow=FlowConfig(),
-        train=_PAPER_TRAINING,
-        fine_tune=_PAPER_FINE_TUNING,
-        scratch=replace(_PAPER_TRAINING, seed=1),
-        conditional=replace(_PAPER_TRAINING, seed=1),
-        wavenet=WaveNetPriorConfig(),
-        wavenet_train=replace(_PAPER_TRAINING, crop=3074),
-        wavenet_fine_tune=replace(_PAPER_FINE_TUNING, crop=3074),
-        denoiser=DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
-        score_train=replace(_LAPTOP_SCORE, steps=100_000, batch_size=32),
-        pnf=PnFConfig(layers=10, width=64, head_width=256),
-        pnf_train=replace(_PAPER_TRAINING, crop=3074),
+        kinds={
+            "flowavenet": KindPlan(
+                FlowConfig(),
+                train=_PAPER_TRAINING,
+                fine_tune=_PAPER_FINE_TUNING,
+                scratch=replace(_PAPER_TRAINING, seed=1),
+                conditional=replace(_PAPER_TRAINING, seed=1),
+                conditional_networks=_ranges(FlowConfig()),
+                ablated=(0.359,),
+            ),
+            "wavenet": KindPlan(
+                WaveNetPriorConfig(),
+                train=replace(_PAPER_TRAINING, crop=3074),
+                fine_tune=replace(_PAPER_FINE_TUNING, crop=3074),
+            ),
+            "score": KindPlan(
+                DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
+                train=replace(_LAPTOP_SCORE, steps=100_000, batch_size=32),
+            ),
+            "pnf": KindPlan(PnFConfig(layers=10, width=64, head_width=256), train=replace(_PAPER_TRAINING, crop=3074)),
+        },
         evaluation=EvalConfig(length=4000),
         plan=EvalPlan(
             noisy=EvalConfig(length=4000),

@@ -23,7 +23,7 @@ from torch import Tensor
 from srcsep_core import __version__
 from srcsep_core.audio import mono, read_audio, resample, write_audio
 from srcsep_core.config import resolved
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import resolve_device
 from srcsep_core.run.profiles import get_profile
@@ -170,9 +170,11 @@ def separate_audio(
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config)
     started, device = time.monotonic(), resolve_device(config.device)
-    profile, data = get_profile(config.profile), ToyConfig(config.variant)
+    profile, data = get_profile(config.profile), ToyWorld(config.variant)
     window, rate = (
-        (profile.denoiser.window, data.sample_rate) if priors is None else (priors.window, priors.sample_rate)
+        (profile.plan_of("score").network.window, data.sample_rate)
+        if priors is None
+        else (priors.window, priors.sample_rate)
     )
     mix, offsets = prepare(
         samples,
@@ -241,7 +243,7 @@ def _check_settings(sources: tuple[str, ...], config: SeparateConfig) -> None:
     check_names(sources, config.prior, config.sampler)
     class_orders(sources)
     get_profile(config.profile)
-    ToyConfig(config.variant)
+    ToyWorld(config.variant)
     resolve_device(config.device)
     load_sampler(config.sampler, config.restarts)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import ToyConfig
+from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.oracle import OraclePrior
@@ -36,16 +35,16 @@ class SourcePriors:
 def score_priors(profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
     """The score priors of a profile, found in the cache or trained."""
     step = score_step(profile, variant=variant)
-    found = Pipeline(device=device, progress=progress).score_priors(step)
+    found = Pipeline(device=device, progress=progress).priors(step)
     priors = {source: found.prior(source) for source in found.sources}
     return SourcePriors(priors, found.window, step.data.sample_rate, step.key)
 
 
 def oracle_priors(profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
     """The true densities of the toy sources, in windows of the length that the profile's score priors have."""
-    data = ToyConfig(variant)
+    data = ToyWorld(variant)
     priors = {source: OraclePrior(source, data) for source in data.sources}
-    return SourcePriors(priors, profile.denoiser.window, data.sample_rate, f"oracle-{variant}")
+    return SourcePriors(priors, profile.plan_of("score").network.window, data.sample_rate, f"oracle-{variant}")
 
 
 PRIORS: dict[str, Callable[[Profile, str, torch.device, bool], SourcePriors]] = {

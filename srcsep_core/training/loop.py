@@ -22,10 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from srcsep_core.config import TrainConfig
-from srcsep_core.data.toy import ToyConfig, add_noise, draw_sources
+from srcsep_core.data.base import World, add_noise
 from srcsep_core.errors import DivergenceError, InputError
+from srcsep_core.priors.kinds import Task
 from srcsep_core.progress import Progress
+from srcsep_core.training.config import TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +46,6 @@ class Grouped(Protocol):
     def groups(self) -> int:
         """How many."""
         ...
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained: how a fresh network is made, and its loss.
-
-    `losses(network, x, generator)` takes clean or noised signals (B, G, T) and returns (1 + terms, G): the loss of
-    every source (in `unit`), then what `terms` name, which goes into the loss curve.
-    """
-
-    name: str
-    build: Callable[[], nn.Module]
-    losses: Callable[[nn.Module, Tensor, torch.Generator], Tensor]
-    terms: tuple[str, ...] = ()
-    multiple_of: int = 1
-    unit: str = "nats/sample"
 
 
 @dataclass(frozen=True)
@@ -112,7 +97,7 @@ def new_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 def train(
     task: Task,
-    data: ToyConfig,
+    data: World,
     config: TrainConfig,
     *,
     device: torch.device,
@@ -166,7 +151,7 @@ class _Run:
     def __init__(
         self,
         task: Task,
-        data: ToyConfig,
+        data: World,
         config: TrainConfig,
         device: torch.device,
         work_folder: Path,
@@ -184,7 +169,7 @@ class _Run:
     def advance(self) -> None:
         """One optimisation step."""
         config = self.config
-        x = draw_sources(self.data, config.batch_size, config.crop, self.generator)
+        x = self.data.draw(config.batch_size, config.crop, self.generator)
         x = add_noise(x, config.noise_sigma, self.generator, kind=config.noise)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config, self.step)

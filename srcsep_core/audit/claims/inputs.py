@@ -21,7 +21,7 @@ from srcsep_core.audit.claims.measures import (
     verdict,
 )
 from srcsep_core.audit.tables import papers_own, select
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 
 NEAR, FAR = 3.0, 10.0
 NO_DENSITY = "no density without noise"

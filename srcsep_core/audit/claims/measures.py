@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from srcsep_core.audit.tables import papers_own, select
-from srcsep_core.config import SOURCES
+from srcsep_core.data.toy import SOURCES
 
 HOLDS, AS_RELEASED = "holds", "holds only as released"
 FAILS, UNDECIDED = "does not hold", "undecided at this scale"

@@ -9,6 +9,7 @@ from srcsep_core.run.steps.catalogue import (
     noisy_flow_step,
     noisy_wavenet_step,
     pnf_step,
+    prior_step,
     priors_of,
     score_step,
     steps_of,
@@ -23,8 +24,7 @@ from srcsep_core.run.steps.evaluation import (
     RandomInput,
     Subject,
 )
-from srcsep_core.run.steps.loading import load_priors
-from srcsep_core.run.steps.training import TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
+from srcsep_core.run.steps.training import TrainPriors, load_priors
 
 __all__ = [
     "CONFIG",
@@ -39,11 +39,7 @@ __all__ = [
     "RandomInput",
     "Step",
     "Subject",
-    "TrainFlow",
-    "TrainPnF",
     "TrainPriors",
-    "TrainScore",
-    "TrainWaveNet",
     "conditional_flow_step",
     "cross_likelihood_step",
     "evaluations_of",
@@ -52,6 +48,7 @@ __all__ = [
     "noisy_flow_step",
     "noisy_wavenet_step",
     "pnf_step",
+    "prior_step",
     "priors_of",
     "score_step",
     "steps_of",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from srcsep_core.config import OBJECTIVES, ConditionalFlowConfig, Noise, Objective, resolved
-from srcsep_core.data.toy import ToyConfig
-from srcsep_core.run.profiles import Profile
+from srcsep_core.data.base import World, world_of
+from srcsep_core.errors import InputError
+from srcsep_core.priors.kinds import kind_of
+from srcsep_core.run.profiles import KindPlan, Profile
 from srcsep_core.run.steps.base import Step
 from srcsep_core.run.steps.evaluation import (
     ConstantInput,
@@ -16,124 +17,147 @@ from srcsep_core.run.steps.evaluation import (
     NoiseCurve,
     RandomInput,
     Subject,
+    has_oracle,
 )
-from srcsep_core.run.steps.training import TrainFlow, TrainPnF, TrainPriors, TrainScore, TrainWaveNet
+from srcsep_core.run.steps.training import TrainPriors
 
-ABLATED_LEVELS = {0.359}
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
 WIDE = 10.0
 
 
-def flow_step(
-    profile: Profile, *, objective: Objective = "exact", variant: str = "released", **training: Any
-) -> TrainFlow:
-    """The step that trains the toy flow priors of a profile; `training` replaces fields of its TrainConfig."""
-    train = profile.training(objective=objective, **training)
-    return TrainFlow(profile.name, ToyConfig(variant), train, profile.flow)
-
-
-def noisy_flow_step(
+def prior_step(
     profile: Profile,
-    sigma: float,
+    model: str,
     *,
-    objective: Objective = "exact",
-    variant: str = "released",
-    noise: Noise | None = None,
+    objective: str = "exact",
+    variant: str = "",
+    sigma: float = 0.0,
+    noise: str | None = None,
     scratch: bool = False,
-) -> TrainFlow:
-    """The step that trains the flow priors at noise level `sigma`, from the noise-free weights or from `scratch`.
+    **training: Any,
+) -> TrainPriors:
+    """The step that trains the priors of a profile of one kind; `training` replaces fields of its TrainConfig.
 
-    Without `noise` it is the objective's own: Gaussian at just that level for `exact` (what the thesis says), and
-    scaled by U(0, 1) and clamped for `released` (what the authors' code does).
+    With a noise level `sigma` they are fine-tuned from the noise-free weights, or trained from `scratch`. Without
+    `noise` it is the objective's own (`own_noise`).
     """
-    kind: Noise = noise or own_noise(objective)
+    plan, kind, world = profile.plan_of(model), kind_of(model), world_of(variant)
+    network = kind.adapt(plan.network, objective)
+    clean = replace(plan.train, objective=objective, **training)
+    first = TrainPriors(model, profile.name, world, clean, network)
+    if not sigma:
+        return first
+    facts: dict[str, Any] = {"objective": objective, "noise_sigma": sigma, "noise": noise or own_noise(objective)}
     if scratch:
-        train = replace(profile.scratch, objective=objective, noise_sigma=sigma, noise=kind)
-        return TrainFlow(profile.name, ToyConfig(variant), train, profile.flow)
-    clean = flow_step(profile, objective=objective, variant=variant)
-    train = profile.fine_tuning(objective=objective, noise_sigma=sigma, noise=kind)
-    return TrainFlow(profile.name, ToyConfig(variant), train, profile.flow, initial=clean)
+        return replace(first, train=replace(_given(plan.scratch, model, "from scratch"), **facts))
+    return replace(first, train=replace(_given(plan.fine_tune, model, "by fine-tuning"), **facts), initial=first)
 
 
-def conditional_flow_step(
-    profile: Profile, *, variant: str = "released", sigma_max: float = ConditionalFlowConfig().sigma_max
-) -> TrainFlow:
-    """The step that trains one flow per source over a continuous range of noise levels, from scratch."""
-    flow = ConditionalFlowConfig(**resolved(profile.flow), sigma_max=sigma_max)
-    return TrainFlow(profile.name, ToyConfig(variant), profile.conditional, flow)
+def flow_step(profile: Profile, **choice: Any) -> TrainPriors:
+    """`prior_step` of the FloWaveNets."""
+    return prior_step(profile, "flowavenet", **choice)
 
 
-def wavenet_step(profile: Profile, *, objective: Objective = "exact", variant: str = "released") -> TrainWaveNet:
-    """The step that trains the toy WaveNet priors of a profile without noise, exact or as released."""
-    train = replace(profile.wavenet_train, objective=objective)
-    return TrainWaveNet(profile.name, ToyConfig(variant), train, replace(profile.wavenet, likelihood=objective))
+def noisy_flow_step(profile: Profile, sigma: float, **choice: Any) -> TrainPriors:
+    """`prior_step` of the FloWaveNets at a noise level."""
+    return prior_step(profile, "flowavenet", sigma=sigma, **choice)
 
 
-def noisy_wavenet_step(
-    profile: Profile, sigma: float, *, objective: Objective = "exact", variant: str = "released"
-) -> TrainWaveNet:
-    """The step that fine-tunes the WaveNet priors at noise level `sigma`, with the objective's own noise."""
-    clean = wavenet_step(profile, objective=objective, variant=variant)
-    train = replace(profile.wavenet_fine_tune, objective=objective, noise_sigma=sigma, noise=own_noise(objective))
-    return TrainWaveNet(profile.name, ToyConfig(variant), train, clean.wavenet, initial=clean)
+def wavenet_step(profile: Profile, **choice: Any) -> TrainPriors:
+    """`prior_step` of the WaveNets."""
+    return prior_step(profile, "wavenet", **choice)
 
 
-def score_step(profile: Profile, *, variant: str = "released") -> TrainScore:
-    """The step that trains the score prior of a profile."""
-    return TrainScore(profile.name, ToyConfig(variant), profile.score_train, profile.denoiser)
+def noisy_wavenet_step(profile: Profile, sigma: float, **choice: Any) -> TrainPriors:
+    """`prior_step` of the WaveNets at a noise level."""
+    return prior_step(profile, "wavenet", sigma=sigma, **choice)
 
 
-def pnf_step(profile: Profile, *, variant: str = "released") -> TrainPnF:
-    """The step that trains the PnF priors of a profile."""
-    return TrainPnF(profile.name, ToyConfig(variant), profile.pnf_train, profile.pnf)
+def score_step(profile: Profile, **choice: Any) -> TrainPriors:
+    """`prior_step` of the denoiser."""
+    return prior_step(profile, "score", **choice)
 
 
-def priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:
+def pnf_step(profile: Profile, **choice: Any) -> TrainPriors:
+    """`prior_step` of the PnF priors."""
+    return prior_step(profile, "pnf", **choice)
+
+
+def conditional_flow_step(profile: Profile, *, variant: str = "", sigma_max: float | None = None) -> TrainPriors:
+    """The step that trains one flow per source over a continuous range of noise levels, from scratch.
+
+    Without `sigma_max` it is the narrowest range of the profile.
+    """
+    steps = _conditional_steps(profile.name, "flowavenet", profile.plan_of("flowavenet"), world_of(variant))
+    return next(step for step in steps if sigma_max in (None, step.network.sigma_max))
+
+
+def _conditional_steps(label: str, model: str, plan: KindPlan, world: World) -> list[TrainPriors]:
+    if plan.conditional is None:
+        return []
+    return [TrainPriors(model, label, world, plan.conditional, network) for network in plan.conditional_networks]
+
+
+def priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
     """Every set of priors: those whose likelihood is evaluated, then those that only samplers use."""
     return [*likelihood_priors_of(profile, variant), *sampling_priors_of(profile, variant)]
 
 
-def sampling_priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:
-    """The sets that only samplers use: the score prior, the PnF prior, and the flow conditioned on sigma up to 10."""
-    return [
-        score_step(profile, variant=variant),
-        pnf_step(profile, variant=variant),
-        conditional_flow_step(profile, variant=variant, sigma_max=WIDE),
-    ]
-
-
-def likelihood_priors_of(profile: Profile, variant: str = "released") -> list[TrainPriors]:
-    """Every set of priors whose likelihood the notebooks of a profile evaluate, noise-free ones first.
-
-    Both objectives of the flow and both likelihoods of the WaveNet, noise-free and fine-tuned at every noise level;
-    the exact flow from scratch at every level, the one conditioned on the level, and at `ABLATED_LEVELS` the two
-    mixed cases of objective and noise.
-    """
-    steps: list[TrainPriors] = []
-    for objective in OBJECTIVES:
-        steps += [flow_step(profile, objective=objective, variant=variant)]
-        steps += [wavenet_step(profile, objective=objective, variant=variant)]
-    for objective in OBJECTIVES:
-        for sigma in profile.noise_levels:
-            steps += [noisy_flow_step(profile, sigma, objective=objective, variant=variant)]
-            steps += [noisy_wavenet_step(profile, sigma, objective=objective, variant=variant)]
-    for sigma in profile.noise_levels:
-        steps += [noisy_flow_step(profile, sigma, scratch=True, variant=variant)]
-    steps += [conditional_flow_step(profile, variant=variant)]
-    for sigma in sorted(ABLATED_LEVELS & set(profile.noise_levels)):
-        steps += [noisy_flow_step(profile, sigma, objective="exact", noise="released", variant=variant)]
-        steps += [noisy_flow_step(profile, sigma, objective="released", noise="thesis", variant=variant)]
+def sampling_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
+    """The sets that only samplers use: kinds without a density, and flows of all but the narrowest range of levels."""
+    steps = [prior_step(profile, model, variant=variant) for model in profile.kinds if not kind_of(model).density]
+    for model, plan in profile.kinds.items():
+        steps += _conditional_steps(profile.name, model, plan, world_of(variant))[1:]
     return steps
 
 
-def subjects_of(profile: Profile, variant: str = "released") -> list[Subject]:
+def likelihood_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
+    """Every set of priors whose likelihood the notebooks of a profile evaluate, noise-free ones first.
+
+    Of every kind with a density: every objective, noise-free and, where the profile fine-tunes it, at every noise
+    level; then, where the profile has them, from scratch at every level, conditioned on the level, and the mixed cases
+    of objective and noise.
+    """
+    plans = {model: plan for model, plan in profile.kinds.items() if kind_of(model).density}
+    objectives = _objectives(plans)
+    cases = [(model, objective) for objective in objectives for model in plans if _has(model, objective)]
+    steps = [prior_step(profile, model, objective=objective, variant=variant) for model, objective in cases]
+    for objective in objectives:
+        for sigma in profile.noise_levels:
+            steps += [
+                prior_step(profile, model, objective=objective, sigma=sigma, variant=variant)
+                for model, own in cases
+                if own == objective and plans[model].fine_tune is not None
+            ]
+    for model, plan in plans.items():
+        if plan.scratch is not None:
+            steps += [
+                prior_step(profile, model, sigma=sigma, scratch=True, variant=variant) for sigma in profile.noise_levels
+            ]
+        steps += _conditional_steps(profile.name, model, plan, world_of(variant))[:1]
+        for sigma in sorted(set(plan.ablated) & set(profile.noise_levels)):
+            for objective, noise in (("exact", "released"), ("released", "thesis")):
+                steps.append(prior_step(profile, model, objective=objective, sigma=sigma, noise=noise, variant=variant))
+    return steps
+
+
+def _objectives(plans: dict[str, KindPlan]) -> list[str]:
+    return list(dict.fromkeys(objective for model in plans for objective in kind_of(model).objectives))
+
+
+def _has(model: str, objective: str) -> bool:
+    return objective in kind_of(model).objectives
+
+
+def subjects_of(profile: Profile, variant: str = "") -> list[Subject]:
     """Everything that is evaluated: every set of priors at its level, the conditional one and the oracle at all."""
-    data = ToyConfig(variant)
+    data = world_of(variant)
     subjects = []
     for step in likelihood_priors_of(profile, variant):
         levels = profile.noise_levels if step.conditional else (step.train.noise_sigma,)
         subjects += [Subject(step, data, sigma) for sigma in levels]
-    return subjects + [Subject(None, data, sigma) for sigma in (*profile.noise_levels, *ORACLE_BEYOND)]
+    oracle = (*profile.noise_levels, *ORACLE_BEYOND) if has_oracle(data) else ()
+    return subjects + [Subject(None, data, sigma) for sigma in oracle]
 
 
 def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
@@ -168,7 +192,7 @@ def cross_likelihood_step(profile: Profile, prior: TrainPriors) -> CrossLikeliho
     return CrossLikelihood(Subject(prior, prior.data, prior.train.noise_sigma), profile.evaluation)
 
 
-def steps_of(profile: Profile, variant: str = "released") -> list[Step]:
+def steps_of(profile: Profile, variant: str = "") -> list[Step]:
     """Every step that the notebooks of a profile ask for, parents first."""
     steps: list[Step] = [*priors_of(profile, variant)]
     for subject in subjects_of(profile, variant):
@@ -176,6 +200,12 @@ def steps_of(profile: Profile, variant: str = "released") -> list[Step]:
     return steps
 
 
-def own_noise(objective: Objective) -> Noise:
+def own_noise(objective: str) -> str:
     """The noise of an objective: what the thesis says for the exact one, what was released for the other."""
     return "thesis" if objective == "exact" else "released"
+
+
+def _given(train: Any, model: str, how: str) -> Any:
+    if train is None:
+        raise InputError(f"the profile trains no {model} {how}; add it to the profile's plan")
+    return train

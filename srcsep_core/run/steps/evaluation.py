@@ -13,29 +13,29 @@ from typing import Any
 import pandas as pd
 
 from srcsep_core import diagnostics
-from srcsep_core.config import EvalConfig, resolved
-from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
+from srcsep_core.config import resolved
+from srcsep_core.data.base import EvalConfig, World
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.priors.sets import FlowPriors, OracleSet, PriorSet, WaveNetSet
+from srcsep_core.priors.oracle import OracleSet
+from srcsep_core.priors.sets import LikelihoodSet
 from srcsep_core.run.steps.base import VALUES, Context, Step
-from srcsep_core.run.steps.loading import load_priors
-from srcsep_core.run.steps.training import TrainPriors
+from srcsep_core.run.steps.training import TrainPriors, load_priors
 
 ORACLE_BATCH = 128
-WAVENET_SAMPLES = 8192
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: priors trained by a step, or the oracle (None), of the toy world `data` at level `sigma`."""
+    """What is evaluated: priors trained by a step, or the oracle (None), of the world `data` at level `sigma`."""
 
     trained: TrainPriors | None
-    data: ToyConfig
+    data: World
     sigma: float
 
     @property
     def model(self) -> str:
-        """flowavenet, wavenet or oracle."""
+        """The kind of prior, or oracle."""
         return "oracle" if self.trained is None else self.trained.model
 
     @property
@@ -53,7 +53,7 @@ class Subject:
         if trained is None or not trained.train.noise_sigma:
             return trained is None or not trained.conditional
         own = "thesis" if trained.train.objective == "exact" else "released"
-        return trained.initial_step is not None and trained.train.noise == own
+        return trained.initial is not None and trained.train.noise == own
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -63,21 +63,28 @@ class Subject:
             "model": self.model,
             "objective": "" if trained is None else trained.train.objective,
             "training": _training(trained),
-            "dataset": "toy",
+            "dataset": self.data.name,
             "variant": self.data.variant,
             "prior_sigma": self.sigma,
         }
 
-    def load(self, context: Context) -> PriorSet:
-        """The priors, in evaluation mode on the device of `context`."""
+    def load(self, context: Context) -> LikelihoodSet:
+        """The priors, in evaluation mode on the device of `context`; `InputError` if they have no likelihood."""
         if self.trained is None:
+            if not isinstance(self.data, ToyWorld):
+                raise InputError(f"the true density of {self.data.variant} is not known; evaluate trained priors")
             return OracleSet(self.data, self.sigma)
         priors = load_priors(self.trained, context.run(self.trained), context.device)
-        if isinstance(priors, FlowPriors):
-            return priors.at(self.sigma)
-        if isinstance(priors, WaveNetSet):
-            return priors
-        raise InputError(f"the priors {self.trained.title} have no likelihood that is evaluated; separate with them")
+        if not isinstance(priors, LikelihoodSet):
+            raise InputError(
+                f"the priors {self.trained.title} have no likelihood that is evaluated; separate with them"
+            )
+        return priors.at(self.sigma) if self.trained.conditional else priors
+
+
+def has_oracle(world: World) -> bool:
+    """Whether the true density of the world's sources can be computed."""
+    return isinstance(world, ToyWorld)
 
 
 def _training(trained: TrainPriors | None) -> str:
@@ -87,7 +94,7 @@ def _training(trained: TrainPriors | None) -> str:
         return "conditional"
     if not trained.train.noise_sigma:
         return "noise-free"
-    return f"{'fine-tuned' if trained.initial_step else 'scratch'}, {trained.train.noise} noise"
+    return f"{'fine-tuned' if trained.initial else 'scratch'}, {trained.train.noise} noise"
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,11 @@ class Evaluation(Step):
 
     @property
     def config(self) -> dict[str, Any]:
-        subject = {"model": self.subject.model, "data": resolved(self.subject.data), "sigma": float(self.subject.sigma)}
+        subject = {
+            "model": self.subject.model,
+            "data": self.subject.data.fingerprint,
+            "sigma": float(self.subject.sigma),
+        }
         return {"subject": subject, **self.settings}
 
     @property
@@ -126,14 +137,15 @@ class Evaluation(Step):
     def batch(self, size: int, length: int) -> int:
         """How many signals of `length` samples to evaluate at once; `size` unless the model has its own best.
 
-        A call of the oracle costs as such; the 256 logits a sample of a WaveNet should stay in the processor's cache.
+        A call of the oracle costs as such; other kinds say how many samples suit them.
         """
         if self.subject.trained is None:
             return ORACLE_BATCH
-        return max(1, WAVENET_SAMPLES // length) if self.subject.model == "wavenet" else size
+        samples = self.subject.trained.kind.batch_samples
+        return max(1, samples // length) if samples else size
 
     @abstractmethod
-    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         """The table."""
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
@@ -165,10 +177,10 @@ class CrossLikelihood(Evaluation):
         del evaluation["batch_size"]
         return {"evaluation": evaluation}
 
-    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         config = self.evaluation
         check_length(priors, config.length)
-        signals = draw_evaluation_set(self.subject.data, config)
+        signals = self.subject.data.test_set(config)
         return diagnostics.likelihood_table(
             priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
         )
@@ -195,10 +207,10 @@ class NoiseCurve(Evaluation):
         del evaluation["batch_size"], evaluation["data_sigma"]
         return {"evaluation": evaluation, "data_sigmas": list(self.data_sigmas)}
 
-    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         config = self.evaluation
         check_length(priors, config.length)
-        signals = {s: draw_evaluation_set(self.subject.data, config, sigma=s) for s in self.data_sigmas}
+        signals = {s: self.subject.data.test_set(config, sigma=s) for s in self.data_sigmas}
         return diagnostics.noise_curve_table(
             priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
         )
@@ -222,7 +234,7 @@ class ConstantInput(Evaluation):
     def settings(self) -> dict[str, Any]:
         return {"length": self.length, "levels": list(diagnostics.CONSTANT_LEVELS)}
 
-    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         check_length(priors, self.length)
         evaluate = diagnostics.single(priors)
         return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=self.batch(8, self.length))
@@ -249,7 +261,7 @@ class RandomInput(Evaluation):
         sigmas = list(diagnostics.RANDOM_SIGMAS)
         return {"length": self.length, "draws": self.draws, "seed": self.seed, "input_sigmas": sigmas}
 
-    def evaluate(self, priors: PriorSet, progress: bool) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         check_length(priors, self.length)
         return diagnostics.random_table(
             diagnostics.single(priors),
@@ -261,7 +273,7 @@ class RandomInput(Evaluation):
         )
 
 
-def check_length(priors: PriorSet, length: int) -> None:
+def check_length(priors: LikelihoodSet, length: int) -> None:
     """Raise `InputError` if the priors cannot take signals of `length` samples."""
     factor = priors.multiple_of
     if length % factor:

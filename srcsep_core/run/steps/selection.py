@@ -46,7 +46,7 @@ class SelectSources(Step):
     @property
     def config(self) -> dict[str, Any]:
         return {
-            "prior": {"name": self.prior.name, "data": resolved(self.prior.data)},
+            "prior": {"name": self.prior.name, "data": self.prior.data.fingerprint},
             "each": self.each,
             "length": self.length,
             "sampler": resolved(self.sampler_config),

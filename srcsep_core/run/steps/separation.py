@@ -15,18 +15,18 @@ from torch import Tensor
 
 from srcsep_core.baselines import baselines
 from srcsep_core.config import resolved
+from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
-from srcsep_core.data.toy import ToyConfig, draw_sources
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, bss_eval, failure_kind, improvement
 from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.priors.sets import FlowPriors, PnFSet, ScoreSet
 from srcsep_core.progress import Progress
 from srcsep_core.run.steps.base import VALUES, Context, Step
-from srcsep_core.run.steps.loading import load_priors
-from srcsep_core.run.steps.training import TrainPriors
+from srcsep_core.run.steps.training import TrainPriors, load_priors
 from srcsep_core.samplers import SAMPLERS, Separation, released_langevin
 
 BASELINES = ("mix", "nmf", "irm", "ibm", "fastica")
@@ -36,29 +36,33 @@ NMF_SIGNALS, NMF_SEED = 200, 5
 
 @dataclass(frozen=True)
 class PriorChoice:
-    """The priors of a separation: a name for tables, the toy world, and what trained them (nothing: the oracle).
+    """The priors of a separation: a name for tables, the world, and what trained them (nothing: the oracle).
 
     Several steps are one flow by noise level (`NoiseLadder`).
     """
 
     name: str
-    data: ToyConfig
+    data: World
     trained: tuple[TrainPriors, ...] = ()
 
     def load(self, context: Context) -> Callable[[str], ScorePrior]:
         """The prior of a class, by its name, on the device of `context`."""
         if not self.trained:
-            return lambda source: OraclePrior(source, self.data)
+            if not isinstance(self.data, ToyWorld):
+                raise InputError(f"the true density of {self.data.variant} is not known; name trained priors")
+            data = self.data
+            return lambda source: OraclePrior(source, data)
+        kinds = [step.kind for step in self.trained]
+        if not all(kind.scored for kind in kinds):
+            able = ", ".join(name for name, kind in all_kinds().items() if kind.scored)
+            raise InputError(f"the priors {self.name} have no score that a sampler can use; use one of {able}")
         sets = [load_priors(step, context.run(step), context.device) for step in self.trained]
-        first = sets[0]
-        if len(sets) == 1 and isinstance(first, ScoreSet | PnFSet):
-            return first.prior
-        flows = [found for found in sets if isinstance(found, FlowPriors)]
-        if len(flows) < len(sets):
-            raise InputError(
-                f"the priors {self.name} have no score that a sampler can use; use flow, score or pnf priors"
-            )
-        return lambda source: NoiseLadder({flow.sigma: flow.prior(source) for flow in flows})
+        if len(sets) == 1 and not kinds[0].ladder:
+            return sets[0].prior
+        if not all(kind.ladder for kind in kinds):
+            raise InputError(f"the priors {self.name} are no ladder of noise levels; use one set of them")
+        levels = [step.train.noise_sigma for step in self.trained]
+        return lambda source: NoiseLadder({s: one.prior(source) for s, one in zip(levels, sets, strict=True)})
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Separating(Step):
     references; others are known by class.
     """
 
-    data: ToyConfig
+    data: World
     mixes: MixConfig
 
     @property
@@ -128,9 +132,9 @@ class SeparateMixes(Separating):
     @property
     def config(self) -> dict[str, Any]:
         return {
-            "data": resolved(self.data),
+            "data": self.data.fingerprint,
             "mixes": resolved(self.mixes),
-            "prior": {"name": self.prior.name, "data": resolved(self.prior.data)},
+            "prior": {"name": self.prior.name, "data": self.prior.data.fingerprint},
             "sampler": {"name": self.sampler, **(resolved(self.sampler_config) or {})},
             "batch": self.batch,
             "seed": self.seed,
@@ -179,7 +183,7 @@ class SeparateByBaseline(Separating):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"data": resolved(self.data), "mixes": resolved(self.mixes), "baseline": self.baseline}
+        return {"data": self.data.fingerprint, "mixes": resolved(self.mixes), "baseline": self.baseline}
 
     def separate(self, drawn: Mixes, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         names = self.mixes.sources
@@ -192,7 +196,7 @@ class SeparateByBaseline(Separating):
             estimates = baselines.ideal_binary_mask(mix, sources)
         elif self.baseline == "nmf":
             generator = torch.Generator().manual_seed(NMF_SEED)
-            signals = draw_sources(self.data, NMF_SIGNALS, self.mixes.length, generator)
+            signals = self.data.draw(NMF_SIGNALS, self.mixes.length, generator)
             estimates = baselines.SupervisedNMF().fit(signals, self.data.sources).separate(mix, names)
         elif self.baseline == "fastica":
             generator = torch.Generator().manual_seed(self.mixes.seed)

@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import SOURCES
-from srcsep_core.data.toy import SAMPLE_RATES, WHOLE, ToyConfig, ToyParameters, key_to_frequency, synthesise
+from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, WHOLE, ToyParameters, ToyWorld, key_to_frequency, synthesise
 from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
@@ -70,7 +69,7 @@ class ExplorerSettings:
     levels: int = 20
 
     def __post_init__(self) -> None:
-        ToyConfig(self.variant)
+        ToyWorld(self.variant)
         if not 2 <= len(self.sources) <= MOST_SOURCES:
             raise InputError(f"the mix has {len(self.sources)} source(s); choose 2 to {MOST_SOURCES}")
         if self.sampler not in SAMPLERS:
@@ -179,7 +178,7 @@ def draw_scene(settings: ExplorerSettings) -> Scene:
     for source in settings.sources:
         frequency = real_frequency(source.frequency_hz, settings.variant, settings.sample_rate)
         values = [torch.tensor([[v]], dtype=torch.float64) for v in (frequency, source.amplitude, source.phase)]
-        config = ToyConfig(settings.variant, (source.name,))
+        config = ToyWorld(settings.variant, (source.name,))
         waves.append(synthesise(config, ToyParameters(*values), settings.length)[0, 0])
     sources = torch.stack(waves)
     generator = torch.Generator().manual_seed(settings.seed)

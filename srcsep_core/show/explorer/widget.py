@@ -14,8 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, VARIANTS
-from srcsep_core.data.toy import SAMPLE_RATES
+from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, VARIANTS
 from srcsep_core.errors import InputError
 from srcsep_core.show.explorer.exploration import (
     MOST_RESTARTS,

@@ -1,0 +1,152 @@
+"""What a kind of data is: the contract of a World, the test set drawn from it, and the worlds there are.
+
+A world is one file in this folder: a frozen dataclass that is a `World`, registered once with `register_world`.
+Nothing outside that file needs its sources, its rate or its loudness.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+
+from srcsep_core.config import resolved
+from srcsep_core.errors import InputError
+
+Noise = Literal["thesis", "released"]
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """A test set: how many signals a source, how long, their seed, and the noise added to them.
+
+    `amplitude` is `released` (what the released evaluation does: the toy variant `released` fixes it at 1.0) or
+    `training` (drawn as in training).
+    """
+
+    signals: int = 1500
+    length: int = 16_384
+    seed: int = 1234
+    batch_size: int = 16
+    data_sigma: float = 0.0
+    amplitude: Literal["released", "training"] = "released"
+
+    def __post_init__(self) -> None:
+        for name in ("signals", "length", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"EvalConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.data_sigma < 0:
+            raise InputError(f"EvalConfig.data_sigma is {self.data_sigma}; a standard deviation is not negative")
+        if self.amplitude not in ("released", "training"):
+            raise InputError(f"unknown amplitude {self.amplitude!r}; use released or training")
+
+
+class World(ABC):
+    """A kind of data: single sources by name, drawn in batches of one length at one rate.
+
+    Implementations are frozen dataclasses whose fields determine every signal; `variant` and `sources` are two of
+    them.
+    """
+
+    name: ClassVar[str]
+    variant: str
+    sources: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def sample_rate(self) -> int:
+        """Samples per second (Hz)."""
+
+    @property
+    @abstractmethod
+    def typical_rms(self) -> Mapping[str, float]:
+        """The root mean square of a source of usual loudness, by source."""
+
+    @property
+    def colours(self) -> Mapping[str, str]:
+        """The colour of each source in figures; a source without one gets a default."""
+        return {}
+
+    @abstractmethod
+    def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
+        """Source signals (batch, K, length) on the generator's device, values in [-1, 1].
+
+        A world of finitely many recordings keeps the splits disjoint; one that is drawn without end tells them apart
+        by the generators' seeds.
+        """
+
+    @abstractmethod
+    def only(self, sources: Sequence[str]) -> Self:
+        """The same world with some of its sources, in this order."""
+
+    def for_evaluation(self, amplitude: str) -> Self:
+        """The law of test signals, where it differs from that of training."""
+        return self
+
+    def test_set(self, evaluation: EvalConfig, *, sigma: float | None = None) -> Tensor:
+        """The deterministic test set of an evaluation: (signals, K, T) on the CPU, with its noise, uncapped.
+
+        `sigma` overrides the evaluation's noise level; the clean signals and the unit noise stay the same.
+        """
+        generator = torch.Generator().manual_seed(evaluation.seed)
+        chosen = self.for_evaluation(evaluation.amplitude)
+        clean = chosen.draw(evaluation.signals, evaluation.length, generator, split="test")
+        return add_noise(clean, evaluation.data_sigma if sigma is None else sigma, generator)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that the signals depend on, as plain data for content keys."""
+        facts: dict[str, Any] = resolved(self)
+        return facts
+
+
+def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str = "thesis") -> Tensor:
+    """Signals (B, K, T) plus Gaussian noise of standard deviation `sigma`.
+
+    `thesis`: that noise, uncapped. `released`: times U(0, 1) per example, and the sum clamped to [-1, 1].
+    """
+    if kind not in ("thesis", "released"):
+        raise InputError(f"unknown noise {kind!r}; use thesis or released")
+    if not sigma:
+        return x
+    noise = sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    if kind == "thesis":
+        return x + noise
+    share = torch.rand(x.shape[0], 1, 1, generator=generator, device=x.device, dtype=x.dtype)
+    return (x + share * noise).clamp(-1, 1)
+
+
+_WORLDS: dict[str, tuple[Callable[[str], World], tuple[str, ...]]] = {}
+
+
+def register_world(name: str, make: Callable[[str], World], variants: tuple[str, ...]) -> None:
+    """Make a world known: `make(variant)` builds it, for each of its `variants`, the default first."""
+    _WORLDS[name] = make, variants
+
+
+def world_of(variant: str = "") -> World:
+    """The world that has the variant; without one the first variant of the toy.
+
+    Raises `InputError` for a variant that no world has.
+    """
+    known = variants_of()
+    if variant and variant not in known:
+        raise InputError(f"unknown variant {variant!r}; use one of {', '.join(known)}")
+    make, variants = _WORLDS[known[variant] if variant else next(iter(known.values()))]
+    return make(variant or variants[0])
+
+
+def variants_of() -> dict[str, str]:
+    """Every variant there is, and the name of its world."""
+    if not _WORLDS:
+        package = importlib.import_module("srcsep_core.data")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"srcsep_core.data.{module.name}")
+    return {variant: name for name, (_, variants) in _WORLDS.items() for variant in variants}

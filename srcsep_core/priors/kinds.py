@@ -1,0 +1,99 @@
+"""The kinds of prior there are. A kind is one file of this folder, which registers itself once.
+
+A `Kind` says how a prior of its sort is trained and loaded, and what it can do. Training, evaluation, separation, the
+command line and the tables ask it, and know no kind by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srcsep_core.errors import InputError
+from srcsep_core.priors.sets import PriorSet, Trained
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained: how a fresh network is made, and its loss.
+
+    `losses(network, x, generator)` takes clean or noised signals (B, G, T) and returns (1 + terms, G): the loss of
+    every source (in `unit`), then what `terms` name, which goes into the loss curve.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    losses: Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+    terms: tuple[str, ...] = ()
+    multiple_of: int = 1
+    unit: str = "nats/sample"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of prior.
+
+    name: as tables, commands and profiles have it; step: the stem of its artefacts' names; section: what its
+    network's configuration is called there; config: that configuration's class.
+    task(config, groups, objective): what is trained for `groups` sources.
+    load(config, weights, about, device): the set of priors with these weights.
+    objectives: what it can be trained for, the true likelihood (or the only one) first; adapt(config, objective): the
+    network for an objective.
+    density: it has likelihoods that are evaluated. scored: samplers can use it. ladder: samplers take its sets through
+    a `NoiseLadder`, one set a level. batch_samples: how many samples to evaluate at once (0: as many as asked for).
+    """
+
+    name: str
+    step: str
+    section: str
+    config: type
+    task: Callable[[Any, int, str], Task]
+    load: Callable[[Any, Mapping[str, Tensor], Trained, torch.device], PriorSet]
+    objectives: tuple[str, ...] = ("exact",)
+    adapt: Callable[[Any, str], Any] = lambda config, objective: config
+    density: bool = False
+    scored: bool = True
+    ladder: bool = False
+    batch_samples: int = 0
+
+    def levels(self, config: Any) -> tuple[float, float] | None:
+        """The noise levels that a network of this configuration is told and covers; None: it has one level."""
+        return getattr(config, "levels", None)
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Make a kind known; raises `InputError` if another one has its name."""
+    if _KINDS.setdefault(kind.name, kind) is not kind:
+        raise InputError(f"there is a kind of prior called {kind.name!r} already; choose another name")
+    return kind
+
+
+def all_kinds() -> dict[str, Kind]:
+    """Every kind by name: those of the files in `srcsep_core.priors`, and what others registered."""
+    package = importlib.import_module("srcsep_core.priors")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"srcsep_core.priors.{module.name}")
+    return dict(_KINDS)
+
+
+def kind_of(name: str) -> Kind:
+    """The kind called `name`; raises `InputError` for any other name."""
+    kinds = all_kinds()
+    if name not in kinds:
+        raise InputError(f"unknown model {name!r}; use one of {', '.join(kinds)}")
+    return kinds[name]
+
+
+def restored(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device) -> Any:
+    """The network with these weights, in evaluation mode on the device."""
+    network.load_state_dict(weights)
+    return network.to(device).eval()
