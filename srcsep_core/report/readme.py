@@ -78,7 +78,7 @@ PLAIN_CLAIMS = (
     ),
     PlainClaim(
         "Noise-conditional priors cannot be used",
-        "Such priors cannot separate",
+        "Noise-conditional priors cannot separate",
         "small flows: {value:.0%} [{low:.0%}, {high:.0%}] of sine+square, n={n}",
     ),
 )
@@ -112,7 +112,7 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
         ("Four sources, denoiser, Gibbs sampling; 16 kHz, any pitch", _rows(known, variant=_UNIFORM_HZ)),
         ("The same; whole periods", _rows(known, variant=_WHOLE_PERIODS)),
         ("Sine+square, true density, Langevin (the paper's)", _rows(pairs, prior=["oracle"], sampler=["langevin"])),
-        (f"Sine+square, small flows, best of {len(flows)} settings", flows),
+        (f"Sine+square, small flows of the paper's kind, best of {len(flows)} settings", flows),
     )
     lines = ["| what | measured | n | table |", "|---|---|---|---|"]
     for what, rows in shares:
