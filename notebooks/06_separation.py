@@ -128,7 +128,8 @@ display(shares(failures).reset_index(drop=True))
 #
 # Slow priors run shorter. Gibbs: 24 levels from sigma 1.5 and up to 8 chains for `score`; 12 levels and up to 8 chains
 # for `oracle`, whose draws are exact; 12 and 2 for `pnf` and flows, with more than two sources 8 and 1. Langevin: 5
-# levels of 40 steps for `score`, of 20 for the rest. Flows start at the largest sigma that they know.
+# levels of 40 steps for `score`, of 20 for the rest. The sampler `pnf`: 64 updates a level, published are 256. Flows
+# start at the largest sigma that they know.
 
 # %%
 order = ["oracle", "score", "pnf", "flow-wide", "flow-conditional", "flow-scratch"]
@@ -247,7 +248,8 @@ run.save_table(summary.reset_index(), "separation_baselines")
 #
 # Two sources of one class, gains that the sampler is not told, noise in the mix, and up to eight sources: the score
 # prior under `gibbs`, up to 8 chains for two of a class and up to 2 elsewhere. Whatever came out, with exact 95 %
-# intervals.
+# intervals. In the noisy rows the sampler is told the noise level: it stops at that sigma, and the doubt from which on
+# it starts another chain rises with it.
 
 # %%
 beyond = table[table["group"] == "beyond"]

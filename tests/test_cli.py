@@ -45,10 +45,18 @@ def test_version() -> None:
     assert __version__ in srcsep("--version").output
 
 
-@pytest.mark.parametrize("command", ["separate", "score", "train", "status", "notebooks", "likelihood"])
+@pytest.mark.parametrize("command", ["separate", "evaluate", "train", "status", "notebooks", "likelihood"])
 def test_help_of_every_command(command: str) -> None:
     assert command in srcsep("--help").output
     assert srcsep(command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("stems", "--reference", "truth", "--permute"), ("--help",)])
+def test_old_name_of_evaluate_says_where_it_went(arguments: tuple[str, ...]) -> None:
+    result = srcsep("score", *arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1 and "`srcsep evaluate`" in result.stderr
+    assert "  score " not in srcsep("--help").output
 
 
 def test_status_of_an_empty_cache_lists_what_would_be_made(cache_folder: Path) -> None:

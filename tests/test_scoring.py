@@ -66,7 +66,7 @@ def test_channels_are_scored_each(folders: tuple[Path, Path]) -> None:
 
 def test_command_prints_a_table(folders: tuple[Path, Path]) -> None:
     est, ref = folders
-    result = srcsep("score", est, "--reference", ref, "--mix", ref.parent / "mix.wav", "--permute")
+    result = srcsep("evaluate", est, "--reference", ref, "--mix", ref.parent / "mix.wav", "--permute")
     assert result.exit_code == 0
     header, *rows = result.stdout.splitlines()
     assert header.split() == ["reference", "estimate", "si_sdr", "si_sir", "si_sar", "si_sdri"]
@@ -94,7 +94,7 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(folders: tuple[Pa
         ([other / "none.wav", "--reference", a], "no file", "check the path"),
         ([a, "--reference", a, "--mix", other / "short.wav"], "300", "one length"),
     ):
-        result = srcsep("score", *arguments)
+        result = srcsep("evaluate", *arguments)
         assert result.exit_code == 1
         assert result.output.startswith("Error: ") and len(result.output.splitlines()) == 1
         assert value in result.output and remedy in result.output

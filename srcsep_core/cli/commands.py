@@ -10,7 +10,7 @@ import click
 from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.options import device_option, profile_option
-from srcsep_core.cli.separate import score, separate
+from srcsep_core.cli.separate import evaluate, score, separate
 from srcsep_core.data.toy import VARIANTS
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
@@ -42,6 +42,7 @@ def main() -> None:
 
 
 main.add_command(separate)
+main.add_command(evaluate)
 main.add_command(score)
 main.add_command(benchmark)
 
@@ -178,14 +179,14 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether the README agrees with the tables.")
 def readme(check: bool) -> None:
-    """Renew the README's claims table from figures/claims.csv (for maintainers)."""
+    """Renew the README's numbers and claims from the tables in figures/ (for maintainers)."""
     from srcsep_core.report.readme import update_readme
     from srcsep_core.run.store import project_root
 
     path = project_root() / "README.md"
     renewed = update_readme(path)
     if check and renewed != path.read_text():
-        raise InputError("README.md does not agree with figures/claims.csv; run `srcsep readme`")
+        raise InputError("README.md does not agree with the tables in figures/; run `srcsep readme`")
     if not check:
         path.write_text(renewed)
-    click.echo("README.md agrees with figures/claims.csv")
+    click.echo("README.md agrees with the tables in figures/")

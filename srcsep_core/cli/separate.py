@@ -1,4 +1,4 @@
-"""The commands `srcsep separate` and `srcsep score`. What they need is imported when they run."""
+"""The commands `srcsep separate` and `srcsep evaluate`. What they need is imported when they run."""
 
 from __future__ import annotations
 
@@ -90,12 +90,24 @@ def separate(
 )
 @click.option("--mix", type=click.Path(path_type=Path), help="The mix: adds the improvement over it, si_sdri.")
 @click.option("--permute", is_flag=True, help="Give every reference the estimate that suits all of them best.")
-def score(estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool) -> None:
+def evaluate(estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool) -> None:
     """Compare stems with references: SI-SDR, SI-SIR and SI-SAR in dB."""
     from srcsep_core.separate.scoring import score_files
 
     table = score_files(estimates, references, mix=mix, permute=permute)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
+@click.command(
+    hidden=True,
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.pass_context
+def score(context: click.Context) -> None:
+    """The old name of `evaluate`: a score is the gradient of a log-density here."""
+    click.echo("Error: `srcsep score` is now called `srcsep evaluate`; its arguments are the same", err=True)
+    context.exit(2)
 
 
 def _gain(text: str) -> float | None:
