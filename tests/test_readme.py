@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from srcsep_core.errors import InputError
+from srcsep_core.paths import project_root
 from srcsep_core.report.readme import BEGIN, END, claims_table, update_readme
-from srcsep_core.run.store import project_root
 
 README = project_root() / "README.md"
 

@@ -27,6 +27,7 @@ from srcsep_core.config import (
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
+from srcsep_core.paths import shipped_root
 from srcsep_core.priors.sets import FlowPriors, OracleSet, PriorSet, WaveNetSet
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline
@@ -58,7 +59,7 @@ from srcsep_core.run.steps.catalogue import (
     likelihood_priors_of,
     sampling_priors_of,
 )
-from srcsep_core.run.store import MARKER, Store, shipped_root
+from srcsep_core.run.store import MARKER, Store
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = Profile(

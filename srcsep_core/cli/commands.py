@@ -67,9 +67,9 @@ def train(
     ship: bool,
 ) -> None:
     """Train the priors of a profile, or find them in the cache or among the shipped ones."""
+    from srcsep_core.paths import shipped_root
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.steps import priors_of
-    from srcsep_core.run.store import shipped_root
 
     for what, given, known in (("model", models, MODELS), ("objective", objectives, OBJECTIVES)):
         for name in given:
@@ -124,8 +124,9 @@ def notebooks(
     pair_only: bool,
 ) -> None:
     """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery."""
+    from srcsep_core.paths import figures_folder
     from srcsep_core.report import notebooks as runner
-    from srcsep_core.report.session import PARAMETERS, figures_folder
+    from srcsep_core.report.session import PARAMETERS
     from srcsep_core.run.pipeline import resolve_device
 
     values = {"profile": profile, "device": device} | runner.parse_parameters(parameters, PARAMETERS)
@@ -178,8 +179,8 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
 @click.option("--check", is_flag=True, help="Only say whether the README agrees with the tables.")
 def readme(check: bool) -> None:
     """Renew the README's claims table from figures/claims.csv (for maintainers)."""
+    from srcsep_core.paths import project_root
     from srcsep_core.report.readme import update_readme
-    from srcsep_core.run.store import project_root
 
     path = project_root() / "README.md"
     renewed = update_readme(path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from srcsep_core.errors import InputError
+from srcsep_core.paths import figures_root, project_root
 from srcsep_core.progress import Progress
-from srcsep_core.run.store import project_root
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -159,8 +158,7 @@ def run_notebooks(
 
     Executed copies go to `figures/gallery`; with `in_place` they also replace the committed `.ipynb` files.
     """
-    base = Path(os.environ.get("SRCSEP_FIGURES") or project_root() / "figures")
-    gallery = base / "gallery"
+    gallery = figures_root() / "gallery"
     sources = notebook_sources(names)
     executed = []
     with Progress(len(sources), "notebooks") as bar:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from srcsep_core.errors import InputError
-from srcsep_core.run.store import project_root
+from srcsep_core.paths import project_root
 
 BEGIN = "<!-- claims: written by `srcsep readme` from figures/claims.csv -->"
 END = "<!-- /claims -->"

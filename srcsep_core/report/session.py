@@ -12,11 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from srcsep_core.errors import InputError
+from srcsep_core.paths import figures_folder
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.run.profiles import Profile, get_profile
 from srcsep_core.run.steps import Step
-from srcsep_core.run.store import git_revision, project_root
+from srcsep_core.run.store import git_revision
 from srcsep_core.show.plots import save_figure, set_style
 
 PARAMETERS = ("profile", "seed", "device")
@@ -84,12 +85,6 @@ def start(notebook: str, profile: str, seed: int, device: str) -> Session:
     set_style()
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     return Session(notebook, get_profile(profile), seed, pipeline, figures_folder(profile))
-
-
-def figures_folder(profile: str) -> Path:
-    """Where figures go: SRCSEP_FIGURES, else `figures` for the laptop profile and `figures/<profile>` else."""
-    base = Path(os.environ.get("SRCSEP_FIGURES") or project_root() / "figures")
-    return base if profile == "laptop" else base / profile
 
 
 def _injected_parameters() -> set[str]:
