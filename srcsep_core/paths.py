@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+REFERENCE = "laptop"
+"""The profile whose figures and tables are committed."""
+
 
 def project_root() -> Path:
     """The folder that holds `notebooks`, `data` and `figures`, or the current one outside a checkout."""
@@ -29,7 +32,7 @@ def figures_root() -> Path:
 
 def figures_folder(profile: str) -> Path:
     """Where figures go: SRCSEP_FIGURES, else `figures` for the laptop profile and `figures/<profile>` else."""
-    return figures_root() if profile == "laptop" else figures_root() / profile
+    return figures_root() if profile == REFERENCE else figures_root() / profile
 
 
 def table_path(name: str) -> Path:

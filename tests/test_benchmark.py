@@ -59,7 +59,7 @@ from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
-from srcsep_core.report.session import write_table
+from srcsep_core.report.results import write_table
 from srcsep_core.run import pipeline
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
