@@ -113,7 +113,7 @@ def status(profile: str, variant: str, verbose: bool) -> None:
 @profile_option
 @device_option
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="profile, seed or device.")
-@click.option("--in-place", is_flag=True, help="Also refresh the committed .ipynb files (for maintainers).")
+@click.option("--in-place", is_flag=True, help="Renew what is committed: .ipynb files, tables, figures (maintainers).")
 @click.option("--pair", "pair_only", is_flag=True, help="Only write the .ipynb files from the percent scripts.")
 def notebooks(
     names: tuple[str, ...],
@@ -123,7 +123,10 @@ def notebooks(
     in_place: bool,
     pair_only: bool,
 ) -> None:
-    """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery."""
+    """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery.
+
+    Ends with the verdict of `srcsep verify`; a table or a figure that agrees with the one that stands is left as it is.
+    """
     from srcsep_core.paths import figures_folder
     from srcsep_core.report import notebooks as runner
     from srcsep_core.report.session import PARAMETERS
@@ -141,6 +144,30 @@ def notebooks(
         click.echo(f"{done.name:28s} {done.seconds:6.0f} s  {done.page}")
     click.echo(f"figures and tables: {figures_folder(values['profile'])}")
     click.echo(f"gallery: {index}")
+    _judge(values["profile"], renewed=in_place)
+
+
+@main.command()
+@profile_option
+def verify(profile: str) -> None:
+    """Say whether the last run of the notebooks reproduced the tables that stood in figures/; exit code 1 if not."""
+    _judge(profile)
+
+
+def _judge(profile: str, *, renewed: bool = False) -> None:
+    from srcsep_core.report.results import fresh_folder, last_verdict
+
+    get_profile(profile)
+    verdict = last_verdict(profile)
+    if renewed:
+        click.echo(f"renewed in {verdict.folder}; commit what has changed")
+        return
+    click.echo(verdict)
+    if not verdict.reproduced:
+        fresh = fresh_folder(profile)
+        click.echo(f"Not reproduced: {fresh} holds what came out, {fresh / 'before'} what stood.")
+        click.echo("To accept all that came out: `srcsep notebooks --in-place`")
+        sys.exit(1)
 
 
 @main.command()
