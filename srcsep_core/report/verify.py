@@ -57,8 +57,8 @@ class Tolerance:
 
     Other processors were seen to differ by up to 4e-3 of a value, nearly always by less than 1e-4; another seed moves
     the means of the smallest tables (16 signals) by several percent. 1e-2 lies between. The floor, scaled to the
-    column, is for values near zero, such as a wave's crossings. Whole numbers below
-    `LARGEST_COUNT` and texts must be equal.
+    column, is for values near zero, such as a wave's crossings. Whole numbers below `LARGEST_COUNT` and texts must be
+    equal.
 
     phase: the largest distance of two phases on the circle, in radians. decades: of two rounding errors, in powers of
     ten. quiet_db: the level at and below which a bin of a float32 spectrum holds little but rounding. sampled: the
