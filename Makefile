@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help reproduce test lint lab lock clean
 
 help:
-	@echo "make reproduce  run all notebooks and make every figure (figures/)"
+	@echo "make reproduce  run all notebooks, make every figure, say whether the numbers are those of figures/"
 	@echo "make test       run the tests"
 	@echo "make lint       check style and types"
 	@echo "make lab        open JupyterLab"
@@ -49,8 +49,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 reproduce: $(INSTALLED)
 	@echo "Running all notebooks; what an earlier run finished is taken from .cache."
 	@$(BIN)/srcsep notebooks
-	@echo "Done. Figures and the numbers they plot: figures/"
-	@echo "All of them on one page: figures/gallery/index.html"
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from scipy import stats
 
-from srcsep_core.benchmark import results, settings
+from srcsep_core import paths
+from srcsep_core.benchmark import settings
 from srcsep_core.benchmark.figures import (
     SAMPLER_MARKS,
     beyond_classes,
@@ -58,6 +59,7 @@ from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
 from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.report.results import write_table
 from srcsep_core.run import pipeline
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
@@ -459,7 +461,8 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
     rows = [separation_row(line, baseline(name), profile="smoke", command="-") for name in ("mix", "ibm")]
     (tmp_path / "figures").mkdir()
     pd.DataFrame(rows).to_csv(tmp_path / "figures" / "separation.csv", index=False)
-    monkeypatch.setattr(results, "project_root", lambda: tmp_path)
+    monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     table = benchmark_table()
     assert list(table) == FACTS + FIGURES
     assert table["sampler"].tolist() == ["none"] * 2 and table["note"].tolist() == [""] * 2
@@ -471,12 +474,27 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
 def test_table_that_is_missing_is_named_with_what_makes_it(
     read: Callable[[], pd.DataFrame], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "project_root", lambda: tmp_path)
+    monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     with pytest.raises(InputError, match=rf"there is no .*/{name}\.csv; make it with `srcsep benchmark`"):
         read()
     (tmp_path / "figures").mkdir()
     pd.DataFrame({"n_sources": [2], "note": [""]}).to_csv(tmp_path / "figures" / f"{name}.csv", index=False)
     assert read()["n_sources"].tolist() == [2]
+
+
+@pytest.mark.parametrize(("read", "name"), [(benchmark_table, "separation"), (committed_unknown, "separation_unknown")])
+def test_redirected_table_is_read_where_it_is_written(
+    read: Callable[[], pd.DataFrame], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`srcsep benchmark` writes to SRCSEP_FIGURES; who redirects sees that table, and the committed one before."""
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "elsewhere"))
+    committed = pd.DataFrame({"n_sources": [2], "note": [""]})
+    write_table(committed, tmp_path / "figures", name)
+    assert read()["n_sources"].tolist() == [2]
+    write_table(committed.assign(n_sources=3), paths.figures_folder("laptop"), name)
+    assert read()["n_sources"].tolist() == [3]
 
 
 def test_unknown_sources_are_counted_by_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

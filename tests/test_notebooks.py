@@ -11,12 +11,13 @@ import jupytext
 import nbformat
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from srcsep_core.audit.tables import FACTS, SIGNALS
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
-from srcsep_core.report import notebooks
+from srcsep_core.report import notebooks, timings
+from srcsep_core.report.results import results_of, write_table
 from srcsep_core.report.session import PARAMETERS
 
 SOURCES = notebooks.notebook_sources()
@@ -188,6 +189,62 @@ def test_pairing_writes_a_runnable_notebook_and_keeps_outputs(tmp_path: Path) ->
     assert nbformat.read(notebooks.pair(source), as_version=4).cells[1].execution_count == 7
     source.write_text(source.read_text().replace("x = 1", "x = 2"))
     assert nbformat.read(notebooks.pair(source), as_version=4).cells[1].source == "x = 2"
+
+
+def test_outputs_of_unchanged_cells_survive_a_change_elsewhere(tmp_path: Path) -> None:
+    source = tmp_path / "00_example.py"
+    source.write_text("# %%\nx = 1\n\n# %%\nprint(x)\n\n# %%\nprint(x)\n\n# %%\ny = 2\n")
+    target = notebooks.pair(source)
+    notebook = nbformat.read(target, as_version=4)
+    for count, cell in enumerate(notebook.cells, start=1):
+        cell.execution_count = count
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"output {count}")]
+    nbformat.write(notebook, target)
+    source.write_text("# %% [markdown]\n# New words.\n\n" + source.read_text().replace("y = 2", "y = 3"))
+    words, first, second, third, changed = nbformat.read(notebooks.pair(source), as_version=4).cells
+    assert words.cell_type == "markdown" and "outputs" not in words
+    assert [cell.execution_count for cell in (first, second, third)] == [1, 2, 3]
+    assert [cell.outputs[0].text for cell in (first, second, third)] == ["output 1", "output 2", "output 3"]
+    assert changed.source == "y = 3" and changed.outputs == [] and changed.execution_count is None
+
+
+def test_notices_of_the_notebook_tools_are_dropped_and_ours_stay() -> None:
+    notice = f"[IPKernelApp] WARNING | {notebooks.NOTICES[0]}. All communication is plain.\n"
+    streams = [("stderr", notice), ("stderr", notice + "training the flow\n"), ("stdout", notice)]
+    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in streams]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=outputs)])
+    notebooks.drop_notices(notebook)
+    assert [output.text for output in notebook.cells[0].outputs] == ["training the flow\n", notice]
+
+
+def test_a_run_ends_with_its_verdict_and_verify_repeats_it(
+    cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notebook runner is replaced by one table that is kept the way a notebook keeps it."""
+    figures = tmp_path / "figures"
+    monkeypatch.setenv("SRCSEP_FIGURES", str(figures))
+
+    def run_with(value: float) -> Result:
+        def execute(source: Path, output: Path, parameters: object, pages: Path) -> notebooks.Executed:
+            pages.mkdir(parents=True, exist_ok=True)
+            results_of("laptop").save_table(pd.DataFrame({"value": [value]}), "one")
+            return notebooks.Executed(source.stem, "", output, pages / "page.html", 2.0)
+
+        monkeypatch.setattr(notebooks, "execute", execute)
+        return CliRunner().invoke(main, ["notebooks", "01"], catch_exceptions=False)
+
+    assert CliRunner().invoke(main, ["verify"]).exit_code == 1
+    first = run_with(1.0)
+    assert first.exit_code == 0 and f"1 table written to {figures} and compared with nothing" in first.output
+    write_table(pd.DataFrame({"value": [1.001]}), figures, "one")
+    agreed = run_with(1.0)
+    assert agreed.exit_code == 0 and "1 table: 1 agree" in agreed.output
+    assert (figures / "one.csv").read_text() == "value\n1.001\n"
+    for result in (run_with(2.0), run_with(2.0), CliRunner().invoke(main, ["verify"])):
+        assert result.exit_code == 1
+        assert "one: column value, row 0: 1.001 stood, 2 came out" in result.output
+        assert "srcsep notebooks --in-place" in result.output
+    assert timings.expected("laptop", ["01_toy_data"]) == {"01_toy_data": 2.0}
 
 
 def test_seed_is_read_as_a_number() -> None:

@@ -22,7 +22,7 @@ from srcsep_core.audit.published import (
 )
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
-from srcsep_core.run.store import project_root
+from srcsep_core.paths import project_root
 from srcsep_core.training.config import NOISE_LEVELS
 
 SIGMAS = [0.0, *NOISE_LEVELS]

@@ -16,6 +16,7 @@ from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.paths import shipped_root
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, FlowPriors
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.pnf import PnFConfig
@@ -49,7 +50,7 @@ from srcsep_core.run.steps.catalogue import (
     likelihood_priors_of,
     sampling_priors_of,
 )
-from srcsep_core.run.store import MARKER, Store, shipped_root
+from srcsep_core.run.store import MARKER, Store
 from srcsep_core.training.config import NOISE_LEVELS, OBJECTIVES, Objective, TrainConfig
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)

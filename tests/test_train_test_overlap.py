@@ -10,7 +10,7 @@ import torch
 
 from srcsep_core.config import TrainConfig
 from srcsep_core.data.toy import ToyConfig, ToyParameters
-from srcsep_core.run.store import project_root
+from srcsep_core.paths import project_root
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
-from srcsep_core.run.store import project_root
+from srcsep_core.paths import project_root
 
 DOCUMENTS = ("paper", "thesis", "authors' arrays")
 QUANTITIES = ("cross_likelihood", "noise_curve", "constant_input", "random_input")

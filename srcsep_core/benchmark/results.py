@@ -14,10 +14,10 @@ from srcsep_core.benchmark.settings import Setting
 from srcsep_core.diagnostics.discrimination import interval, resample
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
+from srcsep_core.paths import table_path
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import VALUES
 from srcsep_core.run.steps.selection import SelectSources
-from srcsep_core.run.store import project_root
 from srcsep_core.samplers.selection import all_subsets
 
 FLOOR_DB = -30.0
@@ -171,20 +171,20 @@ def unknown_table(pipeline: Pipeline, step: SelectSources, *, profile: str, comm
 
 
 def benchmark_table() -> pd.DataFrame:
-    """The benchmark as committed, `figures/separation.csv` (`command` says how each row was made).
+    """The table of the benchmark, `separation.csv` of `table_path` (`command` says how each row was made).
 
     Raises `InputError` if it is missing.
     """
-    return _committed("separation").fillna({"note": ""})
+    return _read("separation").fillna({"note": ""})
 
 
 def committed_unknown() -> pd.DataFrame:
-    """The table of unknown sources as committed, `figures/separation_unknown.csv`; raises `InputError` if missing."""
-    return _committed("separation_unknown")
+    """The table of unknown sources, `separation_unknown.csv` of `table_path`; raises `InputError` if missing."""
+    return _read("separation_unknown")
 
 
-def _committed(name: str) -> pd.DataFrame:
-    path = project_root() / "figures" / f"{name}.csv"
+def _read(name: str) -> pd.DataFrame:
+    path = table_path(name)
     if not path.exists():
         raise InputError(f"there is no {path}; make it with `srcsep benchmark`")
     return pd.read_csv(path, dtype={"note": str})  # a column of nothing but empty notes would be numbers

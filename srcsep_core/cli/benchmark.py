@@ -52,7 +52,8 @@ def benchmark(
         with_other_groups,
     )
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
-    from srcsep_core.report.session import figures_folder, write_table
+    from srcsep_core.paths import figures_folder
+    from srcsep_core.report.results import write_table
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
 

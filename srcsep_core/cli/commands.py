@@ -67,10 +67,10 @@ def train(
     ship: bool,
 ) -> None:
     """Train the priors of a profile, or find them in the cache or among the shipped ones."""
+    from srcsep_core.paths import shipped_root
     from srcsep_core.priors.kinds import kind_of
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.steps import priors_of
-    from srcsep_core.run.store import shipped_root
 
     for name in models:
         kind_of(name)
@@ -115,7 +115,7 @@ def status(profile: str, variant: str, verbose: bool) -> None:
 @profile_option
 @device_option
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="profile, seed or device.")
-@click.option("--in-place", is_flag=True, help="Also refresh the committed .ipynb files (for maintainers).")
+@click.option("--in-place", is_flag=True, help="Renew what is committed: .ipynb files, tables, figures (maintainers).")
 @click.option("--pair", "pair_only", is_flag=True, help="Only write the .ipynb files from the percent scripts.")
 def notebooks(
     names: tuple[str, ...],
@@ -125,9 +125,13 @@ def notebooks(
     in_place: bool,
     pair_only: bool,
 ) -> None:
-    """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery."""
+    """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery.
+
+    Ends with the verdict of `srcsep verify`; a table or a figure that agrees with the one that stands is left as it is.
+    """
+    from srcsep_core.paths import figures_folder
     from srcsep_core.report import notebooks as runner
-    from srcsep_core.report.session import PARAMETERS, figures_folder
+    from srcsep_core.report.session import PARAMETERS
     from srcsep_core.run.pipeline import resolve_device
 
     values = {"profile": profile, "device": device} | runner.parse_parameters(parameters, PARAMETERS)
@@ -142,6 +146,30 @@ def notebooks(
         click.echo(f"{done.name:28s} {done.seconds:6.0f} s  {done.page}")
     click.echo(f"figures and tables: {figures_folder(values['profile'])}")
     click.echo(f"gallery: {index}")
+    _judge(values["profile"], renewed=in_place)
+
+
+@main.command()
+@profile_option
+def verify(profile: str) -> None:
+    """Say whether the last run of the notebooks reproduced the tables that stood in figures/; exit code 1 if not."""
+    _judge(profile)
+
+
+def _judge(profile: str, *, renewed: bool = False) -> None:
+    from srcsep_core.report.results import fresh_folder, last_verdict
+
+    get_profile(profile)
+    verdict = last_verdict(profile)
+    if renewed:
+        click.echo(f"renewed in {verdict.folder}; commit what has changed")
+        return
+    click.echo(verdict)
+    if not verdict.reproduced:
+        fresh = fresh_folder(profile)
+        click.echo(f"Not reproduced: {fresh} holds what came out, {fresh / 'before'} what stood.")
+        click.echo("To accept all that came out: `srcsep notebooks --in-place`")
+        sys.exit(1)
 
 
 @main.command()
@@ -180,8 +208,8 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
 @click.option("--check", is_flag=True, help="Only say whether the README agrees with the tables.")
 def readme(check: bool) -> None:
     """Renew the README's numbers and claims from the tables in figures/ (for maintainers)."""
+    from srcsep_core.paths import project_root
     from srcsep_core.report.readme import update_readme
-    from srcsep_core.run.store import project_root
 
     path = project_root() / "README.md"
     renewed = update_readme(path)

@@ -17,10 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from srcsep_core.errors import InputError
-from srcsep_core.progress import Progress
-from srcsep_core.run.store import project_root
+from srcsep_core.paths import REFERENCE, figures_root, project_root
+from srcsep_core.progress import Stages
+from srcsep_core.report import timings
+from srcsep_core.report.results import record_run, renewing
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
+# Notices of the notebook tools about themselves, which a reader can do nothing about.
+NOTICES = (
+    "Kernel is running over TCP without encryption",
+    "frozen modules are being used",
+    "to python to disable frozen modules",
+    "Debugging will proceed. Set PYDEVD_DISABLE_FILE_VALIDATION",
+    "make the debugger miss breakpoints",
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ def parse_parameters(pairs: Sequence[str], allowed: Sequence[str]) -> dict[str, 
 def pair(source: Path) -> Path:
     """Write the `.ipynb` beside a percent script anew where their cells differ; returns its path.
 
-    Outputs of cells that did not change are kept.
+    Outputs of code cells whose source did not change are kept, in order where several have the same source.
     """
     import jupytext
     import nbformat
@@ -72,12 +83,25 @@ def pair(source: Path) -> Path:
         old = nbformat.read(target, as_version=4)
         if cells_of(old) == cells_of(notebook):
             return target
+        keep_outputs(old, notebook)
     notebook.metadata["kernelspec"] = KERNEL
     notebook.metadata.pop("jupytext", None)
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index:02d}"
     nbformat.write(notebook, target)
     return target
+
+
+def keep_outputs(old: Any, new: Any) -> None:
+    """Give every code cell of `new` the outputs and the count of the next cell of `old` with the same source."""
+    kept: dict[str, list[Any]] = {}
+    for cell in old.cells:
+        if cell.cell_type == "code":
+            kept.setdefault(cell.source, []).append(cell)
+    for cell in new.cells:
+        if cell.cell_type == "code" and kept.get(cell.source):
+            earlier = kept[cell.source].pop(0)
+            cell.outputs, cell.execution_count = earlier.outputs, earlier.execution_count
 
 
 def cells_of(notebook: Any) -> list[tuple[str, str]]:
@@ -98,6 +122,7 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
     started = time.monotonic()
     output.parent.mkdir(parents=True, exist_ok=True)
     pages.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # silences the debugger in the kernel
     papermill.execute_notebook(
         str(pair(source)),
         str(output),
@@ -105,6 +130,7 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
         kernel_name="python3",
         cwd=str(source.parent),
         progress_bar=False,
+        extra_arguments=QUIET_KERNEL,
     )
     page = pages / f"{source.stem}.html"
     title = to_html(output, page)
@@ -121,6 +147,7 @@ def to_html(notebook: Path, page: Path) -> str:
 
     content = nbformat.read(notebook, as_version=4)
     content.metadata.pop("widgets", None)
+    drop_notices(content)
     title = next(
         (
             line.lstrip("# ").strip()
@@ -134,6 +161,17 @@ def to_html(notebook: Path, page: Path) -> str:
     body, _ = HTMLExporter(embed_images=True).from_notebook_node(content, {"metadata": {"name": title}})
     page.write_text(body)
     return title
+
+
+def drop_notices(notebook: Any) -> None:
+    """Take `NOTICES` out of the error streams of code cells, and streams of nothing else out whole."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                lines = output["text"].splitlines(keepends=True)
+                output["text"] = "".join(line for line in lines if not any(notice in line for notice in NOTICES))
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o["text"].strip()]
 
 
 def strip_volatile(path: Path) -> None:
@@ -157,22 +195,27 @@ def run_notebooks(
 ) -> tuple[list[Executed], Path]:
     """Run notebooks and write the gallery; returns what ran and the gallery's index page.
 
-    Executed copies go to `figures/gallery`; with `in_place` they also replace the committed `.ipynb` files.
+    Executed copies go to `figures/gallery`; with `in_place` they also replace the committed `.ipynb` files, and every
+    table and figure replaces the one that stands. `results.last_verdict` judges the run afterwards.
     """
-    base = Path(os.environ.get("SRCSEP_FIGURES") or project_root() / "figures")
-    gallery = base / "gallery"
+    gallery = figures_root() / "gallery"
     sources = notebook_sources(names)
+    profile = str(parameters.get("profile", REFERENCE))
+    started = time.time()
     executed = []
-    with Progress(len(sources), "notebooks") as bar:
+    expected = timings.expected(profile, [source.stem for source in sources])
+    with renewing(in_place), Stages(expected, "notebooks") as stages:
         for source in sources:
             output = gallery / f"{source.stem}.ipynb"
-            done = execute(source, output, parameters, gallery)
+            with stages.stage(source.stem):
+                done = execute(source, output, parameters, gallery)
             if in_place:
                 final = source.with_suffix(".ipynb")
                 final.write_text(output.read_text())
                 strip_volatile(final)
             executed.append(done)
-            bar.advance(source.stem)
+            timings.record(profile, source.stem, done.seconds)
+    record_run(profile, started)
     index = gallery / "index.html"
     index.write_text(_index(executed, parameters))
     return executed, index

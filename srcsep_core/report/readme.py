@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from srcsep_core.errors import InputError
-from srcsep_core.run.store import project_root
+from srcsep_core.paths import project_root
 
 NUMBERS = (
     "<!-- numbers: written by `srcsep readme` from figures/separation.csv and figures/discrimination.csv -->",

@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from srcsep_core.errors import InputError
 from srcsep_core.progress import log_to_stderr
+from srcsep_core.report.results import ResultFolders, results_of
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.run.profiles import Profile, get_profile
 from srcsep_core.run.steps import Step
-from srcsep_core.run.store import git_revision, project_root
-from srcsep_core.show.plots import save_figure, set_style
+from srcsep_core.run.store import git_revision
+from srcsep_core.show.plots import set_style
 
 PARAMETERS = ("profile", "seed", "device")
 
 
 @dataclass(frozen=True)
 class Session:
-    """A running notebook: its profile, its pipeline, and the folder its figures go to."""
+    """A running notebook: its profile, its pipeline, and the places its results go to."""
 
     notebook: str
     profile: Profile
     seed: int
     pipeline: Pipeline
-    figures: Path
+    results: ResultFolders
 
     def save_figure(self, figure: Figure, name: str, table: pd.DataFrame | None = None) -> None:
-        """Write `name`.png and `name`.pdf, and the plotted numbers as `name`.csv."""
-        save_figure(figure, self.figures, name)
-        if table is not None:
-            self.save_table(table, name)
+        """Keep the figure as PNG and PDF, and the plotted numbers as CSV; see `ResultFolders.save_figure`."""
+        self.results.save_figure(figure, name, table)
 
     def save_table(self, table: pd.DataFrame, name: str) -> None:
-        """Write `name`.csv with six significant digits, whole or not at all."""
-        write_table(table, self.figures, name)
+        """Keep a table as CSV; see `ResultFolders.save_table`."""
+        self.results.save_table(table, name)
 
     def provenance(self, steps: Iterable[Step] = ()) -> str:
         """The line a notebook ends with: profile, seed, device, revision, and every artefact used."""
@@ -59,16 +56,6 @@ class Session:
         return "; ".join(parts)
 
 
-def write_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write `folder / name`.csv with six significant digits, whole or not at all; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.csv"
-    temporary = folder / f".{name}.csv.{os.getpid()}"
-    table.to_csv(temporary, index=False, float_format="%.6g")
-    os.replace(temporary, path)
-    return path
-
-
 def start(notebook: str, profile: str, seed: int, device: str) -> Session:
     """Begin a notebook: check its parameters, set the plot style, connect to the pipeline.
 
@@ -83,13 +70,7 @@ def start(notebook: str, profile: str, seed: int, device: str) -> Session:
     log_to_stderr()
     set_style()
     pipeline = Pipeline(device=resolve_device(device), progress=True)
-    return Session(notebook, get_profile(profile), seed, pipeline, figures_folder(profile))
-
-
-def figures_folder(profile: str) -> Path:
-    """Where figures go: SRCSEP_FIGURES, else `figures` for the laptop profile and `figures/<profile>` else."""
-    base = Path(os.environ.get("SRCSEP_FIGURES") or project_root() / "figures")
-    return base if profile == "laptop" else base / profile
+    return Session(notebook, get_profile(profile), seed, pipeline, results_of(profile))
 
 
 def _injected_parameters() -> set[str]:

@@ -15,8 +15,9 @@ import torch
 from safetensors import safe_open
 
 from srcsep_core.errors import InputError
+from srcsep_core.paths import shipped_root
 from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainPriors, load_priors
-from srcsep_core.run.store import Artefact, Store, replace_folder, seal, shipped_root
+from srcsep_core.run.store import Artefact, Store, replace_folder, seal
 from srcsep_core.training.loop import CHECKPOINT
 
 log = logging.getLogger(__name__)

@@ -30,27 +30,12 @@ from safetensors import SafetensorError
 
 from srcsep_core.config import resolved
 from srcsep_core.errors import StoreError
+from srcsep_core.paths import default_root, project_root
 
 log = logging.getLogger(__name__)
 
 MARKER = "complete.json"
 PROVENANCE = "provenance.json"
-
-
-def project_root() -> Path:
-    """The folder that holds `notebooks`, `data` and `figures`, or the current one outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    return root if (root / "pyproject.toml").exists() else Path.cwd()
-
-
-def default_root() -> Path:
-    """Where artefacts are kept: the environment's SRCSEP_CACHE, else `.cache` in the project."""
-    return Path(os.environ.get("SRCSEP_CACHE") or project_root() / ".cache")
-
-
-def shipped_root() -> Path:
-    """Where the artefacts that come with the project lie."""
-    return project_root() / "data" / "pretrained"
 
 
 def content_key(step: str, config: Any, parents: Sequence[str] = (), *, step_version: int = 1) -> str:
