@@ -23,7 +23,8 @@ import torch
 from srcsep_core.config import SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
-from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.priors.flow import Flow
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.sets import FlowPriors
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import resolve_device
@@ -51,7 +52,7 @@ def measure(sources: int, length: int, repeats: int, device: torch.device) -> li
     """Rows of a training step and an evaluation of the paper-size model."""
     profile = get_profile("paper")
     toy = ToyConfig(sources=SOURCES[:sources])
-    flow = cast(FloWaveNet, new_network(lambda: FloWaveNet(profile.flow, sources), seed=0)).to(device).train()
+    flow = cast(Flow, new_network(lambda: flowavenet(profile.flow, sources), seed=0)).to(device).train()
     priors = FlowPriors(flow, toy.sources, toy, 0.0, pd.DataFrame(), Artefact(Path(), ""))
     optimiser = torch.optim.Adam(flow.parameters(), lr=profile.train.learning_rate)
     signals = draw_test_set(toy, 1, length, seed=0)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
-from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.priors.flow import Flow
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training import loop as train
 from srcsep_core.training.loop import CHECKPOINT, Trained, clip_gradients, learning_rate, new_network
@@ -45,7 +46,7 @@ def run_wavenet(folder: Path) -> Trained:
 
 
 def new_flow(seed: int) -> nn.Module:
-    return new_network(lambda: FloWaveNet(FLOW, 2), seed)
+    return new_network(lambda: flowavenet(FLOW, 2), seed)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +91,9 @@ def test_cosine_learning_rate_falls_to_zero(step: int, factor: float) -> None:
     assert learning_rate(config, step) == pytest.approx(1e-3 * factor, abs=1e-9)
 
 
-def flow_with_gradients(config: FlowConfig, groups: int) -> FloWaveNet:
+def flow_with_gradients(config: FlowConfig, groups: int) -> Flow:
     """A flow with random gradients, ten times larger for every further group."""
-    flow = FloWaveNet(config, groups).double()
+    flow = flowavenet(config, groups).double()
     generator = torch.Generator().manual_seed(0)
     for parameter in flow.parameters():
         gradient = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).view(groups, -1)
@@ -102,7 +103,7 @@ def flow_with_gradients(config: FlowConfig, groups: int) -> FloWaveNet:
     return flow
 
 
-def gradients(flow: FloWaveNet, group: int = 0) -> Tensor:
+def gradients(flow: Flow, group: int = 0) -> Tensor:
     parts = [p.grad.view(flow.groups, -1)[group] for p in flow.parameters() if p.grad is not None]
     return torch.cat(parts)
 
@@ -186,8 +187,8 @@ def test_crops_are_noisy_as_configured(
     kind: str, largest: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
-    terms = FloWaveNet.source_terms
-    monkeypatch.setattr(FloWaveNet, "source_terms", lambda flow, x, sigma: seen.append(x) or terms(flow, x, sigma))
+    terms = Flow.source_terms
+    monkeypatch.setattr(Flow, "source_terms", lambda flow, x, sigma: seen.append(x) or terms(flow, x, sigma))
     monkeypatch.setattr(train, "draw_sources", lambda *_: torch.ones(8, 4, 64))
     run(tmp_path, TrainConfig(steps=2, crop=64, noise_sigma=0.359, noise=kind))  # type: ignore[arg-type]
     assert largest - 0.5 < torch.stack(seen).max() <= largest + 0.5

@@ -25,7 +25,7 @@ from torch.nn.utils import parametrize
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior
+from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.pnf import PnFPrior, PnFPriors
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors, released_score
@@ -67,12 +67,12 @@ class Trained:
 class FlowPriors(Trained):
     """Trained flows, in one grouped network."""
 
-    flow: FloWaveNet
+    flow: Flow
 
     @property
     def multiple_of(self) -> int:
         """The flow's squeeze factor."""
-        return self.flow.config.squeeze_factor
+        return self.flow.multiple_of
 
     def at(self, sigma: float) -> FlowPriors:
         """The same priors at another level, for a noise-conditional network."""
@@ -86,9 +86,9 @@ class FlowPriors(Trained):
         log_pz = terms.log_pz.double().mean(dim=2)
         return {"released": log_pz, "exact": log_pz + terms.log_det.double().mean(dim=2)}
 
-    def prior(self, source: str) -> FloWaveNetPrior:
+    def prior(self, source: str) -> FlowPrior:
         """One source's prior, cut out of the grouped network."""
-        return FloWaveNetPrior(self.flow.extract(_index(self.sources, source)), self.sigma)
+        return FlowPrior(self.flow.extract(_index(self.sources, source)), self.sigma)
 
 
 @dataclass(frozen=True)

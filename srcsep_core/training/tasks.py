@@ -18,7 +18,8 @@ from srcsep_core.config import (
 )
 from srcsep_core.nn.levels import draw_levels
 from srcsep_core.priors.denoiser import Denoiser
-from srcsep_core.priors.flowavenet import FloWaveNet, FlowTerms
+from srcsep_core.priors.flow import Flow, FlowTerms
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.pnf import PnFPriors
 from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
 from srcsep_core.training.loop import Task
@@ -44,7 +45,7 @@ def flow_task(config: FlowConfig, groups: int, objective: Objective) -> Task:
     """
 
     def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-        flow = cast(FloWaveNet, network)
+        flow = cast(Flow, network)
         sigma = None
         if isinstance(config, ConditionalFlowConfig):
             sigma = draw_levels(len(x), config.sigma_min, config.sigma_max, generator).to(x)
@@ -57,7 +58,7 @@ def flow_task(config: FlowConfig, groups: int, objective: Objective) -> Task:
         return torch.stack([loss, *parts])
 
     name = f"flow {objective}"
-    return Task(name, lambda: FloWaveNet(config, groups), losses, ("log_pz", "log_det"), config.squeeze_factor)
+    return Task(name, lambda: flowavenet(config, groups), losses, ("log_pz", "log_det"), config.squeeze_factor)
 
 
 def wavenet_task(config: WaveNetPriorConfig, groups: int) -> Task:

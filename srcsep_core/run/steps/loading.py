@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from srcsep_core.errors import InputError
 from srcsep_core.priors.denoiser import Denoiser
-from srcsep_core.priors.flowavenet import FloWaveNet
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.pnf import PnFPriors
 from srcsep_core.priors.sets import FlowPriors, PnFSet, ScoreSet, WaveNetSet
 from srcsep_core.priors.wavenet import WaveNetPriors
@@ -33,7 +33,7 @@ def load_priors(
         "curve": pd.read_csv(artefact / CURVE),
     }
     if isinstance(step, TrainFlow):
-        flow = FloWaveNet(step.flow, groups)
+        flow = flowavenet(step.flow, groups)
         flow.load_state_dict(weights)
         return FlowPriors(flow=flow.to(device).eval(), **about)
     if isinstance(step, TrainWaveNet):
