@@ -33,9 +33,9 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.config import OBJECTIVES, SOURCES, FlowConfig
+from srcsep_core.config import OBJECTIVES, SOURCES
 from srcsep_core.data.toy import ToyConfig, draw_test_set
-from srcsep_core.priors.flowavenet import flow_receptive_field
+from srcsep_core.priors.flowavenet import FlowConfig, flow_receptive_field
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import flow_step
 from srcsep_core.show.player import player

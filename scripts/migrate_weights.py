@@ -17,8 +17,8 @@ import click
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from srcsep_core.config import FlowConfig
 from srcsep_core.errors import StoreError
+from srcsep_core.priors.flowavenet import FlowConfig
 from srcsep_core.run.steps.base import CONFIG, WEIGHTS
 from srcsep_core.run.store import MARKER, fault, replace_folder, seal, shipped_root
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from srcsep_core.config import FlowConfig
+from srcsep_core.priors.flowavenet import FlowConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -53,11 +53,12 @@ from srcsep_core.benchmark.settings import (
     subsets,
 )
 from srcsep_core.cli import main
-from srcsep_core.config import OBJECTIVES, SOURCES, ConditionalFlowConfig, FlowConfig
+from srcsep_core.config import OBJECTIVES, SOURCES
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.run import pipeline
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from srcsep_core.config import ConditionalFlowConfig, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
+from srcsep_core.config import EvalConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.run.profiles import PROFILES, EvalPlan, Profile, get_profile
 
 CONFIGS = [

@@ -12,12 +12,11 @@ import torch
 from scipy import stats
 
 from srcsep_core import diagnostics
-from srcsep_core.config import FlowConfig
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 from srcsep_core.priors.sets import FlowPriors
 from srcsep_core.run.store import Artefact
 

@@ -10,14 +10,14 @@ from safetensors.torch import load_file
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, TrainConfig
+from srcsep_core.config import TrainConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.nn.wavenet import GroupedConv1d, WaveNet, WaveNetConfig
 from srcsep_core.priors.base import Prior
 from srcsep_core.priors.flow import Flow, FlowPrior
-from srcsep_core.priors.flowavenet import flow_receptive_field, flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flow_receptive_field, flowavenet
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.store import shipped_root
 from srcsep_core.training.loop import clip_gradients

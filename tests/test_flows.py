@@ -9,14 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig
 from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Compose, Inverse, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 from srcsep_core.flows.multiscale import Split
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 
 Perturb = Callable[..., None]
 

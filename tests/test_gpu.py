@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import ConditionalFlowConfig, DenoiserConfig, FlowConfig, TrainConfig, WaveNetPriorConfig
+from srcsep_core.config import DenoiserConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources, draw_test_set
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.priors.flow import Flow, FlowPrior
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.flow import Flow, FlowPrior
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
 from srcsep_core.samplers import GibbsConfig, gibbs
 from srcsep_core.samplers.base import NoisyDensity, denoise_each

@@ -16,11 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from srcsep_core.config import SOURCES, FlowConfig, TrainConfig, WaveNetPriorConfig
+from srcsep_core.config import SOURCES, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.priors.flow import Flow
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training import loop as train
 from srcsep_core.training.loop import CHECKPOINT, Trained, clip_gradients, learning_rate, new_network

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from srcsep_core.config import FlowConfig, resolved
+from srcsep_core.config import resolved
 from srcsep_core.errors import StoreError
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 from srcsep_core.run.store import fault, seal, write_json
 
 CONFIG = FlowConfig(blocks=3, flows=1, layers=1, width=2, split_every=2)

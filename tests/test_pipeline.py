@@ -12,9 +12,10 @@ from safetensors import SafetensorError
 from torch import nn
 
 from srcsep_core import diagnostics
-from srcsep_core.config import SOURCES, EvalConfig, FlowConfig, TrainConfig, WaveNetPriorConfig, resolved
+from srcsep_core.config import SOURCES, EvalConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
+from srcsep_core.priors.flowavenet import FlowConfig
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline, describe, resolve_device
 from srcsep_core.run.profiles import get_profile

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from srcsep_core.config import SOURCES, ConditionalFlowConfig, PnFConfig, TrainConfig, resolved
+from srcsep_core.config import SOURCES, PnFConfig, TrainConfig, resolved
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.priors.base import Prior
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, flowavenet
 from srcsep_core.priors.pnf import PnFPrior, PnFPriors
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile

@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import FlowConfig
 from srcsep_core.diagnostics.scores import QUANTITIES, score_table, summarise_scores
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 
 SCALE, SIGMA, SIGNALS, LENGTH = 0.6, 0.3, 200, 400
 VARIANCE = SCALE**2 + SIGMA**2

@@ -12,20 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.config import (
-    SOURCES,
-    ConditionalFlowConfig,
-    DenoiserConfig,
-    FlowConfig,
-    PnFConfig,
-    TrainConfig,
-    WaveNetPriorConfig,
-)
+from srcsep_core.config import SOURCES, DenoiserConfig, PnFConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import ToyConfig
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS, si_sdr
 from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.run.pipeline import Pipeline

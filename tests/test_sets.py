@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, WaveNetPriorConfig
+from srcsep_core.config import WaveNetPriorConfig
 from srcsep_core.data.toy import ToyConfig, draw_test_set
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.sets import PROTOCOLS, FlowPriors, OracleSet, PriorSet, WaveNetSet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriors, released_score

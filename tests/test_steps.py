@@ -15,10 +15,8 @@ from srcsep_core.config import (
     NOISE_LEVELS,
     OBJECTIVES,
     SOURCES,
-    ConditionalFlowConfig,
     DenoiserConfig,
     EvalConfig,
-    FlowConfig,
     Objective,
     PnFConfig,
     TrainConfig,
@@ -27,6 +25,7 @@ from srcsep_core.config import (
 from srcsep_core.data.toy import ToyConfig, draw_evaluation_set
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.sets import FlowPriors, OracleSet, PriorSet, WaveNetSet
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline

@@ -26,8 +26,9 @@ from srcsep_core.audit.tables import (
     papers_own,
     select,
 )
-from srcsep_core.config import NOISE_LEVELS, SOURCES, EvalConfig, FlowConfig, WaveNetPriorConfig
+from srcsep_core.config import NOISE_LEVELS, SOURCES, EvalConfig, WaveNetPriorConfig
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
+from srcsep_core.priors.flowavenet import FlowConfig
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, get_profile
 from srcsep_core.run.steps import subjects_of

@@ -8,9 +8,9 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig, WaveNetPriorConfig
+from srcsep_core.config import WaveNetPriorConfig
 from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
 from srcsep_core.training.tasks import flow_task, log_det_weight, objective_by_source, wavenet_task
 

@@ -5,15 +5,67 @@ Source: Kim et al. 2019 (arXiv 1811.02155); thesis "Prior architecture".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
-from srcsep_core.config import ConditionalFlowConfig, FlowConfig
+from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Compose, Inverse, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 from srcsep_core.flows.multiscale import Split
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, receptive_field
 from srcsep_core.priors.flow import Flow, NoiseRange
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Size of a FloWaveNet prior (thesis Table 1: 4 blocks, 6 flows, 10 layers, width 32, kernel 3).
+
+    `split_every` factors out half of the channels after every so many blocks, never after the last one
+    (Kim et al. 2019, as released; the paper and the thesis do not mention it); 0 turns it off.
+    """
+
+    blocks: int = 4
+    flows: int = 6
+    layers: int = 10
+    width: int = 32
+    kernel_size: int = 3
+    split_every: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "flows", "layers", "width"):
+            if getattr(self, name) < 1:
+                raise InputError(f"FlowConfig.{name} is {getattr(self, name)}; use at least 1")
+        if self.split_every < 0:
+            raise InputError(f"FlowConfig.split_every is {self.split_every}; use 0 for no split, or 1 or more")
+        if self.kernel_size % 2 == 0 or self.kernel_size < 1:
+            raise InputError(f"FlowConfig.kernel_size is {self.kernel_size}; a centred kernel must be odd")
+
+    @property
+    def squeeze_factor(self) -> int:
+        """What the length of every signal must be a multiple of."""
+        return 2**self.blocks
+
+
+@dataclass(frozen=True)
+class ConditionalFlowConfig(FlowConfig):
+    """A flow that takes the noise level as an input, from `sigma_min` to `sigma_max` (standard deviations).
+
+    `context` is the number of cosine features of log sigma that every coupling network is given.
+    """
+
+    context: int = 8
+    sigma_min: float = 0.01
+    sigma_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(
+                f"ConditionalFlowConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max"
+            )
+        if self.context < 1:
+            raise InputError(f"ConditionalFlowConfig.context is {self.context}; use at least 1")
 
 
 def flowavenet(config: FlowConfig, groups: int = 1) -> Flow:

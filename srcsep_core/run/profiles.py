@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from srcsep_core.config import (
-    NOISE_LEVELS,
-    DenoiserConfig,
-    EvalConfig,
-    FlowConfig,
-    PnFConfig,
-    TrainConfig,
-    WaveNetPriorConfig,
-)
+from srcsep_core.config import NOISE_LEVELS, DenoiserConfig, EvalConfig, PnFConfig, TrainConfig, WaveNetPriorConfig
 from srcsep_core.errors import InputError
+from srcsep_core.priors.flowavenet import FlowConfig
 
 
 @dataclass(frozen=True)

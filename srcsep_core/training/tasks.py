@@ -8,18 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.config import (
-    ConditionalFlowConfig,
-    DenoiserConfig,
-    FlowConfig,
-    Objective,
-    PnFConfig,
-    WaveNetPriorConfig,
-)
+from srcsep_core.config import DenoiserConfig, Objective, PnFConfig, WaveNetPriorConfig
 from srcsep_core.nn.levels import draw_levels
 from srcsep_core.priors.denoiser import Denoiser
 from srcsep_core.priors.flow import Flow, FlowTerms
-from srcsep_core.priors.flowavenet import flowavenet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.pnf import PnFPriors
 from srcsep_core.priors.wavenet import WaveNetPriors, exact_loss, released_loss
 from srcsep_core.training.loop import Task

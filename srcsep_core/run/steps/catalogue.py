@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from srcsep_core.config import OBJECTIVES, ConditionalFlowConfig, Noise, Objective, resolved
+from srcsep_core.config import OBJECTIVES, Noise, Objective, resolved
 from srcsep_core.data.toy import ToyConfig
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.base import Step
 from srcsep_core.run.steps.evaluation import (

@@ -12,16 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from srcsep_core.config import (
-    ConditionalFlowConfig,
-    DenoiserConfig,
-    FlowConfig,
-    PnFConfig,
-    TrainConfig,
-    WaveNetPriorConfig,
-    resolved,
-)
+from srcsep_core.config import DenoiserConfig, PnFConfig, TrainConfig, WaveNetPriorConfig, resolved
 from srcsep_core.data.toy import ToyConfig
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.run.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
 from srcsep_core.run.store import write_json
 from srcsep_core.training.loop import Task, train
