@@ -22,7 +22,8 @@ import torch
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
-from srcsep_core.priors.flowavenet import FloWaveNet, FlowPriors, objective_by_source
+from srcsep_core.priors.flow import Flow, FlowPriors, objective_by_source
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import resolve_device
 from srcsep_core.run.profiles import get_profile
@@ -47,7 +48,7 @@ def measure(sources: int, length: int, repeats: int, device: torch.device) -> li
     """Rows of a training step and an evaluation of the paper-size model."""
     plan = get_profile("paper").plan_of("flowavenet")
     toy = ToyWorld(sources=SOURCES[:sources])
-    flow = cast(FloWaveNet, new_network(lambda: FloWaveNet(plan.network, sources), seed=0)).to(device).train()
+    flow = cast(Flow, new_network(lambda: flowavenet(plan.network, sources), seed=0)).to(device).train()
     priors = FlowPriors(sources=toy.sources, data=toy, sigma=0.0, curve=pd.DataFrame(), folder=Path(), flow=flow)
     optimiser = torch.optim.Adam(flow.parameters(), lr=plan.train.learning_rate)
     signals = draw_test_set(toy, 1, length, seed=0)

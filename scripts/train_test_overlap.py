@@ -22,13 +22,13 @@ import torch
 
 from srcsep_core.config import TrainConfig
 from srcsep_core.data.mixes import BLOCK, TEST_SEED
-from srcsep_core.data.toy import ToyConfig, ToyParameters, draw_parameters, evaluation_config
+from srcsep_core.data.toy import ToyParameters, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.run.profiles import get_profile
 
 Pair = tuple[int, int]
 
 
-def pairs_of(config: ToyConfig, parameters: ToyParameters) -> list[list[Pair]]:
+def pairs_of(config: ToyWorld, parameters: ToyParameters) -> list[list[Pair]]:
     """For every source its pairs of period and phase, in whole samples."""
     period = (config.sample_rate / parameters.frequency).round()
     phase = (parameters.phase * period).round().remainder(period)
@@ -45,7 +45,7 @@ def share_seen(tested: Sequence[Sequence[Pair]], trained: Sequence[Iterable[Pair
     return sum(found) / len(found)
 
 
-def training_pairs(config: ToyConfig, train: TrainConfig) -> list[list[Pair]]:
+def training_pairs(config: ToyWorld, train: TrainConfig) -> list[list[Pair]]:
     """The pairs that a training run draws, batch by batch."""
     generator = torch.Generator().manual_seed(train.seed)
     pairs: list[list[Pair]] = [[] for _ in config.sources]
@@ -56,7 +56,7 @@ def training_pairs(config: ToyConfig, train: TrainConfig) -> list[list[Pair]]:
     return pairs
 
 
-def test_pairs(config: ToyConfig) -> dict[str, list[list[Pair]]]:
+def test_pairs(config: ToyWorld) -> dict[str, list[list[Pair]]]:
     """The pairs of the test signals of the likelihoods, and of the first block of the benchmark's mixes."""
     evaluation = get_profile("laptop").evaluation
     generator = torch.Generator().manual_seed(evaluation.seed)
@@ -71,7 +71,7 @@ def test_pairs(config: ToyConfig) -> dict[str, list[list[Pair]]]:
 
 def overlap_table() -> pd.DataFrame:
     """One row for a set of shipped priors and a test set: how much was drawn, and the share of the test seen."""
-    profile, config = get_profile("laptop"), ToyConfig()
+    profile, config = get_profile("laptop"), ToyWorld()
     runs = {
         "flow and WaveNet, noise-free": profile.train,
         "PnF": profile.pnf_train,

@@ -15,7 +15,8 @@ from srcsep_core import diagnostics
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, FlowConfig, FlowPriors
+from srcsep_core.priors.flow import FlowPrior, FlowPriors
+from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 
 SOURCES = ("sine", "square", "saw")
 
@@ -219,7 +220,7 @@ def test_protocols_of_a_table_come_in_one_order() -> None:
 @pytest.fixture
 def priors(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FlowPriors:
     """Three priors that differ."""
-    flow = FloWaveNet(tiny_flow, groups=3).double().eval()
+    flow = flowavenet(tiny_flow, groups=3).double().eval()
     perturb(flow)
     about = {"curve": pd.DataFrame(), "folder": Path()}
     return FlowPriors(flow=flow, sources=SOURCES, data=ToyWorld(sources=SOURCES), sigma=0.0, **about)
@@ -235,14 +236,14 @@ def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowPriors
     exact = diagnostics.protocol_values(found, "exact")
     for (k, source), (g, prior) in itertools.product(enumerate(SOURCES), enumerate(SOURCES)):
         cell = exact[(exact["source"] == source) & (exact["prior"] == prior)].sort_values("signal")
-        expected = FloWaveNetPrior(priors.flow.extract(g)).log_prob(signals[:, k : k + 1]) / 16
+        expected = FlowPrior(priors.flow.extract(g)).log_prob(signals[:, k : k + 1]) / 16
         assert cell["signal"].tolist() == [0, 1, 2, 3, 4]
         assert cell["value"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
 def test_released_value_of_the_table_is_log_pz_alone(priors: FlowPriors, signals: torch.Tensor) -> None:
     found = diagnostics.likelihood_table(priors, signals)
-    expected = FloWaveNetPrior(priors.flow.extract(2)).terms(signals[:, :1]).log_pz.mean(dim=(1, 2))
+    expected = FlowPrior(priors.flow.extract(2)).terms(signals[:, :1]).log_pz.mean(dim=(1, 2))
     cell = found[(found["source"] == "sine") & (found["prior"] == "saw")]
     assert cell["released"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 

@@ -1,5 +1,6 @@
 """The same numbers on a GPU as on the CPU, within what float32 and bfloat16 can hold."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,14 +13,8 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
-from srcsep_core.priors.flowavenet import (
-    ConditionalFlowConfig,
-    FloWaveNet,
-    FloWaveNetPrior,
-    FlowConfig,
-    flow_task,
-    objective_by_source,
-)
+from srcsep_core.priors.flow import Flow, FlowPrior, objective_by_source
+from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
@@ -49,7 +44,7 @@ def full_precision() -> Iterator[None]:
 
 
 @pytest.fixture
-def flow(perturb: Callable[..., None]) -> FloWaveNet:
+def flow(perturb: Callable[..., None]) -> Flow:
     """A laptop-sized network of four priors, no layer of which is the identity, on the CPU."""
     made = new_flow(get_profile("laptop").flow, groups=4, seed=0)
     made.source_terms(signals())
@@ -57,43 +52,41 @@ def flow(perturb: Callable[..., None]) -> FloWaveNet:
     return made.eval()
 
 
-def new_flow(config: FlowConfig, groups: int, seed: int) -> FloWaveNet:
-    return cast(FloWaveNet, new_network(lambda: FloWaveNet(config, groups), seed))
+def new_flow(config: FlowConfig, groups: int, seed: int) -> Flow:
+    return cast(Flow, new_network(lambda: flowavenet(config, groups), seed))
 
 
 def signals() -> Tensor:
     return draw_test_set(ToyWorld(), signals=4, length=1024, seed=0)
 
 
-def on_gpu(flow: FloWaveNet) -> FloWaveNet:
-    copy = FloWaveNet(flow.config, flow.groups)
-    copy.load_state_dict(flow.state_dict())
-    return copy.to(GPU).eval()
+def on_gpu(flow: Flow) -> Flow:
+    return copy.deepcopy(flow).to(GPU).eval()
 
 
 @torch.no_grad()
-def test_log_prob_is_that_of_the_cpu(flow: FloWaveNet) -> None:
+def test_log_prob_is_that_of_the_cpu(flow: Flow) -> None:
     x = signals()
     ours = flow.log_prob(x) / x.shape[2]
     theirs = on_gpu(flow).log_prob(x.to(GPU)).cpu() / x.shape[2]
     torch.testing.assert_close(theirs, ours, rtol=0, atol=FLOAT32_NATS)
 
 
-def test_score_is_that_of_the_cpu(flow: FloWaveNet) -> None:
+def test_score_is_that_of_the_cpu(flow: Flow) -> None:
     x = signals()[:, :1]
-    ours = FloWaveNetPrior(flow.extract(0)).score(x)
-    theirs = FloWaveNetPrior(on_gpu(flow).extract(0)).score(x.to(GPU)).cpu()
+    ours = FlowPrior(flow.extract(0)).score(x)
+    theirs = FlowPrior(on_gpu(flow).extract(0)).score(x.to(GPU)).cpu()
     assert (theirs - ours).norm() < 1e-3 * ours.norm()
 
 
 @torch.no_grad()
-def test_inverse_returns_the_waveform(flow: FloWaveNet) -> None:
+def test_inverse_returns_the_waveform(flow: Flow) -> None:
     rows = signals().view(-1, 1, 1024).to(GPU)
     net = on_gpu(flow)
     torch.testing.assert_close(net.inverse(net.terms(rows).z), rows, rtol=0, atol=1e-3)
 
 
-def test_one_training_step_is_that_of_the_cpu(flow: FloWaveNet) -> None:
+def test_one_training_step_is_that_of_the_cpu(flow: Flow) -> None:
     """The gradients, and the loss after a step of gradient descent along them."""
     config = TrainConfig(clip_norm=10.0)
     gradients, losses = [], []
@@ -110,7 +103,7 @@ def test_one_training_step_is_that_of_the_cpu(flow: FloWaveNet) -> None:
 
 
 @torch.no_grad()
-def test_mixed_precision_keeps_the_log_determinant_in_float32_and_the_likelihood_close(flow: FloWaveNet) -> None:
+def test_mixed_precision_keeps_the_log_determinant_in_float32_and_the_likelihood_close(flow: Flow) -> None:
     x = signals().to(GPU)
     net = on_gpu(flow)
     exact = net.source_terms(x)
@@ -122,11 +115,11 @@ def test_mixed_precision_keeps_the_log_determinant_in_float32_and_the_likelihood
         torch.testing.assert_close(ours.mean(dim=2), theirs.mean(dim=2), rtol=0, atol=BFLOAT16_NATS)
 
 
-def train_on_gpu(config: TrainConfig, folder: Path) -> tuple[FloWaveNet, list[float]]:
+def train_on_gpu(config: TrainConfig, folder: Path) -> tuple[Flow, list[float]]:
     size = FlowConfig(blocks=2, flows=2, layers=2, width=4)
-    task = flow_task(size, 4, config.objective)
+    task = FLOWAVENET.task(size, 4, config.objective)
     trained = train(task, ToyWorld(), config, device=GPU, work_folder=folder, run_key="gpu")
-    return cast(FloWaveNet, trained.network), trained.curve["loss"].tolist()
+    return cast(Flow, trained.network), trained.curve["loss"].tolist()
 
 
 SHORT = TrainConfig(steps=40, batch_size=4, crop=256, learning_rate=1e-3, checkpoint_every=20)
@@ -152,8 +145,8 @@ def test_signals_are_drawn_on_the_device_of_the_generator() -> None:
     assert x.abs().max() <= 1
 
 
-def test_sample_is_drawn_on_the_gpu_from_a_generator_of_either_device(flow: FloWaveNet) -> None:
-    prior = FloWaveNetPrior(on_gpu(flow).extract(0))
+def test_sample_is_drawn_on_the_gpu_from_a_generator_of_either_device(flow: Flow) -> None:
+    prior = FlowPrior(on_gpu(flow).extract(0))
     for device in ("cpu", "cuda"):
         sample = prior.sample((1, 1, 64), torch.Generator(device).manual_seed(0))
         assert sample.is_cuda and sample.isfinite().all()
@@ -185,8 +178,10 @@ def test_wavenet_samples_on_the_gpu_and_training_lowers_its_loss(wavenet: WaveNe
 
 def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
     size = ConditionalFlowConfig(blocks=2, flows=2, layers=2, width=4)
-    trained = train(flow_task(size, 4, "exact"), ToyWorld(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu")
-    flow = cast(FloWaveNet, trained.network)
+    trained = train(
+        FLOWAVENET.task(size, 4, "exact"), ToyWorld(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu"
+    )
+    flow = cast(Flow, trained.network)
     with torch.no_grad():
         assert flow.log_prob(signals().to(GPU), 0.1).isfinite().all()
 

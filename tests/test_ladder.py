@@ -10,22 +10,23 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNet, FloWaveNetPrior, FlowConfig
+from srcsep_core.priors.flow import Flow, FlowPrior
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
 from srcsep_core.samplers import GibbsConfig, gibbs
 from srcsep_core.samplers.base import NoisyDensity, denoise_each
 
 LEVELS = (0.01, 0.1, 1.0)
-MakeFlow = Callable[..., FloWaveNet]
+MakeFlow = Callable[..., Flow]
 
 
 @pytest.fixture
 def make_flow(perturb: Callable[..., None], tiny_flow: FlowConfig) -> MakeFlow:
     """A function that makes a float64 flow with random weights, in evaluation mode, conditional or not."""
 
-    def make(conditional: bool = False) -> FloWaveNet:
+    def make(conditional: bool = False) -> Flow:
         config = ConditionalFlowConfig(**asdict(tiny_flow)) if conditional else tiny_flow
-        flow = FloWaveNet(config).double().eval()
+        flow = flowavenet(config).double().eval()
         perturb(flow, 0.1)
         return flow
 
@@ -41,14 +42,14 @@ def ladder(make_flow: MakeFlow) -> NoiseLadder:
         with torch.no_grad():
             for parameter in flow.parameters():
                 parameter.mul_(1 + 0.3 * index)
-        priors[sigma] = FloWaveNetPrior(flow, sigma)
+        priors[sigma] = FlowPrior(flow, sigma)
     return NoiseLadder(dict(reversed(priors.items())))
 
 
-class Answering(FloWaveNetPrior):
+class Answering(FlowPrior):
     """A prior with a given gradient, which keeps the levels that it is asked for."""
 
-    def __init__(self, flow: FloWaveNet, sigma: float, gradient: Tensor) -> None:
+    def __init__(self, flow: Flow, sigma: float, gradient: Tensor) -> None:
         super().__init__(flow, sigma)
         self.gradient, self.asked = gradient, list[float | None]()
 
@@ -89,7 +90,7 @@ def test_nearest_level_by_ratio_answers(sigma: float, level: float, ladder: Nois
 
 
 def test_noise_free_level_stands_for_a_thousandth(make_flow: MakeFlow) -> None:
-    clean, noisy = FloWaveNetPrior(make_flow(), 0.0), FloWaveNetPrior(make_flow(), 0.1)
+    clean, noisy = FlowPrior(make_flow(), 0.0), FlowPrior(make_flow(), 0.1)
     ladder = NoiseLadder({0.0: clean, 0.1: noisy})
     assert ladder.nearest(0.0099) == (0.0, clean) and ladder.nearest(0.0101) == (0.1, noisy)
     assert ladder.log_prob(0.1 * noise(1, 1, 16), 0.001).isfinite().all()
@@ -114,8 +115,8 @@ def test_conditional_flow_is_asked_within_its_range(sigma: float, asked: float, 
     ladder.score(x, sigma)
     assert prior.asked == [asked]
     torch.testing.assert_close(ladder.log_prob(x, sigma), flow.log_prob(x, asked)[:, 0].detach())
-    real = NoiseLadder({0.0: FloWaveNetPrior(flow)})
-    expected = FloWaveNetPrior(flow).score(x, asked)
+    real = NoiseLadder({0.0: FlowPrior(flow)})
+    expected = FlowPrior(flow).score(x, asked)
     implied = (x + sigma**2 * expected).clamp(-CLIP, CLIP)
     torch.testing.assert_close(real.score(x, sigma), (implied - x) / sigma**2)
 
@@ -146,7 +147,7 @@ def test_chain_on_a_wild_flow_stays_finite(make_flow: MakeFlow, perturb: Callabl
     flow = make_flow()
     for _ in range(5):
         perturb(flow, 0.5)
-    ladder = NoiseLadder({sigma: FloWaveNetPrior(flow, sigma) for sigma in (0.1, 1.0)})
+    ladder = NoiseLadder({sigma: FlowPrior(flow, sigma) for sigma in (0.1, 1.0)})
     config = GibbsConfig(levels=4, restarts=1)
     result = gibbs(noise(2, 1, 16), [ladder, ladder], config=config, generator=torch.Generator().manual_seed(0))
     assert result.restarts.isfinite().all() and result.restarts.abs().max() <= CLIP + 1e-6
@@ -183,7 +184,7 @@ def test_ladder_without_levels_is_refused() -> None:
 
 
 def test_density_of_a_flow_prior_is_asked_at_its_own_level(make_flow: MakeFlow) -> None:
-    prior, x = FloWaveNetPrior(make_flow(), 0.1), noise(2, 1, 16)
+    prior, x = FlowPrior(make_flow(), 0.1), noise(2, 1, 16)
     expected = prior.log_prob(x)
     torch.testing.assert_close(prior.log_prob(x, 0.1), expected)
     torch.testing.assert_close(prior.log_prob(x, 0.1 + 1e-9), expected)
@@ -195,7 +196,7 @@ def test_density_of_a_flow_prior_is_asked_at_its_own_level(make_flow: MakeFlow) 
 
 def test_density_of_a_conditional_flow_is_asked_within_its_range(make_flow: MakeFlow) -> None:
     flow, x = make_flow(conditional=True), noise(2, 1, 16)
-    prior = FloWaveNetPrior(flow, 0.1)
+    prior = FlowPrior(flow, 0.1)
     for sigma in (0.01, 0.3, 0.5):
         torch.testing.assert_close(prior.log_prob(x, sigma), flow.log_prob(x, sigma)[:, 0])
     assert torch.equal(prior.log_prob(x), prior.log_prob(x, 0.1))

@@ -16,9 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from srcsep_core.data import toy
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
-from srcsep_core.priors.flowavenet import FloWaveNet, FlowConfig, flow_task
+from srcsep_core.priors.flow import Flow
+from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training import loop as train
@@ -32,7 +34,7 @@ SHORT = TrainConfig(
 
 
 def run(folder: Path, config: TrainConfig = SHORT, *, run_key: str = "this run", **changes: object) -> Trained:
-    task = flow_task(FLOW, len(SOURCES), config.objective)
+    task = FLOWAVENET.task(FLOW, len(SOURCES), config.objective)
     return train.train(
         task, ToyWorld(), config, device=torch.device("cpu"), work_folder=folder, run_key=run_key, **changes
     )
@@ -45,7 +47,7 @@ def run_wavenet(folder: Path) -> Trained:
 
 
 def new_flow(seed: int) -> nn.Module:
-    return new_network(lambda: FloWaveNet(FLOW, 2), seed)
+    return new_network(lambda: flowavenet(FLOW, 2), seed)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +92,9 @@ def test_cosine_learning_rate_falls_to_zero(step: int, factor: float) -> None:
     assert learning_rate(config, step) == pytest.approx(1e-3 * factor, abs=1e-9)
 
 
-def flow_with_gradients(config: FlowConfig, groups: int) -> FloWaveNet:
+def flow_with_gradients(config: FlowConfig, groups: int) -> Flow:
     """A flow with random gradients, ten times larger for every further group."""
-    flow = FloWaveNet(config, groups).double()
+    flow = flowavenet(config, groups).double()
     generator = torch.Generator().manual_seed(0)
     for parameter in flow.parameters():
         gradient = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).view(groups, -1)
@@ -102,7 +104,7 @@ def flow_with_gradients(config: FlowConfig, groups: int) -> FloWaveNet:
     return flow
 
 
-def gradients(flow: FloWaveNet, group: int = 0) -> Tensor:
+def gradients(flow: Flow, group: int = 0) -> Tensor:
     parts = [p.grad.view(flow.groups, -1)[group] for p in flow.parameters() if p.grad is not None]
     return torch.cat(parts)
 
@@ -137,7 +139,7 @@ def test_clipping_by_value_caps_every_entry(tiny_flow: FlowConfig) -> None:
 
 def test_loss_of_every_source_falls_in_the_smoke_profile(tmp_path: Path) -> None:
     smoke = get_profile("smoke")
-    task = flow_task(smoke.kinds["flowavenet"].network, len(SOURCES), "exact")
+    task = FLOWAVENET.task(smoke.kinds["flowavenet"].network, len(SOURCES), "exact")
     trained = train.train(
         task, ToyWorld(), smoke.kinds["flowavenet"].train, device=torch.device("cpu"), work_folder=tmp_path
     )
@@ -188,9 +190,9 @@ def test_crops_are_noisy_as_configured(
     kind: str, largest: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
-    terms = FloWaveNet.source_terms
-    monkeypatch.setattr(FloWaveNet, "source_terms", lambda flow, x, sigma: seen.append(x) or terms(flow, x, sigma))
-    monkeypatch.setattr(train, "draw_sources", lambda *_: torch.ones(8, 4, 64))
+    terms = Flow.source_terms
+    monkeypatch.setattr(Flow, "source_terms", lambda flow, x, sigma: seen.append(x) or terms(flow, x, sigma))
+    monkeypatch.setattr(toy, "draw_sources", lambda *_: torch.ones(8, 4, 64))
     run(tmp_path, TrainConfig(steps=2, crop=64, noise_sigma=0.359, noise=kind))  # type: ignore[arg-type]
     assert largest - 0.5 < torch.stack(seen).max() <= largest + 0.5
     assert seen[0].std() > 0.05
@@ -239,12 +241,13 @@ import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from srcsep_core.data import toy
 from srcsep_core.training import loop as train
 from test_loop import run
 
 folder, place = Path(sys.argv[1]), sys.argv[2]
 calls = {"draws": 0, "saves": 0}
-draw_sources, save_file = train.draw_sources, train.save_file
+draw_sources, save_file = toy.draw_sources, train.save_file
 
 def stop():
     (folder / "ready").touch()
@@ -263,7 +266,7 @@ def save(tensors, path, metadata):
         path.write_bytes(path.read_bytes()[:1000])
         stop()
 
-train.draw_sources, train.save_file = draw, save
+toy.draw_sources, train.save_file = draw, save
 run(folder)
 """
 
@@ -290,7 +293,7 @@ def test_killed_and_continued_run_equals_an_unbroken_one(
     assert read_checkpoint(tmp_path / CHECKPOINT)[1]["step"] == "20"
 
     draws: list[int] = []
-    monkeypatch.setattr(train, "draw_sources", lambda *a: draws.append(1) or draw_sources(*a))
+    monkeypatch.setattr(toy, "draw_sources", lambda *a: draws.append(1) or draw_sources(*a))
     assert_same(run(tmp_path), unbroken)
     assert len(draws) == 20
 
@@ -316,7 +319,7 @@ def test_finished_run_is_read_from_its_checkpoint(
     tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path)
-    monkeypatch.setattr(train, "draw_sources", None)
+    monkeypatch.setattr(toy, "draw_sources", None)
     assert_same(run(tmp_path), unbroken)
 
 
@@ -412,7 +415,7 @@ def overflowing_from(step: int) -> Callable[..., Tensor]:
 def test_divergence_of_one_source_names_that_source_and_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "draw_sources", overflowing_from(step=25))
+    monkeypatch.setattr(toy, "draw_sources", overflowing_from(step=25))
     with pytest.raises(DivergenceError, match="at step 30 for saw ") as error:
         run(tmp_path)
     assert f"the last good checkpoint is {tmp_path / CHECKPOINT}" in str(error.value)
@@ -422,7 +425,7 @@ def test_last_good_checkpoint_of_a_diverged_run_can_be_continued(
     tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(DivergenceError):
-        patch.setattr(train, "draw_sources", overflowing_from(step=25))
+        patch.setattr(toy, "draw_sources", overflowing_from(step=25))
         run(tmp_path)
     assert read_checkpoint(tmp_path / CHECKPOINT)[1]["step"] == "20"
     assert_same(run(tmp_path), unbroken)
@@ -435,6 +438,6 @@ def test_loss_that_runs_away_without_leaving_the_finite_numbers_is_divergence(
         x = draw_sources(*arguments)  # type: ignore[arg-type]
         return x if not (tmp_path / CHECKPOINT).exists() else 1e3 * x
 
-    monkeypatch.setattr(train, "draw_sources", draw)
+    monkeypatch.setattr(toy, "draw_sources", draw)
     with pytest.raises(DivergenceError, match="sine, square, saw, triangle"):
         run(tmp_path, TrainConfig(steps=40, batch_size=2, crop=32, learning_rate=1e-6, checkpoint_every=5))

@@ -16,7 +16,7 @@ from srcsep_core.config import resolved
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
-from srcsep_core.priors.flowavenet import FlowConfig, flow_task
+from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline, describe, resolve_device
@@ -109,7 +109,7 @@ def test_asking_for_a_step_makes_its_parents(line: Pipeline, trainings: list[str
 
 def test_priors_have_the_weights_and_curve_that_training_ends_with(line: Pipeline, tmp_path: Path) -> None:
     priors = line.priors(PRIOR)
-    task = flow_task(FLOW, len(SOURCES), "exact")
+    task = FLOWAVENET.task(FLOW, len(SOURCES), "exact")
     trained = train.train(
         task, ToyWorld(), TRAINING, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
     )

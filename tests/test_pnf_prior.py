@@ -15,7 +15,7 @@ from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.priors.base import Prior
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNet
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, flowavenet
 from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors, pnf_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
@@ -299,7 +299,7 @@ def test_step_of_a_profile_is_named_and_conditional(name: str) -> None:
 
 def test_features_are_those_of_the_conditional_flow(tiny_flow: object) -> None:
     config = ConditionalFlowConfig(**resolved(tiny_flow), context=5)
-    flow = FloWaveNet(config)
+    flow = flowavenet(config)
     levels = torch.tensor([0.01, 0.1, 0.5])
     found = level_features(levels, 3, channels=5, low=0.01, high=0.5, like=levels)
     context = flow.context(levels, 3)

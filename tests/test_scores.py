@@ -12,7 +12,8 @@ from torch import Tensor
 from srcsep_core.diagnostics.scores import QUANTITIES, score_table, summarise_scores
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
-from srcsep_core.priors.flowavenet import FloWaveNet, FloWaveNetPrior, FlowConfig
+from srcsep_core.priors.flow import FlowPrior
+from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 
 SCALE, SIGMA, SIGNALS, LENGTH = 0.6, 0.3, 200, 400
 VARIANCE = SCALE**2 + SIGMA**2
@@ -152,9 +153,9 @@ def test_zero_score_aligns_with_nothing(clean: Tensor) -> None:
 
 
 def test_a_flow_can_be_measured(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> None:
-    flow = FloWaveNet(tiny_flow).eval()
+    flow = flowavenet(tiny_flow).eval()
     perturb(flow)
-    prior = FloWaveNetPrior(flow, sigma=0.1)
+    prior = FlowPrior(flow, sigma=0.1)
     assert isinstance(prior, ScorePrior) and isinstance(Gaussian(), ScorePrior)
     table = score_table(prior, torch.zeros(3, 1, 16), 0.1, seeded(), batch_size=2)
     assert table["gradient_norm_squared_per_sample"].gt(0).all()

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNet, FloWaveNetPrior, FlowConfig, FlowPriors
+from srcsep_core.priors.flow import FlowPrior, FlowPriors
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.oracle import OraclePrior, OracleSet
 from srcsep_core.priors.sets import PROTOCOLS, LikelihoodSet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors, WaveNetSet, released_score
@@ -50,7 +51,7 @@ def made(net: nn.Module, perturb: Perturb) -> dict[str, object]:
 
 
 def flow_priors(config: FlowConfig, perturb: Perturb) -> FlowPriors:
-    flow = FloWaveNet(config, 3)
+    flow = flowavenet(config, 3)
     return FlowPriors(flow=flow, **made(flow, perturb))  # type: ignore[arg-type]
 
 
@@ -176,7 +177,7 @@ def test_prior_of_a_source_is_its_own_and_knows_the_level(flows: FlowPriors, wav
     flow = flows.at(0.077).prior("saw")
     wavenet = replace(wavenets, sigma=0.077).prior("saw")
     oracle = ORACLE.prior("saw")
-    assert isinstance(flow, FloWaveNetPrior) and isinstance(wavenet, WaveNetPrior) and isinstance(oracle, OraclePrior)
+    assert isinstance(flow, FlowPrior) and isinstance(wavenet, WaveNetPrior) and isinstance(oracle, OraclePrior)
     assert (flow.sigma, wavenet.sigma, oracle.sigma) == (0.077, 0.077, 0.129)
     assert oracle.source == "saw"
     for ours, theirs in ((flow.flow, flows.flow.extract(2)), (wavenet.net, wavenets.net.extract(2))):

@@ -8,15 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.priors.flowavenet import (
-    ConditionalFlowConfig,
-    FloWaveNet,
-    FlowConfig,
-    FlowTerms,
-    flow_task,
-    log_det_weight,
-    objective_by_source,
-)
+from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange, log_det_weight, objective_by_source
+from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetPriors, exact_loss, released_loss, wavenet_task
 
 Perturb = Callable[..., None]
@@ -39,7 +32,7 @@ def test_objective_weighs_the_log_determinant(objective: str, weight: float, gen
 def test_exact_objective_is_the_negative_log_likelihood_by_sample(
     tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
 ) -> None:
-    flow = FloWaveNet(tiny_flow, groups=2).double().eval()
+    flow = flowavenet(tiny_flow, groups=2).double().eval()
     perturb(flow)
     x = torch.randn(3, 2, 16, generator=generator, dtype=torch.float64)
     loss = objective_by_source(flow.source_terms(x), "exact")
@@ -54,9 +47,9 @@ def test_weight_of_the_log_determinant_is_one_or_one_of_four_sources() -> None:
 def test_losses_of_a_flow_are_its_objective_and_the_two_terms(
     objective: str, tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
 ) -> None:
-    task = flow_task(tiny_flow, 3, objective)  # type: ignore[arg-type]
+    task = FLOWAVENET.task(tiny_flow, 3, objective)  # type: ignore[arg-type]
     flow = task.build()
-    assert isinstance(flow, FloWaveNet)
+    assert isinstance(flow, Flow)
     perturb(flow.eval())
     x = torch.randn(2, 3, 16, generator=generator)
     terms = flow.source_terms(x)
@@ -68,7 +61,7 @@ def test_losses_of_a_flow_are_its_objective_and_the_two_terms(
 
 
 def test_only_the_loss_of_a_flow_has_a_gradient(tiny_flow: FlowConfig, generator: torch.Generator) -> None:
-    task = flow_task(tiny_flow, 1, "exact")
+    task = FLOWAVENET.task(tiny_flow, 1, "exact")
     flow = task.build()
     losses = task.losses(flow, torch.randn(2, 1, 16, generator=generator), generator)
     gradients = torch.autograd.grad(losses[1:].sum(), list(flow.parameters()), allow_unused=True, retain_graph=True)
@@ -79,10 +72,11 @@ def test_only_the_loss_of_a_flow_has_a_gradient(tiny_flow: FlowConfig, generator
 
 @pytest.mark.parametrize("objective", ["exact", "released"])
 def test_task_of_a_flow_has_its_name_size_and_factor(objective: str, tiny_flow: FlowConfig) -> None:
-    task = flow_task(tiny_flow, 3, objective)  # type: ignore[arg-type]
+    task = FLOWAVENET.task(tiny_flow, 3, objective)  # type: ignore[arg-type]
     flow = task.build()
+    assert isinstance(flow, Flow)
     assert task.name == f"flow {objective}"
-    assert (task.multiple_of, flow.config, flow.groups) == (4, tiny_flow, 3)
+    assert (task.multiple_of, flow.multiple_of, flow.groups) == (4, 4, 3)
 
 
 # Conditional flow
@@ -91,8 +85,9 @@ def test_task_of_a_flow_has_its_name_size_and_factor(objective: str, tiny_flow: 
 class Spy(nn.Module):
     """In place of a flow: keeps what it is called with."""
 
-    def __init__(self) -> None:
+    def __init__(self, levels: NoiseRange | None = None) -> None:
         super().__init__()
+        self.levels = levels
         self.seen: list[tuple[Tensor, Tensor | None]] = []
 
     def source_terms(self, x: Tensor, sigma: Tensor | None = None) -> FlowTerms:
@@ -104,8 +99,8 @@ class Spy(nn.Module):
 def test_conditional_task_draws_a_level_for_every_example_uniformly_in_its_logarithm(
     generator: torch.Generator,
 ) -> None:
-    spy = Spy()
-    flow_task(CONDITIONAL, 2, "exact").losses(spy, torch.zeros(2000, 2, 2), generator)
+    spy = Spy(NoiseRange(low=0.02, high=0.4, features=2))
+    FLOWAVENET.task(CONDITIONAL, 2, "exact").losses(spy, torch.zeros(2000, 2, 2), generator)
     ((_, sigma),) = spy.seen
     assert sigma is not None and sigma.shape == (2000,)
     assert sigma.min() >= 0.02 and sigma.max() <= 0.4
@@ -115,9 +110,9 @@ def test_conditional_task_draws_a_level_for_every_example_uniformly_in_its_logar
 
 def test_conditional_task_adds_noise_of_the_level_that_it_passes_on(generator: torch.Generator) -> None:
     """To every source of an example alike in level, independent in sample, uncapped."""
-    spy = Spy()
+    spy = Spy(NoiseRange(low=0.02, high=0.4, features=2))
     clean = torch.full((200, 2, 500), 0.9)
-    flow_task(CONDITIONAL, 2, "exact").losses(spy, clean, generator)
+    FLOWAVENET.task(CONDITIONAL, 2, "exact").losses(spy, clean, generator)
     ((x, sigma),) = spy.seen
     assert sigma is not None
     unit = (x - clean) / sigma[:, None, None]
@@ -128,10 +123,10 @@ def test_conditional_task_adds_noise_of_the_level_that_it_passes_on(generator: t
 
 
 def test_conditional_task_repeats_with_its_generator_and_leaves_the_signals_alone() -> None:
-    spy = Spy()
+    spy = Spy(NoiseRange(low=0.02, high=0.4, features=2))
     clean = torch.zeros(4, 2, 8)
     for seed in (3, 3, 4):
-        flow_task(CONDITIONAL, 2, "exact").losses(spy, clean, torch.Generator().manual_seed(seed))
+        FLOWAVENET.task(CONDITIONAL, 2, "exact").losses(spy, clean, torch.Generator().manual_seed(seed))
     (first, _), (again, _), (other, _) = spy.seen
     assert torch.equal(first, again)
     assert not torch.isclose(first, other).any()
@@ -144,7 +139,7 @@ def test_task_without_a_condition_passes_the_signals_on_as_they_are(
     spy = Spy()
     x = torch.randn(2, 3, 8, generator=generator)
     state = generator.get_state()
-    flow_task(tiny_flow, 3, "exact").losses(spy, x, generator)
+    FLOWAVENET.task(tiny_flow, 3, "exact").losses(spy, x, generator)
     ((seen, sigma),) = spy.seen
     assert sigma is None
     assert torch.equal(seen, x)
@@ -152,12 +147,13 @@ def test_task_without_a_condition_passes_the_signals_on_as_they_are(
 
 
 def test_conditional_task_builds_a_network_that_it_can_train(generator: torch.Generator) -> None:
-    task = flow_task(CONDITIONAL, 2, "exact")
+    task = FLOWAVENET.task(CONDITIONAL, 2, "exact")
     flow = task.build()
     loss = task.losses(flow, torch.randn(4, 2, 16, generator=generator), generator)[0]
     loss.sum().backward()
     assert loss.isfinite().all()
-    assert flow.config == CONDITIONAL
+    assert isinstance(flow, Flow)
+    assert flow.levels == NoiseRange(low=0.02, high=0.4, features=2)
 
 
 # WaveNet

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srcsep_core.config import TrainConfig
-from srcsep_core.data.toy import ToyConfig, ToyParameters
+from srcsep_core.data.toy import ToyParameters, ToyWorld
 from srcsep_core.paths import project_root
 
 
@@ -23,7 +23,7 @@ def script() -> ModuleType:
 
 
 def test_pairs_are_whole_samples_and_leave_the_amplitude_out(script: ModuleType) -> None:
-    config = ToyConfig(sources=("sine", "saw"))
+    config = ToyWorld(sources=("sine", "saw"))
     period = torch.tensor([[100.0, 13.0], [100.0, 563.0]], dtype=torch.float64)
     phase = torch.tensor([[0.5, 0.0], [0.99, 562 / 563]], dtype=torch.float64)
     parameters = ToyParameters(config.sample_rate / period, torch.rand(2, 2), phase)
@@ -37,7 +37,7 @@ def test_share_is_counted_source_by_source(script: ModuleType) -> None:
 
 
 def test_training_draws_a_pair_for_every_signal(script: ModuleType) -> None:
-    pairs = script.training_pairs(ToyConfig(), TrainConfig(steps=3, batch_size=4, seed=1))
+    pairs = script.training_pairs(ToyWorld(), TrainConfig(steps=3, batch_size=4, seed=1))
     assert [len(own) for own in pairs] == [12] * 4
     assert all(0 <= phase < period for own in pairs for period, phase in own)
 

@@ -25,11 +25,10 @@ class Squeeze(Transform):
             raise InputError(f"cannot squeeze an odd length of {length} samples; cut the signal to {length - 1}")
         return values.reshape(rows, channels, length // 2, 2).transpose(2, 3).reshape(rows, 2 * channels, length // 2)
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.restore(y), y.new_zeros(y.shape[0])
+    def inverse_map(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.restore(y), y.new_zeros(())
 
     def restore(self, values: Tensor) -> Tensor:
-        """Undo `rearrange`: (B, 2C, T / 2) to (B, C, T)."""
         rows, channels, length = values.shape
         return values.reshape(rows, channels // 2, 2, length).transpose(2, 3).reshape(rows, channels // 2, 2 * length)
 
@@ -68,10 +67,9 @@ class ActNorm(Transform):
         log_scale = self._rows(self.log_scale, x)
         return x * log_scale.exp() + self._rows(self.shift, x), log_scale
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse_map(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_scale = self._rows(self.log_scale, y)
-        x = (y - self._rows(self.shift, y)) * (-log_scale).exp()
-        return x, -log_scale.sum(dim=(1, 2)) * y.shape[2]
+        return (y - self._rows(self.shift, y)) * (-log_scale).exp(), -log_scale
 
 
 class SwapHalves(Transform):
@@ -84,5 +82,8 @@ class SwapHalves(Transform):
         first, second = values.chunk(2, dim=1)
         return torch.cat([second, first], dim=1)
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.rearrange(y), y.new_zeros(y.shape[0])
+    def inverse_map(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.restore(y), y.new_zeros(())
+
+    def restore(self, values: Tensor) -> Tensor:
+        return self.rearrange(values)

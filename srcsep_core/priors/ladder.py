@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FloWaveNetPrior
+from srcsep_core.priors.flow import FlowPrior
 
 CLIP = 1.5
 
@@ -27,13 +27,13 @@ class NoiseLadder:
     (arXiv 2006.11239) clips likewise.
     """
 
-    def __init__(self, levels: Mapping[float, FloWaveNetPrior], *, clip: float = CLIP) -> None:
+    def __init__(self, levels: Mapping[float, FlowPrior], *, clip: float = CLIP) -> None:
         if not levels:
             raise InputError("a noise ladder needs at least one prior; there are 0")
         self.levels = dict(sorted(levels.items()))
         self.clip = clip
 
-    def nearest(self, sigma: float) -> tuple[float, FloWaveNetPrior]:
+    def nearest(self, sigma: float) -> tuple[float, FlowPrior]:
         """The level used for `sigma`, by ratio, and its prior; a noise-conditional one is asked within its range."""
 
         def distance(level: float) -> float:
@@ -41,9 +41,9 @@ class NoiseLadder:
 
         level = min(self.levels, key=distance)
         prior = self.levels[level]
-        config = prior.flow.config
-        if isinstance(config, ConditionalFlowConfig):
-            level = min(max(sigma, config.sigma_min), config.sigma_max)
+        levels = prior.flow.levels
+        if levels is not None:
+            level = min(max(sigma, levels.low), levels.high)
         return level, prior
 
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
