@@ -20,6 +20,7 @@ from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 from srcsep_core.nn.levels import level_features
 from srcsep_core.nn.wavenet import WaveNetConfig, copy_group, receptive_field
+from srcsep_core.priors.base import denoised_from_score, gradient_of
 
 
 class FlowTerms(NamedTuple):
@@ -183,11 +184,21 @@ class FloWaveNetPrior(nn.Module):
         """
         level = self._level(sigma)
         self.flow.check(x)
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_(True)
-            terms = self._terms(leaf, level)
-            (gradient,) = torch.autograd.grad((terms.log_pz + terms.log_det).sum(), leaf)
-        return gradient
+        return gradient_of(lambda leaf: self.log_prob(leaf, level), x)
+
+    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """The posterior mean of the clean signal given the noisy `x`, x + sigma^2 score: (B, 1, T).
+
+        `sigma` as in `score`; the noise-free prior gives `x` back.
+        """
+        level = self._level(sigma)
+        return denoised_from_score(x, self.score(x, level), level)
+
+    @property
+    def sigma_range(self) -> tuple[float, float] | None:
+        """The lowest and the highest noise level (std) of a noise-conditional network, None of any other."""
+        config = self.flow.config
+        return (config.sigma_min, config.sigma_max) if isinstance(config, ConditionalFlowConfig) else None
 
     def _level(self, sigma: float | None) -> float:
         """The noise level to use; raises `InputError` for one that this prior does not have."""
