@@ -19,7 +19,7 @@ from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import ToyConfig, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, bss_eval, failure_kind, improvement
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.sets import FlowPriors, PnFSet, ScoreSet
@@ -45,7 +45,7 @@ class PriorChoice:
     data: ToyConfig
     trained: tuple[TrainPriors, ...] = ()
 
-    def load(self, context: Context) -> Callable[[str], ScorePrior]:
+    def load(self, context: Context) -> Callable[[str], DenoisingPrior]:
         """The prior of a class, by its name, on the device of `context`."""
         if not self.trained:
             return lambda source: OraclePrior(source, self.data)
