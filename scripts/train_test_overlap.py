@@ -20,10 +20,10 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from srcsep_core.config import TrainConfig
 from srcsep_core.data.mixes import BLOCK, TEST_SEED
 from srcsep_core.data.toy import ToyParameters, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.run.profiles import get_profile
+from srcsep_core.training.config import TrainConfig
 
 Pair = tuple[int, int]
 

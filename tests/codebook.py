@@ -22,10 +22,9 @@ class Codebook:
         """Of every atom given noisy signals (B, 1, T): (B, M)."""
         return -torch.cdist(x[:, 0].double(), self.atoms.double()).square() / (2 * sigma**2)
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        assert sigma is not None
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
         mean = self.log_weights(x, sigma).softmax(dim=1) @ self.atoms.double()
-        return (mean[:, None].to(x.dtype) - x) / sigma**2
+        return mean[:, None].to(x.dtype)
 
     def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
         chosen = torch.multinomial(self.log_weights(x, sigma).softmax(dim=1), 1, generator=generator)[:, 0]

@@ -33,18 +33,22 @@ from srcsep_core.benchmark.results import (
     benchmark_table,
     committed_unknown,
     planned_unknown,
+    pools_of,
     separation_row,
     separation_rows,
     summarise_separation,
     unknown_table,
+    without_parts,
 )
 from srcsep_core.benchmark.settings import (
     CAUSAL_MIXES,
     FLOW_SETTINGS,
     GROUPS,
+    LADDER,
     LONG_CHAINS,
     MANY,
     METROPOLIS,
+    PAIRS,
     UNKNOWN,
     Setting,
     gibbs_for,
@@ -156,8 +160,11 @@ def test_number_of_mixes_can_be_changed() -> None:
     assert plan.with_mixes(None, 8) == replace(plan, slow_mixes=8)
     for quick, slow in ((80, 10), (10, 80)):
         many = settings_of(get_profile("laptop"), plan.with_mixes(quick, slow), ("known", "causal"))
-        pairs = {(s.step.method[0] == "score", s.step.mixes.mixes) for s in many if s.step.mixes.sources == PAIR}
-        assert pairs == {(True, max(1, quick // 4)), (True, quick), (False, slow)}
+        pairs = {
+            (s.group, s.step.method[0] == "score", s.step.mixes.mixes) for s in many if len(s.step.mixes.sources) == 2
+        }
+        shared = {("causal", True, math.ceil(quick / 6)), ("causal", False, math.ceil(slow / 6))}
+        assert pairs == {("known", True, math.ceil(quick / 4)), *shared}
         fours = {s.step.mixes.mixes for s in many if s.group == "known" and s.step.mixes.sources == SOURCES}
         assert fours == {quick}
         assert all(s.step.mixes.mixes <= (quick if s.step.method[0] == "score" else slow) for s in many)
@@ -168,7 +175,10 @@ def test_number_of_mixes_can_be_changed() -> None:
 def test_settings_get_all_the_mixes_and_the_known_ones_by_number_of_sources() -> None:
     plan = PLANS["laptop"].with_mixes(100, 100)
     rows = settings_of(get_profile("laptop"), plan)
-    assert {s.step.mixes.mixes for s in rows if s.group != "known" and s.note != LONG_CHAINS} == {100}
+    others = [s for s in rows if s.group not in ("known", "baseline", "beyond")]
+    assert {s.step.mixes.mixes for s in others if len(s.step.mixes.sources) != 2} == {100}
+    assert {s.step.mixes.mixes for s in others if len(s.step.mixes.sources) == 2 and s.note != LONG_CHAINS} == {17}
+    assert {s.step.mixes.mixes for s in rows if s.group in ("baseline", "beyond")} == {100}
     assert selection_step(get_profile("laptop"), plan).each == 7, "of fifteen subsets"
     known = pd.DataFrame(
         (s.step.data.variant, len(s.step.mixes.sources), s.step.mixes.mixes) for s in rows if s.group == "known"
@@ -219,6 +229,23 @@ def test_causes_are_told_apart_on_the_same_mixes(name: str) -> None:
         first, second = ({step.mixes for step in own if step.prior.name == prior} for prior in ("score", "pnf"))
         assert {replace(m, mixes=1) for m in first} == {replace(m, mixes=1) for m in second}
     assert {step.data for _, step in rows} == {ToyWorld("released")}
+
+
+@each_profile
+def test_every_pair_is_run_alike(name: str) -> None:
+    """In the groups that tell causes apart; so the pairs can be pooled."""
+    profile, plan = get_profile(name), plan_of(get_profile(name))
+    for group in ("oracle", "causal", "controls"):
+        pairs = defaultdict(list)
+        for setting, step in separations(name, group):
+            if len(step.mixes.sources) == 2:
+                pairs[step.mixes.sources].append((setting.note, replace(step, mixes=replace(step.mixes, sources=PAIR))))
+        assert set(pairs) == set(PAIRS) and len(PAIRS) == 6
+        assert all(runs == pairs[PAIR] for runs in pairs.values())
+        pools = pools_of(settings_of(profile, plan, (group,)))
+        assert len(pools) == len(pairs[PAIR]) and all(len(pool) == 6 for pool in pools)
+    mixes = {step.prior.name == "score": step.mixes.mixes for _, step in separations(name, "causal")}
+    assert mixes.keys() == {True, False}
 
 
 @each_profile
@@ -335,7 +362,11 @@ def test_controls_change_one_thing_at_a_time(name: str) -> None:
     }
     for setting, step in rows:
         other = reference[step.data.variant, step.prior.name, step.mixes.sources]
-        assert replace(step.mixes, mixes=1) == replace(other.mixes, mixes=1) and step.prior == other.prior
+        assert (
+            replace(step.mixes, mixes=1) == replace(other.mixes, mixes=1)
+            and replace(step.prior, ladder=()) == other.prior
+        )
+        assert (setting.note == LADDER) == bool(step.prior.ladder)
         config = step.sampler_config
         if setting.note == "no swaps, up to four chains":
             assert config == replace(other.sampler_config, swap="none", restarts=4)
@@ -345,10 +376,19 @@ def test_controls_change_one_thing_at_a_time(name: str) -> None:
         elif setting.note == FLOW_SETTINGS:
             flow = reference["released", "flow-exact-tuned", step.mixes.sources]
             assert config == flow.sampler_config and config.sigma_max == max(profile.noise_levels)
+        elif setting.note == LADDER:
+            flow = reference["released", "flow-exact-tuned", step.mixes.sources]
+            assert config == flow.sampler_config and step.prior.name == "score"
+            levels = [trained.train.noise_sigma for trained in flow.prior.trained]
+            assert list(step.prior.ladder) == levels == list(profile.noise_levels)
         else:
             assert setting.note == LONG_CHAINS and step.sampler == "langevin"
             assert config.levels * config.steps > plan.langevin.levels * plan.langevin.steps or name == "paper"
-            assert step.mixes.mixes <= max(1, plan.mixes // 4)
+            assert step.mixes.mixes == math.ceil(plan.mixes / 24)
+    notes = {setting.note for setting, _ in rows}
+    for note in notes - {"no exchanges"}:
+        own = [step for setting, step in rows if setting.note == note and len(step.mixes.sources) == 2]
+        assert {step.mixes.sources for step in own} == set(PAIRS), note
 
 
 # The figures of one setting
@@ -510,17 +550,37 @@ def test_unknown_sources_are_counted_by_their_number(tmp_path: Path, monkeypatch
     assert rows["high"].tolist() == pytest.approx([1.0, stats.beta.ppf(0.975, 2, 3)])
 
 
-def test_pairs_of_known_are_pooled_after_the_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", ["known", "causal"])
+def test_pairs_are_pooled_after_the_rows(group: str, tmp_path: Path) -> None:
     line = Pipeline(store=Store(tmp_path / "cache"))
     pairs = [baseline("mix"), baseline("mix", sources=("saw", "triangle"))]
-    settings = [replace(setting, group="known") for setting in (*pairs, baseline("mix", sources=SOURCES))]
+    settings = [replace(setting, group=group) for setting in (*pairs, baseline("mix", sources=SOURCES))]
     table = separation_rows(line, settings, profile="smoke", command="srcsep benchmark")
     assert table["sources"].tolist()[3:] == ["any 2"]
     pooled, parts = table.iloc[3], table.iloc[:2]
     assert pooled["n_mixes"] == parts["n_mixes"].sum()
     assert pooled["above_10db"] == pytest.approx(parts["above_10db"].mean())
     assert pooled["si_sdri_mean"] == pytest.approx(parts["si_sdri_mean"].mean())
-    assert set(table["command"]) == {"srcsep benchmark --group known"}
+    assert set(table["command"]) == {f"srcsep benchmark --group {group}"}
+    assert without_parts(table)["sources"].tolist() == ["+".join(SOURCES), "any 2"]
+    assert len(without_parts(table.iloc[:3])) == 3, "nothing pooled, nothing left out"
+
+
+def test_what_differs_in_more_than_its_classes_is_not_pooled() -> None:
+    one = baseline("mix")
+    other = baseline("mix", sources=("saw", "triangle"))
+    longer = replace(other, step=replace(other.step, mixes=replace(other.step.mixes, mixes=4)))
+    others = (
+        baseline("ibm", sources=("saw", "triangle")),
+        baseline("mix", sources=("sine", "square", "saw")),
+        replace(other, note="another"),
+        replace(other, group="known"),
+        longer,
+        one,
+    )
+    for another in others:
+        assert pools_of([one, another]) == []
+    assert pools_of([one, *others, other]) == [[one, other]]
 
 
 @each_profile
@@ -607,6 +667,12 @@ def test_shares_by_prior_are_one_panel_a_number_of_sources(style: None) -> None:
     assert [text.get_text() for text in figure.axes[1].texts] == ["not run"] * 3
     faces = [container.lines[0].get_markerfacecolor() for container in ax.containers]  # type: ignore[attr-defined]
     assert [face == "white" for face in faces] == [False, False, False, True, False]
+
+
+def test_shares_by_prior_show_the_pool_of_several_classes(style: None) -> None:
+    parts = [measured(share, sources=name) for share, name in ((GOOD, "sine+square"), (BAD, "sine+saw"))]
+    table = pd.DataFrame([*parts, measured(HALF, sources="any 2"), measured(GOOD, prior="pnf")])
+    assert [x for x, _ in marks(share_by_prior(table, ["score", "pnf"]), 0)] == [0.5, 1.0]
 
 
 def test_shares_by_prior_at_another_threshold(style: None) -> None:

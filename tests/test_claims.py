@@ -912,6 +912,18 @@ def test_tuned_flows_cannot_separate_if_no_sampler_reaches_half_of_the_pairs(
     assert "the best sampler for each" in found.why
 
 
+@pytest.mark.parametrize("claim", [langevin_fails, cannot_separate])
+def test_pairs_are_those_pooled_where_they_are_and_one_pair_elsewhere(claim: Callable[[pd.DataFrame], Claim]) -> None:
+    pooled = {"sources": "any 2", "n_mixes": 102}
+    flows = [separated(f"flow-{name}-tuned", "langevin", 0.7, **pooled) for name in ("released", "exact")]
+    part = separated("flow-exact-tuned", "langevin", 1.0)
+    found = claim(benchmark(*flows, part))
+    assert (found.value, found.n) == (0.7, 102) and found.verdict == FAILS
+    assert "50% of the mixes of all pairs (any 2; sine+square alone where they were not pooled) or more" in found.why
+    whole = pd.DataFrame([*flows, separated("oracle", "langevin", 0.8, **pooled)])
+    assert "in 50% of the mixes of all pairs (any 2) or more" in claim(whole).why
+
+
 def test_swaps_of_a_variation_count_as_a_sampler_too() -> None:
     best = separated("flow-exact-tuned", "gibbs", 0.6, note="metropolis swaps", n_mixes=9)
     found = cannot_separate(benchmark(best))

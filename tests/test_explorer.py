@@ -39,15 +39,11 @@ class BandPrior:
     def __init__(self, low: int, high: int) -> None:
         self.low, self.high = low, high
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        assert sigma is not None
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
         variance = torch.full((x.shape[2] // 2 + 1,), 1e-6)
         variance[self.low : self.high] = 1.0
         keep = variance / (variance + sigma**2)
-        return (torch.fft.irfft(torch.fft.rfft(x) * keep, x.shape[2]) - x) / sigma**2
-
-    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
-        raise NotImplementedError
+        return torch.fft.irfft(torch.fft.rfft(x) * keep, x.shape[2])
 
 
 BANDS = {

@@ -8,13 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.priors.base import DenoisingPrior, DensityDenoiser, ScorePrior, has_noisy_density, score_of
+from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
+from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors
 from srcsep_core.samplers import GibbsConfig, gibbs
-from srcsep_core.samplers.base import NoisyDensity, denoise_each
+from srcsep_core.samplers.base import denoise_each
 
 LEVELS = (0.01, 0.1, 1.0)
 MakeFlow = Callable[..., Flow]
@@ -101,7 +107,7 @@ def test_score_within_the_limit_is_that_of_the_level(ladder: NoiseLadder) -> Non
     expected = ladder.levels[0.1].score(x)
     assert (x + 0.1**2 * expected).abs().max() < CLIP
     torch.testing.assert_close(ladder.score(x, 0.1), expected, rtol=1e-9, atol=1e-9)
-    limited = ladder.score(x, 0.09)  # nearest still, and tempered by the level asked for
+    limited = ladder.score(x, 0.09)  # nearest still, and from above
     torch.testing.assert_close(limited, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -117,8 +123,9 @@ def test_conditional_flow_is_asked_within_its_range(sigma: float, asked: float, 
     torch.testing.assert_close(ladder.log_prob(x, sigma), flow.log_prob(x, asked)[:, 0].detach())
     real = NoiseLadder({0.0: FlowPrior(flow)})
     expected = FlowPrior(flow).score(x, asked)
-    implied = (x + sigma**2 * expected).clamp(-CLIP, CLIP)
+    implied = (x + min(sigma, asked) ** 2 * expected).clamp(-CLIP, CLIP)
     torch.testing.assert_close(real.score(x, sigma), (implied - x) / sigma**2)
+    torch.testing.assert_close(real.denoise(x, sigma), implied)
 
 
 # How far
@@ -153,11 +160,79 @@ def test_chain_on_a_wild_flow_stays_finite(make_flow: MakeFlow, perturb: Callabl
     assert result.restarts.isfinite().all() and result.restarts.abs().max() <= CLIP + 1e-6
 
 
+# Between the levels
+
+
+class Gaussian:
+    """N(0, variance I) in noise, by its exact posterior mean at one level; a prior that can do nothing else."""
+
+    def __init__(self, variance: float, level: float) -> None:
+        self.variance, self.level = variance, level
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        assert sigma == self.level, "a prior of one level is asked at no other"
+        return self.variance / (self.variance + sigma**2) * x
+
+
+@pytest.mark.parametrize(("sigma", "level"), [(0.0101, 0.01), (0.03, 0.01), (0.3, 0.1), (5.0, 1.0)])
+def test_above_its_level_a_prior_moves_a_signal_as_at_its_level(sigma: float, level: float) -> None:
+    ladder = NoiseLadder({own: Gaussian(1e-6, own) for own in LEVELS})
+    x = 0.1 * noise(3, 1, 16)
+    own = score_of(Gaussian(1e-6, level), x, level)
+    torch.testing.assert_close(ladder.denoise(x, sigma), x + level**2 * own)
+    torch.testing.assert_close(ladder.score(x, sigma), own * (level / sigma) ** 2)
+
+
+@pytest.mark.parametrize(("sigma", "level"), [(0.005, 0.01), (0.05, 0.1), (0.099, 0.1), (0.4, 1.0)])
+def test_below_its_level_the_score_of_a_prior_stays(sigma: float, level: float) -> None:
+    ladder = NoiseLadder({own: Gaussian(1e-6, own) for own in LEVELS})
+    x = 0.1 * noise(3, 1, 16)
+    torch.testing.assert_close(ladder.score(x, sigma), score_of(Gaussian(1e-6, level), x, level))
+
+
+def test_denoising_between_levels_of_a_narrow_prior_does_not_overshoot() -> None:
+    """The exact denoiser of a point is 0. Taken as it is, the score of level 0.01 would leave -8 sigma at 0.03."""
+    ladder, sigma = NoiseLadder({own: Gaussian(0.0, own) for own in LEVELS}), 0.03
+    x = sigma * noise(50, 1, 16)
+    error = ladder.denoise(x, sigma).square().mean().sqrt().item()
+    assert error < 0.01 * sigma
+    old = (x + sigma**2 * score_of(Gaussian(0.0, 0.01), x, 0.01)).square().mean().sqrt().item()
+    assert old == pytest.approx(8 * sigma, rel=0.1)
+
+
+def test_noise_free_prior_has_no_level_to_scale_from(make_flow: MakeFlow) -> None:
+    prior = FlowPrior(make_flow(), 0.0)
+    x = 0.1 * noise(2, 1, 16)
+    torch.testing.assert_close(NoiseLadder({0.0: prior}, clip=1e6).score(x, 0.1), prior.score(x))
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_priors_of_a_range_answer_at_every_level_or_at_their_own(pinned: bool) -> None:
+    size = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=16)
+    prior = ClassScorePrior(Denoiser(size).eval(), 1)
+    ladder = NoiseLadder(dict.fromkeys(LEVELS, prior), pinned=pinned)
+    x = 0.5 * noise(2, 1, 16).float()
+    for sigma, level in ((0.03, 0.01), (0.2, 0.1), (1.0, 1.0)):
+        assert ladder.nearest(sigma) == (level if pinned else sigma, prior)
+        expected = prior.denoise(x, level if pinned else sigma).clamp(-CLIP, CLIP)
+        torch.testing.assert_close(ladder.denoise(x, sigma), expected, rtol=0, atol=1e-5)
+
+
+def test_what_the_priors_lack_the_ladder_lacks() -> None:
+    ladder, x = NoiseLadder({0.1: Gaussian(1.0, 0.1)}), noise(1, 1, 16)
+    with pytest.raises(
+        InputError, match=r"the prior of level 0\.1 is a Gaussian, which has no density at a noise level"
+    ):
+        ladder.log_prob(x, 0.1)
+    with pytest.raises(InputError, match="a Gaussian cannot be drawn from"):
+        ladder.sample((1, 1, 16))
+
+
 # As a prior
 
 
 def test_it_is_a_prior_with_a_density_at_every_level(ladder: NoiseLadder) -> None:
-    assert isinstance(ladder, ScorePrior) and isinstance(ladder, NoisyDensity)
+    assert isinstance(ladder, DenoisingPrior) and isinstance(ladder, ScorePrior) and has_noisy_density(ladder)
     assert list(ladder.levels) == sorted(LEVELS)
 
 
@@ -170,7 +245,7 @@ def test_samples_are_those_of_the_lowest_level(ladder: NoiseLadder) -> None:
 
 @pytest.mark.parametrize("sigma", [None, 0.0, -0.1, math.nan, math.inf])
 def test_level_must_be_positive(sigma: float | None, ladder: NoiseLadder) -> None:
-    for call in (ladder.score, ladder.log_prob):
+    for call in (ladder.denoise, ladder.score, ladder.log_prob):
         with pytest.raises(InputError, match=f"sigma is {sigma}; ask a noise ladder for a level above 0"):
             call(noise(1, 1, 16), sigma)
 
@@ -204,3 +279,64 @@ def test_density_of_a_conditional_flow_is_asked_within_its_range(make_flow: Make
     for sigma in (0.009, 0.6):
         with pytest.raises(InputError, match=rf"sigma spans {sigma}\.\.{sigma} but"):
             prior.log_prob(x, sigma)
+
+
+# Denoisers of the priors
+
+
+class NormalDensity:
+    """N(0, variance I) in noise, which has a density and nothing else."""
+
+    variance = 0.5
+
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        return -x.square().sum(dim=(1, 2)) / (2 * (self.variance + (sigma or 0.0) ** 2))
+
+
+def test_denoiser_of_a_density_is_that_of_its_gradient() -> None:
+    prior, x = DensityDenoiser(NormalDensity()), noise(3, 1, 8)
+    assert isinstance(prior, DenoisingPrior) and has_noisy_density(prior)
+    torch.testing.assert_close(prior.denoise(x, 0.5), x * 0.5 / 0.75)
+    torch.testing.assert_close(prior.score(x, 0.5), -x / 0.75)
+    torch.testing.assert_close(score_of(prior, x, 0.5), prior.score(x, 0.5))
+    assert torch.equal(prior.log_prob(x, 0.5), NormalDensity().log_prob(x, 0.5))
+    chain = gibbs(x, [prior, prior], config=GibbsConfig(levels=2, restarts=1), generator=torch.Generator())
+    assert chain.sources.isfinite().all()
+
+
+def test_density_without_a_level_or_a_gradient_makes_no_denoiser() -> None:
+    wavenet = WaveNetPrior(WaveNetPriors(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
+    with pytest.raises(
+        InputError, match=r"a WaveNetPrior has no density at a noise level; it needs log_prob\(x, sigma"
+    ):
+        DensityDenoiser(wavenet)  # type: ignore[arg-type]
+    oracle = DensityDenoiser(OraclePrior("sine", ToyWorld()))
+    with pytest.raises(InputError, match="this log-density has no gradient; use a prior with a score or a denoiser"):
+        oracle.denoise(noise(1, 1, 16), 0.3)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan])
+def test_denoiser_has_no_score_without_noise(sigma: float) -> None:
+    with pytest.raises(InputError, match=f"sigma is {sigma:g}; a denoiser has a score at a noise level above 0"):
+        score_of(DensityDenoiser(NormalDensity()), noise(1, 1, 8), sigma)
+
+
+def test_flow_denoises_by_its_score(make_flow: MakeFlow) -> None:
+    x = 0.5 * noise(2, 1, 16)
+    tuned, wide = FlowPrior(make_flow(), 0.1), FlowPrior(make_flow(conditional=True))
+    assert isinstance(tuned, DenoisingPrior) and tuned.sigma_range is None and wide.sigma_range == (0.01, 0.5)
+    torch.testing.assert_close(tuned.denoise(x, 0.1), x + 0.01 * tuned.score(x))
+    torch.testing.assert_close(wide.denoise(x, 0.3), x + 0.09 * wide.score(x, 0.3))
+    torch.testing.assert_close(DensityDenoiser(wide).denoise(x, 0.3), wide.denoise(x, 0.3))
+    assert torch.equal(FlowPrior(make_flow(), 0.0).denoise(x), x)
+    with pytest.raises(InputError, match=r"trained at sigma 0\.1, not 0\.2"):
+        tuned.denoise(x, 0.2)
+
+
+def test_autoregressive_prior_denoises_by_its_score() -> None:
+    prior = PnFPrior(PnFPriors(PnFConfig(layers=2, width=4, head_width=8)))
+    x = 0.5 * noise(20, 1, 16).float()
+    low, high = prior.sigma_range
+    assert isinstance(prior, DenoisingPrior) and low == prior.sigma_min < 0.3 < high
+    torch.testing.assert_close(prior.denoise(x, 0.3), x + 0.09 * prior.score(x, 0.3))
+    torch.testing.assert_close(DensityDenoiser(prior).denoise(x, 0.3), prior.denoise(x, 0.3))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from srcsep_core.data.toy import SOURCES, ToyParameters, ToyWorld, synthesise
 from srcsep_core.errors import InputError
+from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, draw_amplitude
-from srcsep_core.samplers.base import NoisyDensity, PosteriorPrior
 
 DRAWS = 64
 
@@ -102,7 +102,7 @@ def test_same_generator_gives_the_same_draw() -> None:
 
 def test_it_is_a_prior_that_samplers_can_draw_from() -> None:
     prior = OraclePrior("sine", ToyWorld())
-    assert isinstance(prior, PosteriorPrior) and isinstance(prior, NoisyDensity)
+    assert isinstance(prior, PosteriorPrior) and has_noisy_density(prior)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import DivergenceError, InputError
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors
 from srcsep_core.samplers.base import Separation, State
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
@@ -28,8 +28,8 @@ class Gaussian:
     variance: float
     sign: float = 1.0
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        return self.sign * (self.mean - x) / (self.variance + (sigma or 0.0) ** 2)
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        return x + sigma**2 * self.sign * (self.mean - x) / (self.variance + sigma**2)
 
     def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
         return self.mean + math.sqrt(self.variance) * torch.randn(shape, generator=generator)
@@ -211,7 +211,7 @@ def test_pnf_priors_can_be_sampled_from(perturb: Callable[..., None]) -> None:
     net = PnFPriors(PnFConfig(layers=2, width=4, head_width=8), groups=2).eval()
     perturb(net)
     priors = [PnFPrior(net.extract(group)) for group in range(2)]
-    assert all(isinstance(prior, ScorePrior) for prior in priors)
+    assert all(isinstance(prior, DenoisingPrior) for prior in priors)
     config = PnFSamplerConfig(sigma_max=10.0, levels=4, updates=20, restarts=2)
     result = pnf(torch.zeros(2, 1, 16), priors, config=config, generator=torch.Generator().manual_seed(0))
     assert result.sources.shape == (2, 2, 16) and result.sources.dtype == torch.float32

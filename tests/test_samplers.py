@@ -14,7 +14,9 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors
 from srcsep_core.samplers import (
     SAMPLER_CONFIGS,
     SAMPLERS,
@@ -30,11 +32,11 @@ from srcsep_core.samplers import (
     released_langevin,
 )
 from srcsep_core.samplers.base import (
-    NoisyDensity,
-    PosteriorPrior,
     denoise_each,
+    denoise_rows,
     geometric_levels,
-    posterior_each,
+    log_prob_rows,
+    posterior_rows,
     score_each,
 )
 
@@ -44,16 +46,13 @@ MIX = torch.tensor([0.3, -0.1, 0.5, 0.0], dtype=torch.float64)
 
 @dataclass(frozen=True)
 class Scored:
-    """The prior N(mean, variance I), which has a score and nothing else; the mean is one number or (T,)."""
+    """The prior N(mean, variance I), which can denoise and nothing else; the mean is one number or (T,)."""
 
     mean: float | Tensor
     variance: float
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        return (self.mean - x) / (self.variance + (sigma or 0.0) ** 2)
-
-    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
-        return self.mean + math.sqrt(self.variance) * torch.randn(shape, generator=generator)
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        return x + sigma**2 * (self.mean - x) / (self.variance + sigma**2)
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Gaussian(Scored):
     def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
         variance = 1 / (1 / self.variance + 1 / sigma**2)
-        return x + sigma**2 * self.score(x, sigma) + math.sqrt(variance) * noise
+        return self.denoise(x, sigma) + math.sqrt(variance) * noise
 
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         return -(x - self.mean).square().sum(dim=(1, 2)) / (2 * self.variance)
@@ -77,6 +76,11 @@ EXACT = GibbsConfig(sigma_max=SIGMA, sigma_min=SIGMA, levels=1, sweeps=40, swap=
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def first(x: Tensor) -> Tensor:
+    """All rows of `x` under the first prior, (M,)."""
+    return torch.zeros(len(x), dtype=torch.long)
 
 
 def chains(
@@ -146,7 +150,7 @@ def test_variance_of_a_reverse_diffusion_rises_to_the_posterior_with_its_steps(
 ) -> None:
     """One step is the posterior mean."""
     x = MIX.expand(CHAINS, 1, LENGTH)
-    draws = posterior_each([Scored(0.5, 0.05)], x, SIGMA, steps=steps, generator=seeded(0))
+    draws = posterior_rows([Scored(0.5, 0.05)], first(x), x, SIGMA, steps=steps, generator=seeded(0))
     share = draws.var(dim=0, correction=0).mean() * (1 / 0.05 + 1 / SIGMA**2)
     assert low <= share.item() <= high
     mean = (SIGMA**2 * 0.5 + 0.05 * MIX) / (0.05 + SIGMA**2)
@@ -158,19 +162,55 @@ class Bounded(Scored):
     """A prior with a lowest level, which keeps those it is asked for."""
 
     sigma_min: float = 0.1
-    asked: list[float | None] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
         self.asked.append(sigma)
-        return super().score(x, sigma)
+        return super().denoise(x, sigma)
 
 
 def test_reverse_diffusion_stays_above_the_lowest_level_of_a_prior() -> None:
     x = MIX.expand(1, 1, LENGTH)
     for sigma, steps, expected in ((0.4, 3, [0.4, 0.2, 0.1]), (0.1, 2, [0.1, 0.1]), (9.0, 2, [9.0, 0.3])):
         prior = Bounded(0.0, 0.1)
-        assert posterior_each([prior], x, sigma, steps=steps, generator=seeded(0)).isfinite().all()
+        assert posterior_rows([prior], first(x), x, sigma, steps=steps, generator=seeded(0)).isfinite().all()
         assert prior.asked == pytest.approx(expected)
+
+
+@dataclass(frozen=True)
+class Visited(Gaussian):
+    """A prior of small signals that keeps which of two chains it was asked for: one has a positive sum."""
+
+    name: str = ""
+    log: list[tuple[bool, str]] = field(default_factory=list)
+
+    def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+        self.log.extend((bool(row), self.name) for row in x.mean(dim=(1, 2)) > 0)
+        return super().posterior_sample(x, sigma, generator)
+
+
+def test_chains_of_a_batch_visit_the_sources_in_orders_of_their_own() -> None:
+    """Every chain visits every source once; whether two chains do so in the same order is left to chance."""
+    mixes = torch.stack([MIX + 50, MIX - 50])[:, None]
+    pairs = set()
+    for seed in range(40):
+        log: list[tuple[bool, str]] = []
+        priors = [Visited(0.0, 1e-4, name, log) for name in "abc"]
+        gibbs(mixes, priors, config=replace(EXACT, sweeps=1, judge_sigma=0.0), generator=seeded(seed))
+        one, other = ("".join(name for positive, name in log if positive == which) for which in (True, False))
+        assert sorted(one) == sorted(other) == ["a", "b", "c"]
+        pairs.add((one, other))
+    assert len({one for one, _ in pairs}) == len({other for _, other in pairs}) == 6
+    assert sum(one != other for one, other in pairs) > 1 and len(pairs) > 15
+
+
+@pytest.mark.parametrize("swap", ["none", "refit"])
+def test_batches_differ_by_no_more_than_their_chains_do(swap: str) -> None:
+    """After one sweep a source depends on its turn and on swaps: the variance of the means of 50 chains is 1/50."""
+    config = replace(EXACT, sweeps=1, swap=swap, swaps=1, judge_sigma=0.0)
+    batches = torch.stack([chains(gibbs, FOUR, config, seed=seed, count=50)[:, 0].mean(dim=1) for seed in range(60)])
+    ratio = 50 * batches.mean(dim=1).var() / batches.var(dim=1).mean()
+    assert 0.5 < ratio.item() < 1.7  # chi squared of 59 degrees of freedom: 0.55 to 1.6 in 99.9 %
 
 
 def test_metropolis_swaps_leave_the_posterior_as_it_is() -> None:
@@ -205,15 +245,9 @@ class Templates:
         distance = (x[:, 0, None] - self.means).square().sum(dim=2)
         return torch.softmax(-distance / (2 * (self.variance + sigma**2)), dim=1)
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        level = sigma or 0.0
-        mean = (self._weights(x, level) @ self.means)[:, None]
-        return (mean - x) / (self.variance + level**2)
-
-    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
-        chosen = torch.randint(len(self.means), (shape[0],), generator=generator)
-        noise = torch.randn(shape, generator=generator, dtype=self.means.dtype)
-        return self.means[chosen][:, None] + math.sqrt(self.variance) * noise
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        mean = (self._weights(x, sigma) @ self.means)[:, None]
+        return x + sigma**2 * (mean - x) / (self.variance + sigma**2)
 
     def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
         chosen = torch.multinomial(self._weights(x, sigma), 1, generator=generator)[:, 0]
@@ -296,15 +330,12 @@ class TightAndLoose:
     tight: Tensor
     loose: Tensor
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
         means = torch.stack([self.tight, self.loose])
-        variances = torch.tensor([1e-4, 0.04], dtype=x.dtype) + (sigma or 0.0) ** 2
+        variances = torch.tensor([1e-4, 0.04], dtype=x.dtype) + sigma**2
         gaps = means - x  # (B, 2, T)
         weights = (-gaps.square().sum(dim=2) / (2 * variances) - x.shape[2] / 2 * variances.log()).softmax(dim=1)
-        return ((weights / variances)[:, :, None] * gaps).sum(dim=1, keepdim=True)
-
-    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
-        return self.tight.expand(shape)
+        return x + sigma**2 * ((weights / variances)[:, :, None] * gaps).sum(dim=1, keepdim=True)
 
 
 def mislabelled_pair() -> tuple[Tensor, list[TightAndLoose]]:
@@ -657,12 +688,38 @@ def test_bad_mix_and_no_priors_are_refused(name: str) -> None:
             SAMPLERS[name](mix, priors, generator=seeded(0))
 
 
-def test_metropolis_swaps_want_densities() -> None:
-    assert isinstance(TWO[0], NoisyDensity)
-    priors = [TWO[0], Scored(0.0, 1.0)]
-    with pytest.raises(InputError, match="Metropolis swaps need priors with a density; use swap='refit'"):
-        gibbs(torch.zeros(1, 1, 4), priors, config=GibbsConfig(swap="metropolis"), generator=seeded(0))
-    gibbs(torch.zeros(1, 1, 4), priors, config=replace(EXACT, swap="refit"), generator=seeded(0))
+@dataclass(frozen=True)
+class Clean(Scored):
+    """A prior whose density knows no noise level."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return -(x - self.mean).square().sum(dim=(1, 2)) / (2 * self.variance)
+
+
+def test_metropolis_swaps_want_densities_at_noise_levels() -> None:
+    assert has_noisy_density(TWO[0])
+    wavenet = WaveNetPrior(WaveNetPriors(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
+    for other, message in (
+        (Scored(0.0, 1.0), "Metropolis swaps need priors with a density; use swap='refit' with a Scored"),
+        (Clean(0.0, 1.0), "the log_prob of a Clean takes no noise level, .*; use swap='refit'"),
+        (wavenet, "the log_prob of a WaveNetPrior takes no noise level, .*; use swap='refit'"),
+    ):
+        assert not has_noisy_density(other)
+        with pytest.raises(InputError, match=message):
+            gibbs(torch.zeros(1, 1, 4), [TWO[0], other], config=GibbsConfig(swap="metropolis"), generator=seeded(0))
+    gibbs(torch.zeros(1, 1, 4), [TWO[0], Clean(0.0, 1.0)], config=replace(EXACT, swap="refit"), generator=seeded(0))
+
+
+def test_rows_go_to_their_own_prior() -> None:
+    which = torch.tensor([1, 0, 3, 1])
+    x = torch.randn(4, 1, LENGTH, generator=seeded(0), dtype=torch.float64)
+    clean, density = denoise_rows(FOUR, which, x, SIGMA), log_prob_rows(FOUR, which, x, SIGMA)
+    for row, k in enumerate(which.tolist()):
+        torch.testing.assert_close(clean[row : row + 1], FOUR[k].denoise(x[row : row + 1], SIGMA))
+        torch.testing.assert_close(density[row : row + 1], FOUR[k].log_prob(x[row : row + 1]))
+    mixed = [Gaussian(5.0, 0.01), Scored(-5.0, 0.01)]
+    drawn = posterior_rows(mixed, which % 2, x, SIGMA, steps=8, generator=seeded(0)).mean(dim=(1, 2))
+    assert drawn.sign().tolist() == [-1, 1, -1, -1]
 
 
 BAD: list[tuple[Any, dict[str, Any], str]] = [
@@ -732,6 +789,12 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     assert sum(counted.rows) == 50 * len(labels) and max(counted.rows) == 64
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(score_each(priors, x, 0.4), (expected - x) / 0.16, rtol=0, atol=1e-4)
+    counted.rows.clear()
+    which, rows = torch.arange(30) % len(labels), x[:30, :1]
+    mixed = denoise_rows(priors, which, rows, 0.4)
+    assert counted.rows == [30], "rows of several classes are one call"
+    single = [priors[k].denoise(rows[i : i + 1], 0.4) for i, k in enumerate(which.tolist())]
+    torch.testing.assert_close(mixed, torch.cat(single), rtol=0, atol=1e-5)
     others = [ClassScorePrior(Denoiser(size).eval(), 0), *priors[1:]]
     counted.rows.clear()
     denoise_each(others, x, 0.4)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from srcsep_core.baselines import baselines
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS, si_sdr
 from srcsep_core.nn.denoiser import DenoiserConfig
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
@@ -25,6 +26,7 @@ from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import VALUES, TrainPriors
+from srcsep_core.run.steps import separation as steps
 from srcsep_core.run.steps.separation import (
     BASELINES,
     RELEASED,
@@ -42,6 +44,7 @@ from srcsep_core.samplers import (
     PnFSamplerConfig,
     ProjectionConfig,
     Separation,
+    gibbs,
     released_langevin,
 )
 from srcsep_core.training.config import TrainConfig
@@ -86,8 +89,9 @@ def line(tmp_path: Path) -> Pipeline:
     return Pipeline(Store(tmp_path / "cache"))
 
 
-def separation(prior: str = "score", sampler: str = "gibbs", **changes: Any) -> SeparateMixes:
-    return replace(SeparateMixes(DATA, PAIR, PRIORS[prior], sampler, CONFIGS[sampler], batch=2), **changes)
+def separation(prior: str | PriorChoice = "score", sampler: str = "gibbs", **changes: Any) -> SeparateMixes:
+    chosen = PRIORS[prior] if isinstance(prior, str) else prior
+    return replace(SeparateMixes(DATA, PAIR, chosen, sampler, CONFIGS[sampler], batch=2), **changes)
 
 
 def table_of(line: Pipeline, step: Separating) -> pd.DataFrame:
@@ -153,7 +157,7 @@ def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
 def test_released_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
-    def stay(sources: Tensor, priors: Sequence[ScorePrior], *, generator: torch.Generator) -> Separation:
+    def stay(sources: Tensor, priors: Sequence[DenoisingPrior], *, generator: torch.Generator) -> Separation:
         given.append(sources)
         return released_langevin(sources, priors, steps=0, start_noise=0.0, generator=generator)
 
@@ -208,10 +212,87 @@ def test_flows_of_several_levels_are_a_ladder(line: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_every_choice_loads_score_priors(name: str, line: Pipeline) -> None:
+def test_every_choice_loads_priors_that_can_denoise(name: str, line: Pipeline) -> None:
     prior = PRIORS[name].load(line)("sine")
-    assert isinstance(prior, ScorePrior)
-    assert prior.score(0.1 * torch.ones(1, 1, 32), 0.2).isfinite().all()
+    assert isinstance(prior, DenoisingPrior)
+    assert prior.denoise(0.1 * torch.ones(1, 1, 32), 0.2).isfinite().all()
+
+
+def test_priors_can_be_put_through_a_ladder_of_levels(line: Pipeline) -> None:
+    choice = replace(PRIORS["score"], ladder=(0.1, 0.5))
+    plain, prior = PRIORS["score"].load(line)("sine"), choice.load(line)("sine")
+    assert isinstance(prior, NoiseLadder) and [prior.nearest(sigma)[0] for sigma in (0.02, 0.2, 0.3)] == [0.1, 0.1, 0.5]
+    x = 0.1 * torch.ones(1, 1, 32)
+    torch.testing.assert_close(prior.denoise(x, 0.2), plain.denoise(x, 0.1), rtol=0, atol=1e-5)
+    assert PRIORS["score"].config.keys() < choice.config.keys() and choice.config["ladder"] == [0.1, 0.5]
+    check_table(table_of(line, separation(prior=choice)), PAIR)
+
+
+class Clock:
+    """A clock that stands still unless it is told to move on, in seconds."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def taking(self, seconds: float, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same work, which takes so many seconds."""
+
+        def run(*arguments: Any, **settings: Any) -> Any:
+            self.time += seconds
+            return work(*arguments, **settings)
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that separations are timed by; loading priors takes 1000 s."""
+    found = Clock()
+    monkeypatch.setattr(steps, "perf_counter", found)
+    monkeypatch.setattr(steps, "load_priors", found.taking(1000, steps.load_priors))
+    return found
+
+
+def test_time_of_a_mix_is_the_samplers_alone(clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither loading nor the first call counts: three mixes in batches of two and one take 6 s each batch."""
+    levels = []
+
+    def first_is_slow(*arguments: Any, config: GibbsConfig, **settings: Any) -> Separation:
+        clock.time += 6 if levels else 500
+        levels.append((len(arguments[0]), config.levels, config.restarts))
+        return gibbs(*arguments, config=config, **settings)
+
+    monkeypatch.setitem(SAMPLERS, "gibbs", first_is_slow)
+    assert line.run(separation()).provenance["seconds_per_mix"] == pytest.approx(2 * 6 / 3)
+    assert levels == [(1, 1, 1), (2, 2, 2), (1, 2, 2)] and clock.time == 1512
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(2, 50 / 1), (1, 100 / 2), (3, 50 / 3)])
+def test_first_batch_is_not_timed_where_there_is_no_other_way_to_warm_up(
+    batch: int, expected: float, clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it is the only one."""
+    monkeypatch.setattr(steps, "released_langevin", clock.taking(50, released_langevin))
+    found = line.run(separation(sampler=RELEASED, batch=batch))
+    assert found.provenance["seconds_per_mix"] == pytest.approx(expected)
+
+
+def test_warming_up_does_not_change_the_result(line: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    warm = table_of(line, separation())
+    monkeypatch.setattr(SeparateMixes, "_warm_up", lambda *arguments: False)
+    cold = table_of(Pipeline(Store(tmp_path / "other")), separation())
+    pd.testing.assert_frame_equal(warm, cold, check_exact=True)
+
+
+def test_learning_of_dictionaries_is_not_timed(clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = baselines.SupervisedNMF
+    monkeypatch.setattr(learner, "fit", clock.taking(1000, learner.fit))
+    monkeypatch.setattr(learner, "separate", clock.taking(9, learner.separate))
+    found = line.run(SeparateByBaseline(DATA, LONG, "nmf"))
+    assert found.provenance["seconds_per_mix"] == pytest.approx(9 / 3) and clock.time == 1009
 
 
 WAVENET = TrainPriors("wavenet", "tiny", DATA, TRAINING, WaveNetPriorConfig(layers=2, width=2, head_width=4))
@@ -220,7 +301,9 @@ WAVENET = TrainPriors("wavenet", "tiny", DATA, TRAINING, WaveNetPriorConfig(laye
 @pytest.mark.parametrize("trained", [(WAVENET,), (flow_at(0.1), WAVENET), (SCORE, flow_at(0.1))])
 def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...], line: Pipeline) -> None:
     step = replace(separation(), prior=PriorChoice("mixed", DATA, trained))
-    with pytest.raises(InputError, match="the priors mixed have no score that a sampler can use; use one of"):
+    with pytest.raises(
+        InputError, match="the priors mixed (have no score that a sampler can use|are no ladder of noise levels)"
+    ):
         line.run(step)
     assert line.store.find(step.name, step.key) is None
 
@@ -247,6 +330,8 @@ def variations() -> Sequence[SeparateMixes]:
         separation(sampler=RELEASED),
         separation("oracle"),
         separation("flows"),
+        separation(prior=replace(PRIORS["score"], ladder=(0.1, 0.5))),
+        separation(prior=replace(PRIORS["score"], ladder=(0.1,))),
         replace(step, seed=1),
         replace(step, batch=3),
         replace(step, data=ToyWorld("paper", DATA.sources)),

@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from srcsep_core.config import TrainConfig
 from srcsep_core.data.toy import ToyParameters, ToyWorld
 from srcsep_core.paths import project_root
+from srcsep_core.training.config import TrainConfig
 
 
 @pytest.fixture(scope="module")

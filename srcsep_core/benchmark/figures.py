@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from srcsep_core.benchmark.results import without_parts
 from srcsep_core.metrics import FAILURE_KINDS
 
 SAMPLER_MARKS = {
@@ -29,9 +30,11 @@ THRESHOLD_STYLES = ((10, "o", "black", -0.17), (20, "s", "#e69f00", 0.17))
 def share_by_prior(table: pd.DataFrame, order: Sequence[str], *, threshold_db: int = 10) -> Figure:
     """Share of mixes with all sources above the threshold, with its interval, by prior and sampler.
 
-    One panel for every number of sources; rows are the priors in `order`. Every sampler has its height within a row;
+    One panel for every number of sources; rows are the priors in `order`. Of settings on several sets of classes their
+    pool is shown, where the table has it. Every sampler has its height within a row;
     hollow marks are its variations, named by their notes.
     """
+    table = without_parts(table)
     counts = sorted(table["n_sources"].unique())
     figure, axes = plt.subplots(1, len(counts), figsize=(11, 0.42 * len(order) + 1.9), sharey=True, squeeze=False)
     column = f"all_above_{threshold_db}db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def separation_row(pipeline: Pipeline, setting: Setting, *, profile: str, comman
 
 
 def separation_rows(pipeline: Pipeline, settings: Sequence[Setting], *, profile: str, command: str) -> pd.DataFrame:
-    """The rows of all settings, and after them the pairs and triples of `known` pooled, by variant.
+    """The rows of all settings, and after them those that differ in their classes alone, pooled.
 
     `command` is what makes them, less the group.
     """
@@ -39,15 +40,28 @@ def separation_rows(pipeline: Pipeline, settings: Sequence[Setting], *, profile:
         separation_row(pipeline, setting, profile=profile, command=f"{command} --group {setting.group}")
         for setting in settings
     ]
-    pools: dict[tuple[str, int], list[Setting]] = {}
-    for setting in settings:
-        if setting.group == "known":
-            key = (setting.step.data.variant, len(setting.step.mixes.sources))
-            pools.setdefault(key, []).append(setting)
-    for (_, count), pool in pools.items():
-        if len(pool) > 1:
-            rows.append(_row(pipeline, pool, pool[0], f"{POOLED} {count}", profile, f"{command} --group known"))
+    for pool in pools_of(settings):
+        name = f"{POOLED} {len(pool[0].step.mixes.sources)}"
+        rows.append(_row(pipeline, pool, pool[0], name, profile, f"{command} --group {pool[0].group}"))
     return pd.DataFrame(rows)
+
+
+def pools_of(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """The settings that agree in all but the classes of their equally many sources, where there are several."""
+    pools: dict[tuple[str, str, str], dict[tuple[str, ...], Setting]] = {}
+    for setting in settings:
+        mixes = setting.step.mixes
+        alike = replace(setting.step, mixes=replace(mixes, sources=(POOLED,) * len(mixes.sources)))
+        pools.setdefault((setting.group, setting.note, alike.key), {})[mixes.sources] = setting
+    return [list(pool.values()) for pool in pools.values() if len(pool) > 1]
+
+
+def without_parts(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table without those that are parts of a pooled one in it."""
+    facts = [name for name in ("variant", "group", "note", "prior", "sampler", "n_sources") if name in table]
+    pooled = table["sources"].str.startswith(f"{POOLED} ")
+    whole = pd.MultiIndex.from_frame(table.loc[pooled, facts])
+    return table[pooled | ~pd.MultiIndex.from_frame(table[facts]).isin(whole)]
 
 
 def _row(

@@ -5,10 +5,12 @@ Groups of settings:
   variants;
 - `baseline`: the mix itself, masks that know the sources, supervised NMF and FastICA;
 - `oracle`: the true densities with every sampler;
-- `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's;
+- `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's: all
+  six pairs, which share the number of mixes between them, a set of three, and all four;
 - `beyond`: same class twice, unknown gains, noise, five to eight sources;
 - `compute`: quality against restarts and levels;
-- `controls`: the sampler without one of its parts, good priors with the settings of the flows, long Langevin chains;
+- `controls`: the sampler without one of its parts, good priors with the settings of the flows and through the ladder of
+  their levels, long Langevin chains;
 - `unknown`: which sources are in the mix, and how many (a table of its own, `separation_unknown.csv`).
 """
 
@@ -50,10 +52,12 @@ MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned") 
 METROPOLIS = ("flow-exact-tuned", "flow-wide")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
 FLOW_SETTINGS = "set as for the fine-tuned flows"
+LADDER = "through the ladder"  # of the fine-tuned flows' levels, and set as for them
 LONG_CHAINS = "long chains"  # a quarter of the mixes
 GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute", "controls")
 UNKNOWN = "unknown"
-CAUSAL_MIXES = (("sine", "square"), ("sine", "square", "saw"), SOURCES)
+PAIRS = tuple(combinations(SOURCES, 2))
+CAUSAL_MIXES = (*PAIRS, ("sine", "square", "saw"), SOURCES)
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,14 @@ def _separate(
     slow: bool = False,
     **mixes: Any,
 ) -> SeparateMixes:
-    """The step for one setting, on all of the plan's mixes or one `share`-th of them."""
-    count = (plan.slow_mixes if slow else plan.mixes) // share
-    return SeparateMixes(prior.data, MixConfig(names, max(1, count), plan.length, **mixes), prior, sampler, config)
+    """The step for one setting, on all of the plan's mixes or one `share`-th of them, rounded up."""
+    count = math.ceil((plan.slow_mixes if slow else plan.mixes) / share)
+    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
+
+
+def _pair_share(names: tuple[str, ...]) -> int:
+    """The pairs share the plan's mixes, and are pooled; other sets of classes have them to themselves."""
+    return len(PAIRS) if len(names) == 2 else 1
 
 
 def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
@@ -169,17 +178,17 @@ def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     prior = prior_choices(profile)["oracle"]
     half = replace(plan, gibbs=replace(plan.gibbs, levels=max(1, plan.gibbs.levels // 2)))  # its draws are exact
     runs: list[tuple[tuple[str, ...], str, str, Any]] = [
-        (names, "gibbs", "", gibbs_for(half, len(names))) for names in (SOURCES, *CAUSAL_MIXES[:2])
+        (names, "gibbs", "", gibbs_for(half, len(names))) for names in reversed(CAUSAL_MIXES)
     ]
     runs.append((SOURCES, "gibbs", "no swaps, one chain", replace(gibbs_for(half, 4), swap="none", restarts=1)))
-    for pair_or_four in (CAUSAL_MIXES[0], SOURCES):
+    for pair_or_four in (*PAIRS, SOURCES):
         runs += [
             (pair_or_four, "langevin", "", _shorter(plan.langevin)),
             (pair_or_four, "projection", "", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
         ]
     found = []
     for names, sampler, note, config in runs:
-        step = _separate(plan, prior, names, sampler, config, slow=sampler != "gibbs")
+        step = _separate(plan, prior, names, sampler, config, share=_pair_share(names), slow=sampler != "gibbs")
         found.append(Setting("oracle", note, replace(step, batch=ORACLE_BATCH)))
     return found
 
@@ -217,7 +226,7 @@ def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
                 runs.append(("langevin", "constraint on the mean, as printed", weak))
                 runs.append((RELEASED, "starts at the truth", None))
             for sampler, note, config in runs:
-                step = _separate(plan, prior, names, sampler, config, slow=slow)
+                step = _separate(plan, prior, names, sampler, config, share=_pair_share(names), slow=slow)
                 found.append(Setting("causal", note, step))
     return found
 
@@ -235,8 +244,7 @@ def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     for name in SOURCES:
         step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
         found.append(Setting("beyond", "same class twice", step))
-    known: tuple[tuple[str, ...], ...] = (CAUSAL_MIXES[0], SOURCES)
-    for names in known:
+    for names in (PAIRS[0], SOURCES):
         gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
         fitted = replace(gibbs, estimate_gains=True)
         for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
@@ -266,26 +274,26 @@ def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 
 
 def _controls(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
-    """What the causal experiment leaves open: is it the swaps or the chains, the prior or its shorter settings?"""
+    """What the causal experiment leaves open: is it the swaps or the chains, the prior, its levels or its settings?"""
     choices = prior_choices(profile)
     score, oracle, flow = (choices[name] for name in ("score", "oracle", "flow-exact-tuned"))
-    start = _top(flow.name, profile, plan)
     runs: list[tuple[str, PriorChoice, tuple[str, ...], str, Any]] = []
-    for names in (CAUSAL_MIXES[0], SOURCES):
+    rungs = replace(score, ladder=profile.noise_levels)
+    for names in (*PAIRS, SOURCES):
         alone = replace(gibbs_for(plan, len(names)), swap="none", restarts=4)
         runs.append(("no swaps, up to four chains", score, names, "gibbs", alone))
-        slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=start)
+        slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=_top(flow.name, profile, plan))
         runs += [(FLOW_SETTINGS, prior, names, "gibbs", slow) for prior in (score, oracle)]
+        runs.append((LADDER, rungs, names, "gibbs", slow))
     paper = prior_choices(profile, "paper")["score"]
     runs.append(("no exchanges", paper, SOURCES, "gibbs", gibbs_for(plan, 4)))
     for prior in (score, oracle, flow):
-        chain = replace(
-            plan.long_langevin, sigma_max=min(plan.long_langevin.sigma_max, _top(prior.name, profile, plan))
-        )
-        runs.append((LONG_CHAINS, prior, CAUSAL_MIXES[0], "langevin", chain))
+        top = min(plan.long_langevin.sigma_max, _top(prior.name, profile, plan))
+        chain = replace(plan.long_langevin, sigma_max=top)
+        runs += [(LONG_CHAINS, prior, names, "langevin", chain) for names in PAIRS]
     found = []
     for note, prior, sources, sampler, config in runs:
-        share = 4 if note == LONG_CHAINS else 1
+        share = _pair_share(sources) * (4 if note == LONG_CHAINS else 1)
         step = _separate(plan, prior, sources, sampler, config, share=share)
         found.append(Setting("controls", note, replace(step, batch=ORACLE_BATCH) if prior is oracle else step))
     return found

@@ -1,16 +1,34 @@
-"""The contracts that the parts of the library meet on."""
+"""The contracts that the parts of the library meet on.
+
+What samplers ask of a prior is its denoiser, the posterior mean of a clean signal given a noisy one. It is the prior's
+score in other words: D(x) = x + sigma^2 grad log p_sigma(x) (Tweedie's formula; Robbins 1956, Efron 2011). A prior may
+offer more, which samplers find out by these protocols and never by its class.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import inspect
+from collections.abc import Callable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from srcsep_core.errors import InputError
+
+
+@runtime_checkable
+class DenoisingPrior(Protocol):
+    """A prior that can be denoised with; enough for every sampler."""
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """The posterior mean of the clean signals given `x` (B, 1, T), in noise of std `sigma`; same shape."""
+        ...
+
 
 @runtime_checkable
 class ScorePrior(Protocol):
-    """A prior whose noisy score can be evaluated; enough for every gradient-based sampler."""
+    """A prior whose noisy score can be evaluated, and which can be sampled."""
 
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Gradient of log p_sigma at `x` of shape (B, 1, T); same shape."""
@@ -23,17 +41,109 @@ class ScorePrior(Protocol):
 
 @runtime_checkable
 class DensityPrior(Protocol):
-    """A prior with an exact density; enough for likelihoods and Metropolis steps."""
+    """A prior with a density at a noise level; enough for Metropolis steps.
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-density in nats, summed over channels and time: (B, 1, T) to (B,)."""
-        ...
+    `isinstance` sees the name of the method alone; `has_noisy_density` also looks at what it takes.
+    """
 
-    def sample(self, shape: tuple[int, int, int], generator: torch.Generator | None = None) -> Tensor:
-        """Draw signals of shape (B, 1, T)."""
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Log-density in nats of signals in noise of level `sigma`, summed over time: (B, 1, T) to (B,)."""
         ...
 
 
 @runtime_checkable
-class Prior(ScorePrior, DensityPrior, Protocol):
-    """A prior with both."""
+class PosteriorPrior(Protocol):
+    """A prior that can draw the clean signal given a noisy one exactly."""
+
+    def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+        """Draws from p(clean | clean + N(0, sigma^2) = x): (B, 1, T) to the same shape."""
+        ...
+
+
+@runtime_checkable
+class JointDenoiser(Protocol):
+    """What several priors share, and what can answer for all of them in one call."""
+
+    def denoise_rows(self, x: Tensor, sigma: float, labels: Tensor) -> Tensor:
+        """The posterior mean of rows (M, 1, T), row m under the prior with label `labels[m]`; same shape."""
+        ...
+
+
+@runtime_checkable
+class SharingPrior(DenoisingPrior, Protocol):
+    """A prior that is one label of a `JointDenoiser`."""
+
+    @property
+    def shared(self) -> JointDenoiser:
+        """The denoiser that it shares with other priors."""
+        ...
+
+    @property
+    def label(self) -> int:
+        """Which of the priors it is there."""
+        ...
+
+
+@runtime_checkable
+class Prior(DenoisingPrior, ScorePrior, DensityPrior, Protocol):
+    """A prior with a denoiser, a score, samples and a density."""
+
+
+def has_noisy_density(prior: object) -> TypeGuard[DensityPrior]:
+    """Whether `prior` has a `log_prob` that takes a noise level `sigma`."""
+    log_prob = getattr(prior, "log_prob", None)
+    return callable(log_prob) and "sigma" in inspect.signature(log_prob).parameters
+
+
+def score_of(prior: DenoisingPrior, x: Tensor, sigma: float) -> Tensor:
+    """The score of `prior` at `x` (B, 1, T) by Tweedie's formula, (D(x) - x) / sigma^2; same shape.
+
+    Raises `InputError` unless sigma is above 0.
+    """
+    if not sigma > 0:
+        raise InputError(f"sigma is {sigma:g}; a denoiser has a score at a noise level above 0")
+    return (prior.denoise(x, sigma) - x) / sigma**2
+
+
+def denoised_from_score(x: Tensor, score: Tensor, sigma: float) -> Tensor:
+    """The posterior mean by Tweedie's formula, x + sigma^2 score, for `x` and `score` of one shape."""
+    return x + sigma**2 * score
+
+
+def gradient_of(log_density: Callable[[Tensor], Tensor], x: Tensor, *, rows: int | None = None) -> Tensor:
+    """The gradient of `log_density`, (B, 1, T) to (B,), at `x` by automatic differentiation; shape of `x`.
+
+    At most `rows` signals are differentiated at once. Raises `InputError` if the result does not depend on `x` in a
+    way that can be differentiated.
+    """
+    parts = []
+    for some in x.split(rows or len(x)):
+        with torch.enable_grad():
+            leaf = some.detach().requires_grad_(True)
+            value = log_density(leaf)
+            if not value.requires_grad:
+                raise InputError("this log-density has no gradient; use a prior with a score or a denoiser of its own")
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        parts.append(gradient)
+    return torch.cat(parts)
+
+
+class DensityDenoiser:
+    """The denoiser of a prior that has nothing but a density, by the density's gradient; the density stays."""
+
+    def __init__(self, prior: DensityPrior) -> None:
+        if not has_noisy_density(prior):
+            raise InputError(f"a {type(prior).__name__} has no density at a noise level; it needs log_prob(x, sigma)")
+        self.prior = prior
+
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Log-density in nats of the prior, (B, 1, T) to (B,)."""
+        return self.prior.log_prob(x, sigma)
+
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Gradient of the log-density at `x`, (B, 1, T); raises `InputError` if there is none."""
+        return gradient_of(lambda leaf: self.prior.log_prob(leaf, sigma), x)
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """x + sigma^2 score, (B, 1, T)."""
+        return denoised_from_score(x, self.score(x, sigma), sigma)

@@ -19,8 +19,11 @@ from torch import Tensor, nn
 
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.nn.denoiser import SIGMA_RANGE, DenoiserConfig, DenoiserNet
+from srcsep_core.priors.base import score_of
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
+
+ROWS = 64  # of one call of the network
 
 
 class Denoiser(nn.Module):
@@ -37,6 +40,23 @@ class Denoiser(nn.Module):
         """The estimate of the clean signal for rows (B, 1, T), noise levels (B,) and class numbers (B,): (B, 1, T)."""
         skip, out = self._scales(sigma)
         return skip * x + out * self.raw(x, sigma, label)
+
+    @torch.no_grad()
+    def denoise_rows(self, x: Tensor, sigma: float, labels: Tensor) -> Tensor:
+        """The estimates of the clean signals at one level for rows (M, 1, T) of classes (M,): (M, 1, T).
+
+        Raises `InputError` for signals of another length than the window. The level is not held against `SIGMA_RANGE`:
+        the last steps of a sampler may fall a rounding error short of it.
+        """
+        if x.shape[-1] != self.config.window:
+            raise InputError(
+                f"the signals have {x.shape[-1]} samples but these score priors work on {self.config.window}; cut them"
+            )
+        parts = [
+            self(some, some.new_full((len(some),), sigma), own)
+            for some, own in zip(x.split(ROWS), labels.split(ROWS), strict=True)
+        ]
+        return torch.cat(parts)
 
     def raw(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
         """The network's own output F for scaled input, (B, 1, T)."""
@@ -72,7 +92,7 @@ class Denoiser(nn.Module):
 class ClassScorePrior(nn.Module):
     """The score prior of one source: the shared denoiser at one class number.
 
-    Several of them share one network, and samplers call it once for all (see `shared_denoiser`).
+    Several of them share one network, and samplers call it once for all (`priors.base.SharingPrior`).
     """
 
     def __init__(self, denoiser: Denoiser, label: int) -> None:
@@ -83,6 +103,16 @@ class ClassScorePrior(nn.Module):
         self.label = label
 
     @property
+    def shared(self) -> Denoiser:
+        """The network of all classes."""
+        return self.denoiser
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """The lowest and the highest noise level (std) that there is a score for."""
+        return SIGMA_RANGE
+
+    @property
     def window(self) -> int:
         """The length in samples that signals must have."""
         return self.denoiser.config.window
@@ -90,7 +120,7 @@ class ClassScorePrior(nn.Module):
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """The estimate of the clean signal given the noisy `x`: (B, 1, T)."""
-        level = self._level(sigma)
+        level = _checked_level(sigma)
         if x.shape[-1] != self.window:
             raise InputError(
                 f"the signal has {x.shape[-1]} samples but this score prior works on {self.window}; cut it"
@@ -102,7 +132,7 @@ class ClassScorePrior(nn.Module):
 
     def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """(D(x) - x) / sigma^2, (B, 1, T)."""
-        return (self.denoise(x, sigma) - x) / self._level(sigma) ** 2
+        return score_of(self, x, _checked_level(sigma))
 
     @torch.no_grad()
     def sample(
@@ -127,11 +157,12 @@ class ClassScorePrior(nn.Module):
             x = after
         return x
 
-    def _level(self, sigma: float | None) -> float:
-        low, high = SIGMA_RANGE
-        if sigma is None or not low <= sigma <= high:
-            raise InputError(f"sigma is {sigma}; this prior has a score at {low:g} to {high:g}, pass one of these")
-        return float(sigma)
+
+def _checked_level(sigma: float | None) -> float:
+    low, high = SIGMA_RANGE
+    if sigma is None or not low <= sigma <= high:
+        raise InputError(f"sigma is {sigma}; this prior has a score at {low:g} to {high:g}, pass one of these")
+    return float(sigma)
 
 
 def karras_levels(sigma_max: float, sigma_min: float, steps: int, rho: float = 7.0) -> list[float]:

@@ -23,6 +23,7 @@ from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.flows.base import Transform
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.nn.wavenet import copy_group
+from srcsep_core.priors.base import denoised_from_score, gradient_of
 from srcsep_core.priors.kinds import Kind, Task, restored
 from srcsep_core.priors.sets import Trained
 
@@ -201,11 +202,21 @@ class FlowPrior(nn.Module):
         """
         level = self._level(sigma)
         self.flow.check(x)
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_(True)
-            terms = self._terms(leaf, level)
-            (gradient,) = torch.autograd.grad((terms.log_pz + terms.log_det).sum(), leaf)
-        return gradient
+        return gradient_of(lambda leaf: self.log_prob(leaf, level), x)
+
+    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """The posterior mean of the clean signal given the noisy `x`, x + sigma^2 score: (B, 1, T).
+
+        `sigma` as in `score`; the noise-free prior gives `x` back.
+        """
+        level = self._level(sigma)
+        return denoised_from_score(x, self.score(x, level), level)
+
+    @property
+    def sigma_range(self) -> tuple[float, float] | None:
+        """The lowest and the highest noise level (std) of a noise-conditional flow, None of any other."""
+        levels = self.flow.levels
+        return None if levels is None else (levels.low, levels.high)
 
     def _level(self, sigma: float | None) -> float:
         """The noise level to use; raises `InputError` for one that this prior does not have."""

@@ -24,6 +24,7 @@ from torch.nn.utils import parametrize
 from srcsep_core.errors import InputError, check_waveform
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
+from srcsep_core.priors.base import denoised_from_score, gradient_of
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
 
@@ -205,6 +206,11 @@ class PnFPrior(nn.Module):
         """The lowest noise level that there is a density for."""
         return self.net.config.sigma_min
 
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """The lowest and the highest noise level (std) that there is a density for."""
+        return self.net.config.sigma_min, self.net.config.sigma_max
+
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-density in nats of noisy signals at level `sigma`, summed over time: (B, 1, T) to (B,)."""
         return self.net.log_prob(x, self._level(sigma))[:, 0]
@@ -219,13 +225,12 @@ class PnFPrior(nn.Module):
         Raises `InputError` for a level out of the range that the network was trained on.
         """
         level = self._level(sigma)
-        parts = []
-        for rows in x.split(ROWS):
-            with torch.enable_grad():
-                leaf = rows.detach().requires_grad_(True)
-                (gradient,) = torch.autograd.grad(self.net.log_prob_map(leaf, level).sum(), leaf)
-            parts.append(gradient)
-        return torch.cat(parts)
+        return gradient_of(lambda leaf: self.net.log_prob_map(leaf, level).sum(dim=(1, 2)), x, rows=ROWS)
+
+    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """The posterior mean of the clean signal given the noisy `x`, x + sigma^2 score: (B, 1, T)."""
+        level = self._level(sigma)
+        return denoised_from_score(x, self.score(x, level), level)
 
     def sample(
         self, shape: tuple[int, int, int], generator: torch.Generator | None = None, sigma: float | None = None

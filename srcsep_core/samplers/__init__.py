@@ -1,4 +1,4 @@
-"""Samplers of the posterior over sources given a mix, one a file; all take any prior with a score."""
+"""Samplers of the posterior over sources given a mix, one a file; all take any prior that can denoise."""
 
 from collections.abc import Callable
 from typing import Any

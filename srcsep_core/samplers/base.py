@@ -2,45 +2,30 @@
 
 A sampler is a function `(mix, priors, *, config, generator, callback) -> Separation`. The mix is the mean of the
 sources, (B, 1, T) (Frank & Ilse 2020, Eq. 8); `priors` has one prior a source, in order, and one class may come more
-than once. Inside, samplers use the sum y = N * mix as their constraint, with the noise level as its standard deviation:
-with the mean it would be N^2 times weaker.
+than once. A prior is anything that can denoise (`priors.base.DenoisingPrior`). Inside, samplers use the sum
+y = N * mix as their constraint, with the noise level as its standard deviation: with the mean it would be N^2 times
+weaker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError, check_waveform
-from srcsep_core.priors.base import ScorePrior
-from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
+from srcsep_core.priors.base import (
+    DenoisingPrior,
+    JointDenoiser,
+    PosteriorPrior,
+    SharingPrior,
+    has_noisy_density,
+)
 
-Priors = Sequence[ScorePrior]
-
-ROWS = 64  # of one call of a denoiser
-
-
-@runtime_checkable
-class PosteriorPrior(Protocol):
-    """A prior that can draw the clean signal given a noisy one exactly."""
-
-    def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-        """Draws from p(clean | clean + N(0, sigma^2) = x): (B, 1, T) to the same shape."""
-        ...
-
-
-@runtime_checkable
-class NoisyDensity(Protocol):
-    """A prior whose density can be had at a noise level: enough for Metropolis swaps."""
-
-    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """Log-density of signals in noise of level `sigma`, in nats: (B, 1, T) to (B,)."""
-        ...
+Priors = Sequence[DenoisingPrior]
 
 
 @dataclass(frozen=True)
@@ -158,26 +143,26 @@ def denoise_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
 
     Priors that share one denoiser are called once for all.
     """
+    which = torch.arange(len(priors), device=x.device).repeat(len(x))
+    return denoise_rows(priors, which, x.reshape(-1, 1, x.shape[2]), sigma).view_as(x)
+
+
+@torch.no_grad()
+def denoise_rows(priors: Priors, which: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """The posterior mean of rows (M, 1, T) at level `sigma`, row m under prior number `which[m]`; same shape."""
     shared = shared_denoiser(priors)
-    if shared is None:
-        parts = [x[:, k : k + 1] + sigma**2 * prior.score(x[:, k : k + 1], sigma) for k, prior in enumerate(priors)]
-        return torch.cat(parts, dim=1)
-    if x.shape[2] != shared.config.window:
-        raise InputError(
-            f"the signals have {x.shape[2]} samples but these score priors work on {shared.config.window}; cut them"
-        )
-    labels = torch.tensor([prior.label for prior in priors if isinstance(prior, ClassScorePrior)], device=x.device)
-    rows = x.reshape(-1, 1, x.shape[2])
-    parts = [
-        shared(some, some.new_full((len(some),), sigma), own)
-        for some, own in zip(rows.split(ROWS), labels.repeat(len(x)).split(ROWS), strict=True)
-    ]
-    return torch.cat(parts).view_as(x)
+    if shared is not None:
+        labels = torch.tensor([prior.label for prior in priors if isinstance(prior, SharingPrior)], device=x.device)
+        return shared.denoise_rows(x, sigma, labels[which])
+    result = torch.empty_like(x)
+    for rows, prior in _turns(priors, which):
+        result[rows] = prior.denoise(x[rows], sigma).to(result)
+    return result
 
 
-def shared_denoiser(priors: Priors) -> Denoiser | None:
-    """The one denoiser behind all `priors`, if they are score priors that share it."""
-    found = [prior.denoiser for prior in priors if isinstance(prior, ClassScorePrior)]
+def shared_denoiser(priors: Priors) -> JointDenoiser | None:
+    """The one denoiser behind all `priors`, if they share it."""
+    found = [prior.shared for prior in priors if isinstance(prior, SharingPrior)]
     return found[0] if len(found) == len(priors) and all(other is found[0] for other in found) else None
 
 
@@ -187,22 +172,70 @@ def score_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
 
 
 @torch.no_grad()
-def posterior_each(priors: Priors, x: Tensor, sigma: float, *, steps: int, generator: torch.Generator) -> Tensor:
-    """Draws of the clean sources given noisy ones (M, K, T) at level `sigma`, source k under prior k; same shape.
+def posterior_rows(
+    priors: Priors, which: Tensor, x: Tensor, sigma: float, *, steps: int, generator: torch.Generator
+) -> Tensor:
+    """Draws of the clean signals given noisy ones (M, 1, T) at level `sigma`, row m under prior `which[m]` (M,).
 
     Exact where the priors can (`PosteriorPrior`); elsewhere by a reverse diffusion of `steps` ancestral steps (Song et
     al. 2021, arXiv 2011.13456, Appendix F, variance exploding), whose levels fall geometrically to sigma / 30 (or to
     the lowest level of a prior, if it names one as its `sigma_min`) and then to 0. One step gives the posterior mean.
     """
-    exact = [prior for prior in priors if isinstance(prior, PosteriorPrior)]
-    if len(exact) == len(priors):
-        draws = [prior.posterior_sample(x[:, k : k + 1], sigma, generator) for k, prior in enumerate(exact)]
-        return torch.cat(draws, dim=1)
+    result = torch.empty_like(x)
+    inexact = torch.zeros_like(which, dtype=torch.bool)
+    for rows, prior in _turns(priors, which):
+        if isinstance(prior, PosteriorPrior):
+            result[rows] = prior.posterior_sample(x[rows], sigma, generator).to(result)
+        else:
+            inexact[rows] = True
+    if bool(inexact.any()):
+        result[inexact] = _reverse_diffusion(priors, which[inexact], x[inexact], sigma, steps, generator)
+    return result
+
+
+def _reverse_diffusion(
+    priors: Priors, which: Tensor, x: Tensor, sigma: float, steps: int, generator: torch.Generator
+) -> Tensor:
     lowest = max(sigma / 30, *(getattr(prior, "sigma_min", 0.0) for prior in priors))
     levels = geometric_levels(sigma, min(lowest, sigma), steps)
     for here, there in zip(levels, [*levels[1:], 0.0], strict=True):
-        clean = denoise_each(priors, x, here)
+        clean = denoise_rows(priors, which, x, here)
         shrink = (there / here) ** 2
         fresh = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         x = clean + shrink * (x - clean) + there * (1 - shrink) ** 0.5 * fresh
     return x
+
+
+def log_prob_rows(priors: Priors, which: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """Log-density in nats of rows (M, 1, T) at level `sigma`, row m under prior number `which[m]`: (M,), float64.
+
+    Raises `InputError` as `check_densities` does.
+    """
+    check_densities(priors)
+    result = x.new_empty(len(x), dtype=torch.float64)
+    for rows, prior in _turns(priors, which):
+        assert has_noisy_density(prior)
+        result[rows] = prior.log_prob(x[rows], sigma).double()
+    return result
+
+
+def check_densities(priors: Priors) -> None:
+    """Raise `InputError` unless every prior has a density at a noise level, which Metropolis swaps need."""
+    for prior in priors:
+        if not hasattr(prior, "log_prob"):
+            raise InputError(
+                f"Metropolis swaps need priors with a density; use swap='refit' with a {type(prior).__name__}"
+            )
+        if not has_noisy_density(prior):
+            raise InputError(
+                f"the log_prob of a {type(prior).__name__} takes no noise level, and Metropolis swaps ask for the "
+                "density at each; use swap='refit'"
+            )
+
+
+def _turns(priors: Priors, which: Tensor) -> Iterator[tuple[Tensor, DenoisingPrior]]:
+    """Every prior that has rows, after the numbers of its rows."""
+    for k, prior in enumerate(priors):
+        rows = (which == k).nonzero()[:, 0]
+        if len(rows):
+            yield rows, prior

@@ -25,16 +25,17 @@ from torch import Tensor
 from srcsep_core.errors import InputError
 from srcsep_core.samplers.base import (
     Callback,
-    NoisyDensity,
     Priors,
     Separation,
     State,
     Trace,
+    check_densities,
     check_mix,
     denoise_each,
     geometric_levels,
     keep_best,
-    posterior_each,
+    log_prob_rows,
+    posterior_rows,
     residual_of,
     rms,
 )
@@ -98,12 +99,12 @@ def gibbs(
 
     The trace has, by restart and level, averaged over the mixes that needed that restart: residual, accepted (share of
     swaps), change (root mean square of the last sweep's move). Raises `InputError` for a bad mix, and for Metropolis
-    swaps with priors that have no density.
+    swaps with priors that have no density at a noise level.
     """
     config = config or GibbsConfig()
     total = check_mix(mix, priors)
-    if config.swap == "metropolis" and not all(isinstance(prior, NoisyDensity) for prior in priors):
-        raise InputError("Metropolis swaps need priors with a density; use swap='refit' with score priors")
+    if config.swap == "metropolis":
+        check_densities(priors)
     sigmas = geometric_levels(config.sigma_max, config.sigma_min, config.levels)
     results = mix.new_zeros(len(mix), config.restarts, len(priors), mix.shape[2])
     residuals = mix.new_full((len(mix), config.restarts), torch.inf)
@@ -135,21 +136,23 @@ def gibbs(
 class _Chain:
     """One chain for each of B mixes: the sum `total` (B, 1, T) and the sources `state` (B, K, T).
 
-    All chains visit the sources in the same random order.
+    Every chain has a random order of its own in which it visits the sources, and its own pairs to swap, so that the
+    chains of a batch are independent.
     """
 
     def __init__(self, total: Tensor, priors: Priors, config: GibbsConfig, generator: torch.Generator) -> None:
         self.total, self.priors, self.config, self.generator = total, priors, config, generator
         self.state = total.new_zeros(len(total), len(priors), total.shape[2])
         self.gains = total.new_ones(len(total), len(priors), 1)
+        self.rows = torch.arange(len(total), device=total.device)
 
     def level(self, sigma: float) -> tuple[Tensor, Tensor]:
         """Sweeps and swaps at one noise level; the last sweep's move and the share of swaps accepted, (B,) each."""
         config = self.config
         for _ in range(config.sweeps):
             before = self.state.clone()
-            for k in self._order():
-                self.state[:, k] = self._draw(self.state, k, sigma)
+            for which in self._orders().unbind(dim=1):
+                self.state[self.rows, which] = self._draw(self.state, which, sigma)
             if config.estimate_gains:
                 self._fit_gains()
         change = rms((self.state - before).flatten(1))
@@ -163,7 +166,7 @@ class _Chain:
         """Every source becomes the posterior mean given the others."""
         for k in range(len(self.priors)):
             gain = self.gains[:, k]
-            left = self._left(self.state, k) / gain
+            left = self._left(self.state, torch.full_like(self.rows, k)) / gain
             self.state[:, k] = gain * denoise_each([self.priors[k]], left[:, None], sigma)[:, 0]
 
     def doubt(self) -> Tensor:
@@ -175,21 +178,20 @@ class _Chain:
         noise = torch.empty_like(unit).normal_(generator=self.generator)
         return rms(residual_of(self.total, self.gains * denoise_each(self.priors, unit + sigma * noise, sigma)))
 
-    def _order(self) -> list[int]:
-        device = self.generator.device
-        order: list[int] = torch.randperm(len(self.priors), generator=self.generator, device=device).tolist()
-        return order
+    def _orders(self) -> Tensor:
+        """A random order of the sources for every chain, (B, K)."""
+        shape = len(self.total), len(self.priors)
+        return torch.rand(shape, generator=self.generator, device=self.generator.device).argsort(dim=1)
 
-    def _left(self, state: Tensor, k: int) -> Tensor:
-        """What the other sources leave of the sum for source k: (B, T)."""
-        return self.total[:, 0] - state.sum(dim=1) + state[:, k]
+    def _left(self, state: Tensor, which: Tensor) -> Tensor:
+        """What the other sources leave of the sum for source `which[b]` of chain b, (B,): (B, T)."""
+        return self.total[:, 0] - state.sum(dim=1) + state[self.rows, which]
 
-    def _draw(self, state: Tensor, k: int, sigma: float) -> Tensor:
-        """A draw of source k; a gain scales it and not the noise level, which is the sum's."""
-        gain = self.gains[:, k]
-        x = (self._left(state, k) / gain)[:, None]
-        steps = self.config.draw_steps
-        return gain * posterior_each([self.priors[k]], x, sigma, steps=steps, generator=self.generator)[:, 0]
+    def _draw(self, state: Tensor, which: Tensor, sigma: float) -> Tensor:
+        """Draws of source `which[b]` of chain b, (B, T); a gain scales it and not the noise level, the sum's."""
+        gain, steps = self.gains[self.rows, which], self.config.draw_steps
+        x = (self._left(state, which) / gain)[:, None]
+        return gain * posterior_rows(self.priors, which, x, sigma, steps=steps, generator=self.generator)[:, 0]
 
     def _fit_gains(self) -> None:
         """Scale all sources by least squares; a gain stays within 0.05 and 20, and a tiny ridge keeps it unique."""
@@ -203,16 +205,14 @@ class _Chain:
 
     def _swap(self, sigma: float) -> Tensor:
         """One proposal for every chain; 1 where it was accepted, (B,)."""
-        first, second = self._order()[:2]
+        pair = self._orders()[:, :2]
         proposal = self.state.clone()
-        proposal[:, first], proposal[:, second] = self.state[:, second], self.state[:, first]
+        proposal[self.rows[:, None], pair] = self.state[self.rows[:, None], pair.flip(1)]
         if self.config.swap == "metropolis":
-            log_ratio = sum(
-                self._log_prob(proposal, k, sigma) - self._log_prob(self.state, k, sigma) for k in (first, second)
-            )
+            log_ratio = self._log_prob(proposal, pair, sigma) - self._log_prob(self.state, pair, sigma)
         else:
-            for k in (first, second):
-                proposal[:, k] = self._draw(proposal, k, sigma)
+            for which in pair.unbind(dim=1):
+                proposal[self.rows, which] = self._draw(proposal, which, sigma)
             log_ratio = (self._misfit(self.state) - self._misfit(proposal)) / (2 * sigma**2)
         uniform = torch.rand(len(self.state), generator=self.generator, device=self.generator.device)
         accept = uniform.log() < log_ratio
@@ -222,7 +222,7 @@ class _Chain:
     def _misfit(self, state: Tensor) -> Tensor:
         return (self.total[:, 0] - state.sum(dim=1)).square().sum(dim=1)
 
-    def _log_prob(self, state: Tensor, k: int, sigma: float) -> Tensor:
-        prior = self.priors[k]
-        assert isinstance(prior, NoisyDensity)
-        return prior.log_prob(state[:, k : k + 1], sigma).double()
+    def _log_prob(self, state: Tensor, pair: Tensor, sigma: float) -> Tensor:
+        """The summed log-density in nats of the sources `pair` (B, 2) of every chain, (B,)."""
+        held = state[self.rows[:, None], pair].reshape(-1, 1, state.shape[2])
+        return log_prob_rows(self.priors, pair.flatten(), held, sigma).view(-1, 2).sum(dim=1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError, check_waveform
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 
 
@@ -35,7 +35,7 @@ class Selection:
 
 def select_sources(
     total: Tensor,
-    priors: Mapping[str, ScorePrior],
+    priors: Mapping[str, DenoisingPrior],
     *,
     hypotheses: Sequence[tuple[str, ...]] | None = None,
     config: GibbsConfig | None = None,

@@ -10,7 +10,7 @@ import torch
 
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
@@ -26,7 +26,7 @@ class SourcePriors:
     `key` says which priors they are: the content key of the step that trained them.
     """
 
-    by_source: Mapping[str, ScorePrior]
+    by_source: Mapping[str, DenoisingPrior]
     window: int
     sample_rate: int
     key: str
@@ -81,7 +81,7 @@ class NamedSampler:
     config: Any
 
     def __call__(
-        self, mix: torch.Tensor, priors: list[ScorePrior], generator: torch.Generator, callback: Callback | None
+        self, mix: torch.Tensor, priors: list[DenoisingPrior], generator: torch.Generator, callback: Callback | None
     ) -> Separation:
         """Separate mixes (B, 1, T)."""
         return self.run(mix, priors, config=self.config, generator=generator, callback=callback)

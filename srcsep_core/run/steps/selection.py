@@ -36,6 +36,10 @@ class SelectSources(Step):
         return "selection"
 
     @property
+    def version(self) -> int:
+        return 2
+
+    @property
     def title(self) -> str:
         return f"selection-{self.prior.name}-{self.prior.data.variant}-{self.each}-{self.key[:8]}"
 
@@ -46,7 +50,7 @@ class SelectSources(Step):
     @property
     def config(self) -> dict[str, Any]:
         return {
-            "prior": {"name": self.prior.name, "data": self.prior.data.fingerprint},
+            "prior": self.prior.config,
             "each": self.each,
             "length": self.length,
             "sampler": resolved(self.sampler_config),

@@ -15,13 +15,13 @@ from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, WHOLE, ToyParameters, To
 from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.samplers.base import Callback, Separation, State, residual_of, rms
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.langevin import LangevinConfig, langevin
 from srcsep_core.samplers.projection import ProjectionConfig, projection
 
-NamedPriors = Mapping[str, Mapping[str, ScorePrior]]
+NamedPriors = Mapping[str, Mapping[str, DenoisingPrior]]
 
 SAMPLERS = ("gibbs", "projection", "langevin")
 FRAMES = 60  # at most, of a chain
@@ -265,7 +265,7 @@ def frames_table(result: ExplorerResult, indices: list[int], duration_s: float) 
     return pd.concat(parts, ignore_index=True)
 
 
-def _chosen_priors(settings: ExplorerSettings, priors: NamedPriors) -> list[ScorePrior]:
+def _chosen_priors(settings: ExplorerSettings, priors: NamedPriors) -> list[DenoisingPrior]:
     if settings.prior not in priors:
         raise InputError(f"no prior called {settings.prior!r}; there are {', '.join(priors) or 'none'}")
     found = priors[settings.prior]
@@ -275,7 +275,7 @@ def _chosen_priors(settings: ExplorerSettings, priors: NamedPriors) -> list[Scor
     return [found[source.name] for source in settings.sources]
 
 
-def _separate(settings: ExplorerSettings, mix: Tensor, priors: list[ScorePrior], callback: Callback) -> Separation:
+def _separate(settings: ExplorerSettings, mix: Tensor, priors: list[DenoisingPrior], callback: Callback) -> Separation:
     """Run the sampler. The noise in the mix is N times as strong in the constraint, where the annealing then ends."""
     weights = [next(prior.parameters()) for prior in priors if isinstance(prior, nn.Module)]
     mix = mix[None].to(weights[0]) if weights else mix[None]
