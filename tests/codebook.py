@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import waveform
+from srcsep_core.data.toy import ToyWorld, waveform
 from srcsep_core.separate.separators import SourcePriors
 
 PERIODS = (7, 10, 13, 18)
@@ -48,4 +48,5 @@ def codebook_wave(source: str, period: int, length: int, start: int = 0) -> Tens
 
 def codebook_priors(sources: Sequence[str] = ("sine", "square", "saw", "triangle")) -> SourcePriors:
     """One for every source."""
-    return SourcePriors({source: Codebook(source) for source in sources}, WINDOW, RATE, "codebook")
+    known = {source: Codebook(source) for source in sources}
+    return SourcePriors(known, WINDOW, RATE, "codebook", ToyWorld().typical_rms)

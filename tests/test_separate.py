@@ -216,7 +216,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "score, oracle"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, projection, langevin"),
-        (WAVE, ["sine"], {"variant": "relased"}, "unknown toy variant 'relased'", "released, paper, thesis"),
+        (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "released, paper, thesis"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, paper"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
         (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
@@ -362,7 +362,7 @@ def test_lines_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert lines and len([line for line in lines[1].splitlines() if line]) == 3
     write_audio(tmp_path / "mix.wav", mixed(sine_and_square(1500)), RATE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(job.PRIORS, "score", lambda *_: codebook_priors())
+    monkeypatch.setattr(job, "source_priors", lambda *_: codebook_priors())
     monkeypatch.setattr(job, "resolve_device", lambda _: torch.device("cpu"))
     exec(lines[1], {})
     assert (tmp_path / "stems" / "02_square.wav").exists()

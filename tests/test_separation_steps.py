@@ -302,7 +302,7 @@ WAVENET = TrainPriors("wavenet", "tiny", DATA, TRAINING, WaveNetPriorConfig(laye
 def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...], line: Pipeline) -> None:
     step = replace(separation(), prior=PriorChoice("mixed", DATA, trained))
     with pytest.raises(
-        InputError, match="the priors mixed (have no score that a sampler can use|are no ladder of noise levels)"
+        InputError, match=r"the priors mixed (have no score that a sampler can use|are no ladder of noise levels)"
     ):
         line.run(step)
     assert line.store.find(step.name, step.key) is None

@@ -38,9 +38,9 @@ class Measured:
     values: pd.DataFrame
 
 
-def measurements(pipeline: Pipeline, profile: Profile, kind: type[Evaluation]) -> Iterator[Measured]:
+def measurements(pipeline: Pipeline, profile: Profile, kind: type[Evaluation], variant: str = "") -> Iterator[Measured]:
     """Every evaluation of one kind that the profile asks for, made where it is missing."""
-    for subject in subjects_of(profile):
+    for subject in subjects_of(profile, variant):
         for step in evaluations_of(profile, subject):
             if not isinstance(step, kind):
                 continue
@@ -58,24 +58,26 @@ def _by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield protocol, protocol_values(table, protocol)
 
 
-def cross_likelihood_tables(pipeline: Pipeline, profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cross_likelihood_tables(
+    pipeline: Pipeline, profile: Profile, variant: str = ""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Likelihood of every source under every prior, and discrimination: AUROC, ratio AUROC and accuracy.
 
     The second table has both kinds of AUROC, told apart by its column `ratio` (False: the log-likelihood itself;
     True: log p(prior) - log p(source), in which the pitch cancels).
     """
     discrimination = []
-    for found in measurements(pipeline, profile, CrossLikelihood):
+    for found in measurements(pipeline, profile, CrossLikelihood, variant):
         for ratio in (False, True):
             table = discriminate(found.values, ratio=ratio)
             discrimination.append(table.assign(**found.facts, **_signals(found.step), ratio=ratio))
-    return likelihood_summary(pipeline, profile), _ordered(discrimination, [*FACTS, *SIGNALS, "ratio"])
+    return likelihood_summary(pipeline, profile, variant), _ordered(discrimination, [*FACTS, *SIGNALS, "ratio"])
 
 
-def likelihood_summary(pipeline: Pipeline, profile: Profile) -> pd.DataFrame:
+def likelihood_summary(pipeline: Pipeline, profile: Profile, variant: str = "") -> pd.DataFrame:
     """Likelihood of every source under every prior: the first of the `cross_likelihood_tables`."""
     frames = []
-    for found in measurements(pipeline, profile, CrossLikelihood):
+    for found in measurements(pipeline, profile, CrossLikelihood, variant):
         frames.append(summarise(found.values).assign(**found.facts, **_signals(found.step)))
     return _ordered(frames, [*FACTS, *SIGNALS])
 

@@ -71,7 +71,12 @@ def _row(
     tables = [pd.read_csv(artefact / VALUES) for artefact in artefacts]
     count = first.step.mixes.mixes
     values = pd.concat([table.assign(mix=table["mix"] + index * count) for index, table in enumerate(tables)])
-    facts = {"profile": profile, "dataset": "toy", **_facts(first, sources), "n_mixes": count * len(pool)}
+    facts = {
+        "profile": profile,
+        "dataset": first.step.data.name,
+        **_facts(first, sources),
+        "n_mixes": count * len(pool),
+    }
     seconds = [artefact.provenance.get("seconds_per_mix", float("nan")) for artefact in artefacts]
     return {**facts, **summarise_separation(values), "seconds_per_mix": float(np.mean(seconds)), "command": command}
 

@@ -21,7 +21,7 @@ from srcsep_core.errors import InputError
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
 @click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, projection or langevin.")
-@click.option("--prior", default="score", show_default=True, help="score (trained) or oracle (the true densities).")
+@click.option("--prior", default="score", show_default=True, help="A kind of prior that samplers can use, or oracle.")
 @click.option("--variant", default="paper", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}.")
 @profile_option
 @device_option

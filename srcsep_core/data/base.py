@@ -74,6 +74,11 @@ class World(ABC):
         """The colour of each source in figures; a source without one gets a default."""
         return {}
 
+    @property
+    def flat_topped(self) -> frozenset[str]:
+        """The sources that rest at full scale by nature, which in others is clipping."""
+        return frozenset()
+
     @abstractmethod
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
         """Source signals (batch, K, length) on the generator's device, values in [-1, 1].

@@ -71,6 +71,11 @@ class ToyWorld(World):
         """The root mean square of each wave at amplitude 0.9."""
         return {source: TYPICAL_AMPLITUDE * WAVE_RMS[source] for source in self.sources}
 
+    @property
+    def flat_topped(self) -> frozenset[str]:
+        """The square."""
+        return frozenset({"square"})
+
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
         """Fresh source signals (batch, K, length), drawn without end; `split` changes nothing."""
         return draw_sources(self, batch, length, generator)

@@ -23,14 +23,14 @@ from torch import Tensor
 from srcsep_core import __version__
 from srcsep_core.audio import mono, read_audio, resample, write_audio
 from srcsep_core.config import resolved
-from srcsep_core.data.toy import ToyWorld
+from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import resolve_device
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.store import file_digest, write_json
 from srcsep_core.separate.recording import STEREO, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
-from srcsep_core.separate.separators import PRIORS, SourcePriors, check_names, load_sampler
+from srcsep_core.separate.separators import SourcePriors, check_names, load_sampler, source_priors, window_of
 from srcsep_core.separate.stems import PLAYER, RECORD, check_folder, stem_files, stem_names, write_folder
 from srcsep_core.separate.windows import class_orders
 from srcsep_core.show.player import RATES_HZ, player_page
@@ -138,7 +138,7 @@ def separate_file(
     `Separated.write` do.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
-    _check_settings(sources, config)
+    _check_settings(sources, config, priors)
     if out is not None:
         check_folder(Path(out), [*stem_files(sources), PLAYER, RECORD], overwrite=overwrite)
     audio = read_audio(path)
@@ -168,26 +168,24 @@ def separate_audio(
     for unknown names, and for a signal that is silent, shorter than a window, not finite, or clipped.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
-    _check_settings(sources, config)
+    _check_settings(sources, config, priors)
     started, device = time.monotonic(), resolve_device(config.device)
-    profile, data = get_profile(config.profile), ToyWorld(config.variant)
-    window, rate = (
-        (profile.plan_of("score").network.window, data.sample_rate)
-        if priors is None
-        else (priors.window, priors.sample_rate)
-    )
+    profile, world = get_profile(config.profile), world_of(config.variant)
+    window, rate = window_of(config.prior, profile), world.sample_rate
+    if priors is not None:
+        window, rate = priors.window, priors.sample_rate
     mix, offsets = prepare(
         samples,
         sample_rate,
         stereo=config.stereo,
         remove_dc=config.remove_dc,
-        flat_tops=config.allow_clipped or set(sources) == {"square"},
+        flat_tops=config.allow_clipped or set(sources) <= world.flat_topped,
         window=window,
         rate=rate,
     )
     sampler = load_sampler(config.sampler, config.restarts)
     if priors is None:
-        priors = PRIORS[config.prior](profile, config.variant, device, progress)
+        priors = source_priors(config.prior, profile, config.variant, device, progress)
     generator = torch.Generator(device=device).manual_seed(config.seed)
     search = Search(sampler, priors, sources, config.search, generator, progress)
 
@@ -238,12 +236,12 @@ def relative_db(x: Tensor, whole: Tensor) -> float:
     return 10 * math.log10(max(ratio, 1e-20))
 
 
-def _check_settings(sources: tuple[str, ...], config: SeparateConfig) -> None:
+def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
-    check_names(sources, config.prior, config.sampler)
+    known = world_of(config.variant).sources if priors is None else tuple(priors.by_source)
+    check_names(sources, config.prior, config.sampler, known)
     class_orders(sources)
     get_profile(config.profile)
-    ToyWorld(config.variant)
     resolve_device(config.device)
     load_sampler(config.sampler, config.restarts)
 

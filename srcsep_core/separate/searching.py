@@ -21,8 +21,7 @@ from srcsep_core.samplers.base import State, rms
 from srcsep_core.separate.separators import NamedSampler, SourcePriors
 from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, window_starts
 
-AMPLITUDE = 0.9
-WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
+AMPLITUDE = 0.9  # that a peak is taken to
 GAIN_MARGIN_DB = 3.0
 SILENCE = 1e-3  # of the whole signal's root mean square
 
@@ -115,7 +114,7 @@ class Search:
         less and more. The first within 3 dB of the lowest doubt is taken, for that floor falls as the gain grows.
         """
         count = len(self.sources)
-        level = math.sqrt(sum((AMPLITUDE * WAVE_RMS[source]) ** 2 for source in self.sources)) / count
+        level = math.sqrt(sum(self.priors.typical_rms[source] ** 2 for source in self.sources)) / count
         expected = level / float(rms(cuts.flatten()))
         near = [gain for gain in (1.0, 1 / count, AMPLITUDE / float(cuts.abs().max())) if 0.7 < gain / expected < 1.4]
         gains: list[float] = []

@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from srcsep_core.data.toy import SOURCES, ToyWorld
+from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
-from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.priors.denoiser import SCORE
+from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
-from srcsep_core.run.steps import score_step
+from srcsep_core.run.steps import prior_step
+from srcsep_core.run.steps.separation import PriorChoice
 from srcsep_core.samplers import SAMPLER_CONFIGS, SAMPLERS
 from srcsep_core.samplers.base import Callback, Separation
+
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True)
 class SourcePriors:
     """One prior for every class of source, for windows of `window` samples at `sample_rate` (Hz).
 
-    `key` says which priors they are: the content key of the step that trained them.
+    `key` says which priors they are: the content key of the step that trained them. `typical_rms`: of each source as
+    the priors know it.
     """
 
     by_source: Mapping[str, DenoisingPrior]
     window: int
     sample_rate: int
     key: str
+    typical_rms: Mapping[str, float]
 
 
-def score_priors(profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
-    """The score priors of a profile, found in the cache or trained."""
-    step = score_step(profile, variant=variant)
-    found = Pipeline(device=device, progress=progress).priors(step)
-    priors = {source: found.prior(source) for source in found.sources}
-    return SourcePriors(priors, found.window, step.data.sample_rate, step.key)
+def prior_names() -> tuple[str, ...]:
+    """The priors that recordings can be separated with: kinds of which one set has all noise levels, and the oracle."""
+    return (*(name for name, kind in all_kinds().items() if kind.scored and not kind.ladder), ORACLE)
 
 
-def oracle_priors(profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
-    """The true densities of the toy sources, in windows of the length that the profile's score priors have."""
-    data = ToyWorld(variant)
-    priors = {source: OraclePrior(source, data) for source in data.sources}
-    return SourcePriors(priors, profile.plan_of("score").network.window, data.sample_rate, f"oracle-{variant}")
+def window_of(prior: str, profile: Profile) -> int:
+    """The length of the windows (samples) that a prior works on: its own, or the crop that it was trained on."""
+    plan = profile.plan_of(SCORE.name if prior == ORACLE else prior)
+    return int(getattr(plan.network, "window", plan.train.crop))
 
 
-PRIORS: dict[str, Callable[[Profile, str, torch.device, bool], SourcePriors]] = {
-    "score": score_priors,
-    "oracle": oracle_priors,
-}
+def source_priors(prior: str, profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
+    """The priors called `prior`, found in the cache or trained, or the true densities of the world's sources."""
+    world = world_of(variant)
+    if prior == ORACLE:
+        find, key = PriorChoice(prior, world).load(Pipeline(device=device)), f"{ORACLE}-{world.variant}"
+    else:
+        step = prior_step(profile, prior, variant=variant)
+        find, key = Pipeline(device=device, progress=progress).priors(step).prior, step.key
+    priors = {source: find(source) for source in world.sources}
+    return SourcePriors(priors, window_of(prior, profile), world.sample_rate, key, world.typical_rms)
+
+
 # Windows have neighbours to tell a wrong one by, so that fewer chains will do than for a mix on its own.
 WINDOW_SETTINGS: dict[str, dict[str, float]] = {
     "gibbs": {"restarts": 3, "accept": 0.04},
@@ -60,13 +70,13 @@ WINDOW_SETTINGS: dict[str, dict[str, float]] = {
 NAMED_SAMPLERS = ("gibbs", "gibbs-exchange", "projection", "langevin")
 
 
-def check_names(sources: tuple[str, ...], prior: str, sampler: str) -> None:
+def check_names(sources: tuple[str, ...], prior: str, sampler: str, known_sources: Sequence[str]) -> None:
     """Raise `InputError` unless all of them are known."""
     if not sources:
-        raise InputError(f"there are 0 sources; name what is in the mix, from {', '.join(SOURCES)}")
+        raise InputError(f"there are 0 sources; name what is in the mix, from {', '.join(known_sources)}")
     for what, given, known in (
-        *(("source", source, SOURCES) for source in sources),
-        ("prior", prior, tuple(PRIORS)),
+        *(("source", source, known_sources) for source in sources),
+        ("prior", prior, prior_names()),
         ("sampler", sampler, NAMED_SAMPLERS),
     ):
         if given not in known:

@@ -1,0 +1,225 @@
+"""The house takes a new world and a new kind of prior as one file each: both are here, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+
+from srcsep_core.audio import read_audio, write_audio
+from srcsep_core.audit.tables import cross_likelihood_tables
+from srcsep_core.benchmark.results import separation_rows
+from srcsep_core.benchmark.settings import Setting
+from srcsep_core.cli import main
+from srcsep_core.data import base
+from srcsep_core.data.base import EvalConfig, Split, World, world_of
+from srcsep_core.data.mixes import MixConfig
+from srcsep_core.errors import InputError
+from srcsep_core.metrics import si_sdr
+from srcsep_core.priors import kinds
+from srcsep_core.priors.kinds import Kind, Task, register, restored
+from srcsep_core.priors.sets import Trained
+from srcsep_core.run import profiles
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile
+from srcsep_core.run.steps import priors_of
+from srcsep_core.run.steps.separation import PriorChoice, SeparateMixes
+from srcsep_core.run.store import Store
+from srcsep_core.samplers import GibbsConfig
+from srcsep_core.training.config import TrainConfig
+
+CROP = 64
+
+
+@dataclass(frozen=True)
+class Thunder(World):
+    """Two sources at 8 kHz: rumble, a cosine of 16 samples of any size, and hiss, white noise."""
+
+    name: ClassVar[str] = "thunder"
+    variant: str = "storm"
+    sources: tuple[str, ...] = ("rumble", "hiss")
+
+    @property
+    def sample_rate(self) -> int:
+        return 8000
+
+    @property
+    def typical_rms(self) -> Mapping[str, float]:
+        return {"rumble": 0.5, "hiss": 0.1}
+
+    def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
+        size = 0.5 * torch.randn(batch, 2, 1, generator=generator)
+        time = 2 * math.pi * torch.arange(length) / 16
+        rumble = size[:, :1] * time.cos() + size[:, 1:] * time.sin()
+        hiss = 0.1 * torch.randn(batch, 1, length, generator=generator)
+        waves = {"rumble": rumble, "hiss": hiss}
+        return torch.cat([waves[name] for name in self.sources], dim=1)
+
+    def only(self, sources: Sequence[str]) -> Thunder:
+        return replace(self, sources=tuple(sources))
+
+
+@dataclass(frozen=True)
+class GaussianConfig:
+    """A Gaussian of `length` samples."""
+
+    length: int = CROP
+
+
+class Gaussians(nn.Module):
+    """One full covariance a source, by its Cholesky factor."""
+
+    def __init__(self, config: GaussianConfig, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.factor = nn.Parameter(0.3 * torch.eye(config.length).repeat(groups, 1, 1))
+
+    def covariance(self, sigma: float) -> Tensor:
+        """(groups, T, T), with the noise of level `sigma`."""
+        factor = self.factor.tril()
+        return factor @ factor.mT + (sigma**2 + 1e-3) * torch.eye(factor.shape[1])
+
+    def log_prob(self, x: Tensor, sigma: float) -> Tensor:
+        """(B, groups, T) to (B, groups)."""
+        mean = torch.zeros(self.groups, x.shape[2])
+        return torch.distributions.MultivariateNormal(mean, self.covariance(sigma)).log_prob(x)
+
+
+class GaussianPrior:
+    """One of them."""
+
+    def __init__(self, net: Gaussians, index: int) -> None:
+        self.net, self.index = net, index
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        with torch.no_grad():
+            own = self.net.covariance(0.0)[self.index]
+            return x @ torch.linalg.solve(own + sigma**2 * torch.eye(len(own)), own)
+
+
+@dataclass(frozen=True)
+class GaussianSet(Trained):
+    """All of them."""
+
+    net: Gaussians
+
+    @property
+    def multiple_of(self) -> int:
+        return CROP
+
+    def at(self, sigma: float) -> GaussianSet:
+        return self.other_level(sigma)
+
+    @torch.no_grad()
+    def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
+        return {"exact": self.net.log_prob(x, 0.0).double() / x.shape[2]}
+
+    def prior(self, source: str) -> GaussianPrior:
+        return GaussianPrior(self.net, self.index(source))
+
+
+def gaussian_task(config: GaussianConfig, groups: int, objective: str) -> Task:
+    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        assert isinstance(network, Gaussians)
+        return -network.log_prob(x, 0.0).mean(dim=0)[None] / x.shape[2]
+
+    return Task("gaussian", lambda: Gaussians(config, groups), losses, multiple_of=config.length)
+
+
+def load_gaussians(
+    config: GaussianConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device
+) -> GaussianSet:
+    return GaussianSet(**vars(about), net=restored(Gaussians(config, len(about.sources)), weights, device))
+
+
+GAUSSIAN = Kind("gaussian", "gaussian", "gaussian", GaussianConfig, gaussian_task, load_gaussians, density=True)
+SHORT = EvalConfig(signals=8, length=CROP)
+PROFILE = Profile(
+    "smoke",
+    noise_levels=(),
+    kinds={
+        "gaussian": KindPlan(
+            GaussianConfig(),
+            TrainConfig(steps=200, batch_size=64, crop=CROP, learning_rate=0.02, schedule="cosine", milestones=()),
+        )
+    },
+    evaluation=SHORT,
+    plan=EvalPlan(SHORT, SHORT, SHORT, SHORT, SHORT, input_lengths=(CROP, CROP), draws=(2, 2)),
+)
+
+
+@pytest.fixture
+def moved_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world and the kind are registered, and a profile has the kind's plan."""
+    base.variants_of(), kinds.all_kinds()
+    monkeypatch.setitem(base._WORLDS, "thunder", (Thunder, ("storm",)))
+    monkeypatch.setitem(kinds._KINDS, "gaussian", GAUSSIAN)
+    monkeypatch.setitem(profiles.PROFILES, "smoke", PROFILE)
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved_in: None) -> Pipeline:
+    monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "cache"))
+    return Pipeline(Store(tmp_path / "cache"))
+
+
+def srcsep(*arguments: object) -> str:
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_new_world_and_a_new_kind_are_trained_and_listed(line: Pipeline) -> None:
+    printed = srcsep("train", "-p", "smoke", "--variant", "storm", "--model", "gaussian", "--device", "cpu")
+    assert "gaussian-storm-smoke" in printed
+    listed = srcsep("status", "-p", "smoke", "--variant", "storm")
+    assert "gaussian-storm-smoke" in listed and "nothing to do" in listed
+    assert "cross-likelihood-gaussian-storm-smoke" in listed
+
+
+def test_they_are_evaluated_into_the_tables(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    (step,) = priors_of(PROFILE, "storm")
+    values, discrimination = cross_likelihood_tables(line, PROFILE, "storm")
+    assert set(values["dataset"]) == {"thunder"} and set(values["model"]) == {"gaussian"}
+    assert set(values["source"]) == {"rumble", "hiss"}
+    assert (discrimination["accuracy"].dropna() == 1).all(), "rumble and hiss are easily told apart"
+    assert line.store.find(step.name, step.key) is not None
+
+
+def test_they_are_benchmarked(line: Pipeline) -> None:
+    (step,) = priors_of(PROFILE, "storm")
+    choice = PriorChoice("gaussian", world_of("storm"), (step,))
+    mixes = MixConfig(("rumble", "hiss"), 6, length=CROP)
+    gibbs = GibbsConfig(levels=6, restarts=1, sigma_min=0.01)
+    setting = Setting("known", "", SeparateMixes(choice.data, mixes, choice, "gibbs", gibbs))
+    table = separation_rows(line, [setting], profile="smoke", command="test")
+    row = table.iloc[0]
+    assert (row["dataset"], row["variant"], row["prior"]) == ("thunder", "storm", "gaussian")
+    assert row["si_sdri_mean"] > 5
+
+
+def test_they_separate_a_file(line: Pipeline, tmp_path: Path) -> None:
+    drawn = Thunder().draw(1, 4 * CROP, torch.Generator().manual_seed(1))[0]
+    write_audio(tmp_path / "mix.wav", drawn.mean(dim=0, keepdim=True), 8000)
+    names = ("--sources", "rumble,hiss", "--prior", "gaussian", "--variant", "storm", "-p", "smoke", "--gain", "1")
+    srcsep("separate", tmp_path / "mix.wav", "--out", tmp_path / "stems", "--device", "cpu", *names)
+    rumble = read_audio(tmp_path / "stems" / "01_rumble.wav").samples
+    assert float(si_sdr(estimate=rumble, reference=drawn[:1] / 2)) > 10
+    assert json.loads((tmp_path / "stems" / "separation.json").read_text())["settings"]["prior"] == "gaussian"
+
+
+def test_what_is_not_there_is_named_with_what_is(moved_in: None) -> None:
+    with pytest.raises(InputError, match=r"unknown variant 'drizzle'; use one of released, paper, thesis.*storm"):
+        world_of("drizzle")
+    with pytest.raises(InputError, match="there is a kind of prior called 'gaussian' already"):
+        register(replace(GAUSSIAN, step="other"))
+    assert pd.Series(kinds.all_kinds()).index.is_unique
