@@ -144,8 +144,9 @@ run.save_figure(figure, "toy_spectra", pd.DataFrame({"frequency_hz": frequency, 
 # %% [markdown]
 # ## STFT magnitude and phase (thesis Figure 2)
 #
-# The magnitude names the waveform at a glance; the phase looks like noise. A model of the magnitude throws the
-# phase away, which is the thesis' argument for modelling the waveform itself. Window 256 samples, hop 64.
+# The magnitude names the waveform at a glance; the phase shows stripes and tiles that turn with pitch and hop, and says
+# little of the shape. A model of the magnitude throws the phase away, which is the thesis' argument for modelling the
+# waveform itself. Window 256 samples, hop 64.
 
 # %%
 figure, axes = plt.subplots(2, 4, figsize=(10, 4.4), sharex=True, sharey=True)

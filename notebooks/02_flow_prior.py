@@ -85,8 +85,9 @@ display(final.round(2))
 # ## Samples from the priors (thesis Figure 12)
 #
 # Signals drawn from each prior, temperature 0.7. As the thesis remarks, every latent value is drawn on its own, so
-# shapes hold locally while the pitch wanders. The first figure of this kind with both objectives: the contracted
-# (`released`) priors draw the cleaner waveforms.
+# shapes hold locally while the pitch wanders. The first figure of this kind with both objectives: `exact` priors
+# draw slow and smooth waves, smaller than the data; `released` ones reach the full amplitude and overshoot, with spikes
+# beyond the frame at the jumps of the square.
 
 # %%
 length = min(4096, 2 * run.profile.evaluation.length)

@@ -307,7 +307,7 @@ display(beside[["sources", *columns]].round(3))
 # The prior. Under that same sampler, set alike, the true density and the learnt score separate nearly all pairs, the
 # paper's flows none: noise-free or fine-tuned, exact or released. Our own flow of all levels separates a few of the
 # pairs where its density judges the swaps, the autoregressive prior six in ten of them and no fours. Their scores point
-# elsewhere (05, 08). All of them are of laptop size and budget: that a larger one fails too is not shown here.
+# elsewhere (12). All of them are of laptop size and budget: that a larger one fails too is not shown here.
 
 # %%
 print(run.provenance([*choices["score"].trained, *choices["flow-exact-tuned"].trained]))

@@ -304,8 +304,10 @@ run.save_figure(figure, "ablation", ablation)
 #
 # - By log p itself even the oracle's sigma_disc lies well below its sigma_mob: noise swamps the small difference
 #   between a sine and a triangle in a number that also measures pitch and noise. By the ratio, in which both cancel,
-#   the oracle tells every pair apart almost up to where waves become exchangeable: the two windows all but meet. The
-#   learned priors lose discrimination at a fraction of the oracle's sigma_disc.
+#   the oracle tells every pair apart at sigma 3, and no longer at 10; waves become exchangeable between 3 and 10, too
+#   (squares later). Levels of 1, 3 and 10 are too coarse to say which comes first.
+# - The learned priors were tested up to 0.359. By the ratio most lose discrimination below that, where the oracle keeps
+#   it up to 3; by log p itself the oracle loses the sine as early as the released flow does, at 0.129.
 # - At the paper's levels, up to 0.359, a noisy wave has one explanation only: a chain that starts there cannot change
 #   its mind. Annealing must start higher, whatever the prior.
 # - The score figure tells how good a learned gradient is: 1 is the truth in each panel.
