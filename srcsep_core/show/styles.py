@@ -109,7 +109,7 @@ LEVEL_MARKERS = "osD^vPX*"
 SPARE = tuple(
     Style(colour, marker, line)
     for (colour, line) in (("#999933", "--"), ("#44AA99", ":"), ("#AA4499", "-"), ("#777777", "-."))
-    for marker in ("d", "8", "H", "1")
+    for marker in ("d", "8", "H", "<")
 )
 
 
