@@ -116,7 +116,7 @@ run.save_figure(figure, "score_denoising", pd.DataFrame(rows))
 # ## Against the oracle
 #
 # Top: the mean squared error of the denoiser beside that of the exact posterior mean, which nothing can beat. Bottom:
-# one minus the cosine between the prior's score and the true one. In strong noise that is small for anybody: the grey
+# one minus the cosine between the prior's score and the true one. In strong noise that is small for anybody: the dotted
 # line knows nothing of the sources, its score is -x / sigma^2. Dashed: a flow told sigma, trained by likelihood over
 # the whole range 0.01 to 10. Bands: 95 % bootstrap intervals over signals.
 

@@ -21,7 +21,7 @@ def inputs_figure(
     column: str,
     label: str,
 ) -> Figure:
-    """Median against the input's `column`, named `label`: one row a case, one panel a prior level of `sigmas`, one line a source.
+    """Median against the input's `column`, called `label`: one row a case, one column a prior level, one line a source.
 
     A case has the columns prior, prior_sigma, `column`, median and, where draws were many, q05 and q95 (the shade).
     The marker at the right edge is the median of the class' own signals, `in_class` of the case.

@@ -15,7 +15,7 @@ from srcsep_core.show.styles import GUIDE, prior_style, source_style
 def score_against_oracle_figure(scores: pd.DataFrame, models: Mapping[str, str], power: float) -> Figure:
     """Denoising error (top) and one minus the cosine with the true score (bottom), one column a source.
 
-    `models` is name in `scores` to name in the table of priors. `power` of the signals gives the grey line, a score
+    `models` is name in `scores` to name in the table of priors. `power` of the signals gives the dotted line, a score
     that knows nothing of them. Bands are 95 % intervals.
     """
     figure, axes = plt.subplots(2, len(SOURCES), figsize=(10, 5.4), sharex=True, sharey="row")
@@ -38,7 +38,7 @@ def score_against_oracle_figure(scores: pd.DataFrame, models: Mapping[str, str],
             least["sigma"], least["mean"].clip(lower=1e-6), **best.marked, markersize=4, label="oracle"
         )
         nothing = 1 - 1 / (1 + power / least["sigma"] ** 2) ** 0.5
-        axes[1, column].plot(least["sigma"], nothing, color="0.5", label="-x / sigma^2")
+        axes[1, column].plot(least["sigma"], nothing, color="black", linestyle=":", label="-x / sigma^2")
         axes[0, column].set(title=name, xscale="log", yscale="log")
         axes[1, column].set(xlabel="sigma", yscale="log")
     axes[0, 0].set_ylabel("mean squared error")
