@@ -45,7 +45,7 @@ from srcsep_core.data.toy import (
 )
 from srcsep_core.report.session import start
 from srcsep_core.show.player import player
-from srcsep_core.show.plots import SOURCE_COLOURS
+from srcsep_core.show.styles import source_style
 
 run = start("01_toy_data", profile, seed, device)
 
@@ -57,7 +57,7 @@ cycles = torch.linspace(0, 1, 513, dtype=torch.float64)[:-1]
 period = pd.DataFrame({"period": cycles.numpy(), **{name: waveform(name, cycles).numpy() for name in SOURCES}})
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.3), sharey=True)
 for ax, name in zip(axes, SOURCES, strict=True):
-    ax.plot(period["period"], period[name], color=SOURCE_COLOURS[name])
+    ax.plot(period["period"], period[name], color=source_style(name).colour)
     ax.set(title=name, xlabel="time / period", ylim=(-1.15, 1.15))
 axes[0].set_ylabel("amplitude")
 run.save_figure(figure, "toy_period", period)
@@ -116,7 +116,7 @@ for row, variant in zip(axes, PUBLISHED_VARIANTS, strict=True):
     waves = {name: example[0, k].numpy() for k, name in enumerate(SOURCES)}
     shown.append(pd.DataFrame({"variant": variant, "time_ms": time_ms, **waves}))
     for k, (ax, name) in enumerate(zip(row, SOURCES, strict=True)):
-        ax.plot(time_ms, example[0, k], color=SOURCE_COLOURS[name], linewidth=1)
+        ax.plot(time_ms, example[0, k], color=source_style(name).colour, linewidth=1)
         if variant == PUBLISHED_VARIANTS[0]:
             ax.set_title(name)
     row[0].set_ylabel(f"{variant}\namplitude")
@@ -140,7 +140,7 @@ window = np.hanning(signal.shape[1])
 spectrum = 20 * np.log10(np.abs(np.fft.rfft(signal * window)) / (window.sum() / 2) + 1e-6)
 figure, axes = plt.subplots(2, 2, figsize=(10, 4.4), sharex=True, sharey=True)
 for k, (ax, name) in enumerate(zip(axes.flat, SOURCES, strict=True)):
-    ax.plot(frequency / 1e3, spectrum[k], color=SOURCE_COLOURS[name], linewidth=0.7)
+    ax.plot(frequency / 1e3, spectrum[k], color=source_style(name).colour, linewidth=0.7)
     ax.set(title=name, ylim=(-100, 5))
 for ax in axes[-1]:
     ax.set_xlabel("frequency / kHz")
@@ -152,8 +152,9 @@ run.save_figure(figure, "toy_spectra", pd.DataFrame({"frequency_hz": frequency, 
 # %% [markdown]
 # ## STFT magnitude and phase (thesis Figure 2)
 #
-# The magnitude names the waveform at a glance; the phase looks like noise. A model of the magnitude throws the
-# phase away, which is the thesis' argument for modelling the waveform itself. Window 256 samples, hop 64.
+# The magnitude names the waveform at a glance; the phase shows stripes and tiles that turn with pitch and hop, and says
+# little of the shape. A model of the magnitude throws the phase away, which is the thesis' argument for modelling the
+# waveform itself. Window 256 samples, hop 64.
 
 # %%
 figure, axes = plt.subplots(2, 4, figsize=(10, 4.4), sharex=True, sharey=True)

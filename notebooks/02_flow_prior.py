@@ -38,7 +38,7 @@ from srcsep_core.priors.flowavenet import FlowConfig, flow_receptive_field
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import flow_step
 from srcsep_core.show.player import player
-from srcsep_core.show.plots import SOURCE_COLOURS
+from srcsep_core.show.styles import level_style, source_style
 from srcsep_core.training.config import OBJECTIVES
 
 run = start("02_flow_prior", profile, seed, device)
@@ -63,7 +63,7 @@ for row, objective in zip(axes, OBJECTIVES, strict=True):
         for name in SOURCES:
             part = curves[(curves["objective"] == objective) & (curves["source"] == name)]
             smooth = part[column].rolling(window, min_periods=1).median()
-            ax.plot(part["step"], smooth, color=SOURCE_COLOURS[name], label=name, linewidth=1)
+            ax.plot(part["step"], smooth, **source_style(name).line, label=name, linewidth=1)
         ax.set_title(f"{labels[column]}, objective {objective}", fontsize=9)
     row[0].set_ylabel("nats/sample")
 for ax in axes[-1]:
@@ -85,8 +85,9 @@ display(final.round(2))
 # ## Samples from the priors (thesis Figure 12)
 #
 # Signals drawn from each prior, temperature 0.7. As the thesis remarks, every latent value is drawn on its own, so
-# shapes hold locally while the pitch wanders. The first figure of this kind with both objectives: the contracted
-# (`released`) priors draw the cleaner waveforms.
+# shapes hold locally while the pitch wanders. The first figure of this kind with both objectives: `exact` priors
+# draw slow and smooth waves, smaller than the data; `released` ones reach the full amplitude and overshoot, with spikes
+# beyond the frame at the jumps of the square.
 
 # %%
 length = min(4096, 2 * run.profile.evaluation.length)
@@ -105,7 +106,7 @@ time_ms = np.arange(shown) / toy.sample_rate * 1e3
 figure, axes = plt.subplots(4, 2, figsize=(10, 6), sharex=True)
 for column, objective in enumerate(OBJECTIVES):
     for ax, name in zip(axes[:, column], SOURCES, strict=True):
-        ax.plot(time_ms, drawn[objective][name][:shown], color=SOURCE_COLOURS[name], linewidth=0.9)
+        ax.plot(time_ms, drawn[objective][name][:shown], color=source_style(name).colour, linewidth=0.9)
         ax.set_ylim(-1.6, 1.6)
         if column == 0:
             ax.set_ylabel(f"{name}\namplitude")
@@ -135,8 +136,8 @@ maps = {}
 for k, name in enumerate(SOURCES):
     with torch.no_grad():
         maps[name] = priors["exact"].prior(name).log_prob_map(test[:, k : k + 1])[0].cpu().numpy()
-    axes[k, 0].plot(time_ms, test[0, k, shown].cpu(), color=SOURCE_COLOURS[name], linewidth=1)
-    axes[k, 1].plot(time_ms, maps[name][shown], color=SOURCE_COLOURS[name], linewidth=0.8)
+    axes[k, 0].plot(time_ms, test[0, k, shown].cpu(), color=source_style(name).colour, linewidth=1)
+    axes[k, 1].plot(time_ms, maps[name][shown], color=source_style(name).colour, linewidth=0.8)
     axes[k, 0].set_ylabel(f"{name}\namplitude")
     axes[k, 1].set_ylabel("nats")
 axes[0, 0].set_title("signal")
@@ -164,13 +165,12 @@ for blocks in range(1, 9):
         rows.append({"blocks": blocks, "layers": layers, "samples": before + 1 + after})
 field = pd.DataFrame(rows)
 figure, ax = plt.subplots(figsize=(6, 3.4))
-for layers, part in field.groupby("layers"):
+for index, (layers, part) in enumerate(field.groupby("layers")):
     ax.plot(
         part["blocks"],
         part["samples"] / 14_700,
-        marker="o",
         label=f"{layers} layers",
-        color=plt.cm.cividis(layers / 11),
+        **level_style(index, 5).marked,
     )
 ax.set(yscale="log", xlabel="blocks (6 flows each)", ylabel="receptive field / s at 14 700 Hz")
 ax.axhline(16_384 / 14_700, color="0.5", linestyle=":", linewidth=1, label="training crop,\n16 384 samples")
@@ -181,7 +181,7 @@ run.save_figure(figure, "receptive_field", field)
 sizes = {
     "paper, toy": FlowConfig(),
     "paper, musdb18": FlowConfig(blocks=8),
-    f"this profile ({run.profile.name})": run.profile.kinds["flowavenet"].network,
+    f"this profile ({run.profile.name})": run.profile.plan_of("flowavenet").network,
 }
 for name, config in sizes.items():
     before, after = flow_receptive_field(config)

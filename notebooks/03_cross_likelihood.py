@@ -33,13 +33,16 @@ import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.audit.matrices import matrix, panel_table
 from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import protocol_values
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import cross_likelihood_step, flow_step
-from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_MARKERS, cross_likelihood_figure
+from srcsep_core.show.discrimination_figures import settings_figure
+from srcsep_core.show.plots import cross_likelihood_figure
+from srcsep_core.show.styles import source_style
 from srcsep_core.training.config import OBJECTIVES
 
 run = start("03_cross_likelihood", profile, seed, device)
@@ -80,11 +83,6 @@ print(f"{likelihood['n'].iloc[0]} test signals a source, {run.profile.evaluation
 
 
 # %%
-def matrix(frame, column="median"):
-    """Rows data, columns priors."""
-    return frame.pivot(index="source", columns="prior", values=column).loc[list(SOURCES), list(SOURCES)]
-
-
 def ours(protocol, objective):
     """The rows of one protocol and objective."""
     return likelihood[(likelihood["protocol"] == protocol) & (likelihood["objective"] == objective)]
@@ -98,8 +96,7 @@ panels = {
     "ours: exact protocol, exact objective": matrix(ours("exact", "exact")),
 }
 figure = cross_likelihood_figure(panels)
-plotted = pd.concat([p.stack().rename("median").reset_index().assign(panel=t) for t, p in panels.items()])
-run.save_figure(figure, "figure3_toy_flow", plotted)
+run.save_figure(figure, "figure3_toy_flow", panel_table(panels))
 
 # %%
 clipped = {
@@ -133,38 +130,9 @@ def discrimination_of(protocol, objective):
 
 
 settings = [("released", "released"), ("exact", "released"), ("released", "exact"), ("exact", "exact")]
-figure, axes = plt.subplots(2, 1, figsize=(10, 5.6), sharex=True)
-width = 0.2
-for name, ax in zip(("auroc", "accuracy"), axes, strict=True):
-    for index, (protocol, objective) in enumerate(settings):
-        part = discrimination_of(protocol, objective).dropna(subset=[name])
-        if name == "auroc":
-            part = part.sort_values("auroc").drop_duplicates("prior")
-        x = np.arange(4) + (index - 1.5) * width
-        centre = part.set_index("prior").loc[list(SOURCES), name].to_numpy()
-        low = part.set_index("prior").loc[list(SOURCES), f"{name}_low"].to_numpy()
-        high = part.set_index("prior").loc[list(SOURCES), f"{name}_high"].to_numpy()
-        ax.errorbar(
-            x,
-            centre,
-            yerr=[np.maximum(centre - low, 0), np.maximum(high - centre, 0)],
-            fmt="os^D"[index],
-            color=plt.cm.cividis(index / 3.5),
-            capsize=3,
-            label=f"ours: {protocol} protocol, {objective} objective",
-        )
-    published = authors_discrimination().set_index("prior").loc[list(SOURCES)]
-    column_name = "auroc_worst" if name == "auroc" else "argmax_prior_accuracy"
-    ax.scatter(np.arange(4) + 2.5 * width, published[column_name], marker="x", color="black", label="published")
-    ax.set_ylim(min(0.75, ax.get_ylim()[0]), 1.02)
-    for border in (0.6, 1.6, 2.6):
-        ax.axvline(border, color="0.85", linewidth=0.8)
-axes[0].set_ylabel("AUROC, worst pair")
-axes[1].set_ylabel("accuracy")
-axes[1].set_xticks(range(4), SOURCES)
-axes[1].set_xlabel("prior (AUROC), source (accuracy)")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-run.save_figure(figure, "discrimination_toy_flow", discrimination)
+run.save_figure(
+    settings_figure(discrimination, authors_discrimination(), settings), "discrimination_toy_flow", discrimination
+)
 
 # %%
 for protocol, objective in [("exact", "exact"), ("released", "released")]:
@@ -203,8 +171,7 @@ pitch = []
 for ax, prior in zip(axes, ("sine", "triangle"), strict=True):
     for name in ("sine", "triangle"):
         rows = single[(single["prior"] == prior) & (single["source"] == name)].sort_values("signal")
-        marker = SOURCE_MARKERS[name]
-        ax.scatter(period[name], rows["value"], s=9, marker=marker, color=SOURCE_COLOURS[name], label=f"{name} data")
+        ax.plot(period[name], rows["value"], **source_style(name).marks, markersize=3, label=f"{name} data")
         pitch.append(rows.assign(period=period[name])[["source", "prior", "signal", "period", "value"]])
     ax.set(title=f"{prior} prior", xlabel="period / samples", xscale="log")
     ax.set_xticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])

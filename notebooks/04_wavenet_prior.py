@@ -34,14 +34,17 @@ import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.audit.matrices import matrix, panel_table
 from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
 from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.nn.wavenet import receptive_field
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import wavenet_step
+from srcsep_core.show.discrimination_figures import models_figure
 from srcsep_core.show.player import player
-from srcsep_core.show.plots import SOURCE_COLOURS, SOURCE_LINESTYLES, cross_likelihood_figure, source_grid
+from srcsep_core.show.plots import cross_likelihood_figure, source_grid
+from srcsep_core.show.styles import source_style
 
 run = start("04_wavenet_prior", profile, seed, device)
 steps = {objective: wavenet_step(run.profile, objective=objective) for objective in ("exact", "released")}
@@ -62,7 +65,7 @@ for ax, (objective, found) in zip(axes, priors.items(), strict=True):
     for name in SOURCES:
         rows = found.curve[found.curve["source"] == name]
         smooth = rows["loss"].rolling(5, min_periods=1).median()
-        ax.plot(rows["step"], smooth, color=SOURCE_COLOURS[name], linestyle=SOURCE_LINESTYLES[name], label=name)
+        ax.plot(rows["step"], smooth, **source_style(name).line, label=name)
     ax.set(title=f"{objective} network and loss", xlabel="step", ylabel="loss / (nats/sample)")
     curves.append(found.curve.assign(objective=objective))
 for bound in (np.log(255 + np.e) - 1, np.log(256)):
@@ -101,11 +104,6 @@ display(causality.pivot(index="network", columns="source", values="first_offset"
 
 
 # %%
-def matrix(frame, column="median"):
-    """Rows data, columns priors."""
-    return frame.pivot(index="source", columns="prior", values=column).loc[list(SOURCES), list(SOURCES)]
-
-
 def noise_free(table, model):
     """The rows of one model's noise-free priors at the released length."""
     own = papers_own(table)
@@ -121,8 +119,7 @@ panels = {
     "ours: exact (nats/sample)": matrix(ours.loc["exact"].reset_index()),
 }
 figure = cross_likelihood_figure(panels)
-plotted = pd.concat([p.stack().rename("median").reset_index().assign(panel=t) for t, p in panels.items()])
-run.save_figure(figure, "figure3_toy_wavenet", plotted)
+run.save_figure(figure, "figure3_toy_wavenet", panel_table(panels))
 
 # %% [markdown]
 # ## Does it discriminate?
@@ -157,29 +154,7 @@ run.save_table(summary, "wavenet_discrimination")
 display(summary.round(3))
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
-for ax, (value, stored) in zip(
-    axes, (("auroc_worst", "published_auroc_worst"), ("accuracy", "published_accuracy")), strict=True
-):
-    low = "auroc_low" if value == "auroc_worst" else "accuracy_low"
-    high = low.replace("low", "high")
-    for index, ((model, protocol), part) in enumerate(summary.groupby(["model", "protocol"])):
-        part = part.set_index("source").loc[list(SOURCES)]
-        centre = part[value].to_numpy()
-        spread = [np.maximum(centre - part[low], 0), np.maximum(part[high] - centre, 0)]
-        colour = plt.cm.cividis(index / 3.5)
-        x = np.arange(4) + (index - 1.5) * 0.18
-        ax.errorbar(x, centre, yerr=spread, fmt="os^D"[index], color=colour, capsize=3, label=f"{model}, {protocol}")
-    part = summary[(summary["model"] == "wavenet") & (summary["protocol"] == "released")].set_index("source")
-    ax.scatter(
-        np.arange(4) + 0.45, part.loc[list(SOURCES), stored], marker="x", color="black", label="published WaveNet"
-    )
-    ax.set_xticks(range(4), SOURCES)
-lowest = summary[["auroc_low", "accuracy_low", "published_auroc_worst", "published_accuracy"]].min().min()
-axes[0].set(ylabel="AUROC, worst pair", xlabel="prior", ylim=(lowest - 0.03, 1.03))
-axes[1].set(ylabel="accuracy", xlabel="source")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-run.save_figure(figure, "discrimination_toy_wavenet", summary)
+run.save_figure(models_figure(summary), "discrimination_toy_wavenet", summary)
 
 # %% [markdown]
 # ## Samples

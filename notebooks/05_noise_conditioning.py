@@ -28,56 +28,40 @@ seed = 0
 device = "auto"
 
 # %%
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.audit.published import (
-    authors_cross_likelihood,
-    authors_discrimination,
-    authors_noise_curve,
-    printed_noise,
-)
-from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own
+from srcsep_core.audit.by_noise import setups_by_noise
+from srcsep_core.audit.matrices import noise_level_panels, panel_table
+from srcsep_core.audit.published import authors_noise_curve, printed_noise
+from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own, select
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import noisy_flow_step
-from srcsep_core.show.plots import SOURCE_COLOURS, cross_likelihood_figure
+from srcsep_core.show import noise_figures
+from srcsep_core.show.plots import cross_likelihood_figure
 
 run = start("05_noise_conditioning", profile, seed, device)
 levels = run.profile.noise_levels
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 # the released length; at 16 384 samples see cross_likelihood.csv
-likelihood = likelihood[likelihood["length"] == run.profile.evaluation.length]
-discrimination = discrimination[discrimination["length"] == run.profile.evaluation.length]
+likelihood, discrimination = (select(t, length=run.profile.evaluation.length) for t in (likelihood, discrimination))
 
 # %% [markdown]
 # ## Training
 #
-# Loss by step of the exact flow, fine-tuned (counted on from the noise-free training) and from scratch with as many
-# steps. The dotted line is the entropy of the noise, which no density can go below in expectation.
+# Loss by step of the exact flow, fine-tuned (top; counted on from the noise-free training) and from scratch with as
+# many steps (bottom). The dotted line is the entropy of the noise, which no density can go below in expectation.
 
 # %%
-figure, axes = plt.subplots(1, len(levels), figsize=(10, 3), sharey=False, squeeze=False)
 curves = []
-for ax, sigma in zip(axes[0], levels, strict=True):
-    for scratch, line in ((False, "-"), (True, "--")):
-        step = noisy_flow_step(run.profile, sigma, scratch=scratch)
-        curve = run.pipeline.priors(step).curve
-        curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.kinds["flowavenet"].train.steps))
-        curve = curve[curve["step"] > 0]
-        for name in SOURCES:
-            rows = curve[curve["source"] == name]
-            label = f"{name}, {'from scratch' if scratch else 'fine-tuned'}"
-            ax.plot(rows["step"], rows["loss"], color=SOURCE_COLOURS[name], linestyle=line, label=label)
-        curves.append(curve.assign(prior_sigma=sigma, scratch=scratch))
-    entropy = np.log(sigma * np.sqrt(2 * np.pi * np.e))
-    ax.axhline(entropy, color="0.4", linestyle=":", linewidth=0.8)
-    ax.set(title=f"sigma {sigma:g}", xlabel="step", ylim=(entropy - 0.3, entropy + 4))
-axes[0, 0].set_ylabel("loss / (nats/sample)")
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-run.save_figure(figure, "noise_training", pd.concat(curves, ignore_index=True))
+for sigma in levels:
+    for scratch in (False, True):
+        curve = run.pipeline.priors(noisy_flow_step(run.profile, sigma, scratch=scratch)).curve
+        curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.plan_of("flowavenet").train.steps))
+        curves.append(curve[curve["step"] > 0].assign(prior_sigma=sigma, scratch=scratch))
+curves = pd.concat(curves, ignore_index=True)
+run.save_figure(noise_figures.noise_training_figure(curves), "noise_training", curves)
 
 # %% [markdown]
 # ## Figure 4: the cross-likelihood by noise level
@@ -88,115 +72,22 @@ run.save_figure(figure, "noise_training", pd.concat(curves, ignore_index=True))
 
 
 # %%
-def matrix(frame):
-    """Rows data, columns priors."""
-    return frame.pivot(index="source", columns="prior", values="median").loc[list(SOURCES), list(SOURCES)]
-
-
-def chosen(table, model, protocol, objective, sigma, data_sigma):
-    """One set of priors on one kind of signals."""
-    own = "thesis" if objective == "exact" else "released"
-    training = {0.0: "noise-free"}.get(sigma, f"fine-tuned, {own} noise")
-    rows = table[(table["model"] == model) & (table["protocol"] == protocol) & (table["objective"] == objective)]
-    rows = rows[(rows["prior_sigma"] == sigma) & (rows["training"] == training) & (rows["amplitude"] == "released")]
-    return rows[rows["data_sigma"] == data_sigma]
-
-
-def figure4(model):
-    """Published and ours for one model, one column a noise level."""
-    panels = {}
-    for sigma in (0.0, *levels):
-        panels[f"published, prior sigma {sigma:g}"] = matrix(authors_cross_likelihood(model=model, prior_sigma=sigma))
-    for sigma in (0.0, *levels):
-        rows = chosen(likelihood, model, "released", "released", sigma, 0.0)
-        panels[f"released, prior sigma {sigma:g}"] = matrix(rows)
-    for sigma in (0.0, *levels):
-        rows = chosen(likelihood, model, "exact", "exact", sigma, sigma)
-        panels[f"exact, prior and data sigma {sigma:g}"] = matrix(rows)
-    figure = cross_likelihood_figure(panels, columns=1 + len(levels))
-    plotted = [p.stack().rename("median").reset_index().assign(panel=title) for title, p in panels.items()]
-    return figure, pd.concat(plotted, ignore_index=True)
-
-
-figure, plotted = figure4("flowavenet")
-run.save_figure(figure, "figure4_flow", plotted)
+panels = noise_level_panels(likelihood, "flowavenet", levels)
+run.save_figure(cross_likelihood_figure(panels, columns=1 + len(levels)), "figure4_flow", panel_table(panels))
 
 # %%
-figure, plotted = figure4("wavenet")
-run.save_figure(figure, "figure4_wavenet", plotted)
+panels = noise_level_panels(likelihood, "wavenet", levels)
+run.save_figure(cross_likelihood_figure(panels, columns=1 + len(levels)), "figure4_wavenet", panel_table(panels))
 
 # %% [markdown]
 # ## AUROC and accuracy against the noise level
 #
 # Mean AUROC over all directed pairs, and mean accuracy, of clean signals (left, as in the stored arrays) and of signals
-# at the prior's own noise level (right). A band is the range of the four sources' means.
+# at the prior's own noise level (right). The table on disk has the range of the four sources' means as well.
 
 # %%
-setups = {
-    "released, fine-tuned": ("flowavenet", "released", "released", "fine-tuned, released noise"),
-    "released objective, exact metric": ("flowavenet", "exact", "released", "fine-tuned, released noise"),
-    "exact, fine-tuned": ("flowavenet", "exact", "exact", "fine-tuned, thesis noise"),
-    "exact, from scratch": ("flowavenet", "exact", "exact", "scratch, thesis noise"),
-    "exact, sigma as input": ("flowavenet", "exact", "exact", "conditional"),
-    "WaveNet released": ("wavenet", "released", "released", "fine-tuned, released noise"),
-    "WaveNet exact": ("wavenet", "exact", "exact", "fine-tuned, thesis noise"),
-    "oracle": ("oracle", "oracle", "", ""),
-}
-rows = []
-plain = discrimination[~discrimination["ratio"] & (discrimination["amplitude"] == "released")]
-for name, (model, protocol, objective, training) in setups.items():
-    part = plain[(plain["model"] == model) & (plain["protocol"] == protocol) & (plain["objective"] == objective)]
-    for sigma in (0.0, *levels):
-        start_here = training if sigma or training in ("", "conditional") or "scratch" in training else "noise-free"
-        for kind, data_sigma in (("clean", 0.0), ("matched", sigma)):
-            cell = part[(part["prior_sigma"] == sigma) & (part["data_sigma"] == data_sigma)]
-            cell = cell[cell["training"] == start_here]
-            if cell.empty:
-                continue
-            pairs, own = cell.dropna(subset="auroc"), cell.dropna(subset="accuracy")
-            by_prior = pairs.groupby("prior")["auroc"].mean()
-            rows.append(
-                {"setup": name, "prior_sigma": sigma, "signals": kind, "n": int(own["n"].iloc[0])}
-                | {"auroc_mean": pairs["auroc"].mean(), "auroc_worst": pairs["auroc"].min()}
-                | {"auroc_low": by_prior.min(), "auroc_high": by_prior.max()}
-                | {"accuracy_mean": own["accuracy"].mean(), "accuracy_low": own["accuracy"].min()}
-                | {"accuracy_high": own["accuracy"].max()}
-            )
-for model in ("flowavenet", "wavenet"):
-    for sigma in (0.0, *levels):
-        stored = authors_discrimination(model=model, prior_sigma=sigma)
-        rows.append(
-            {"setup": f"published ({model})", "prior_sigma": sigma, "signals": "clean", "n": 1500}
-            | {"auroc_mean": stored["auroc_mean"].mean(), "auroc_worst": stored["auroc_worst"].min()}
-            | {"auroc_low": stored["auroc_mean"].min(), "auroc_high": stored["auroc_mean"].max()}
-            | {"accuracy_mean": stored["argmax_prior_accuracy"].mean()}
-            | {"accuracy_low": stored["argmax_prior_accuracy"].min()}
-            | {"accuracy_high": stored["argmax_prior_accuracy"].max()}
-        )
-curve = pd.DataFrame(rows)
-figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, sharey="row")
-names = list(dict.fromkeys(curve["setup"]))
-for column, kind in enumerate(("clean", "matched")):
-    for row, value in enumerate(("auroc", "accuracy")):
-        ax = axes[row, column]
-        for index, name in enumerate(names):
-            part = curve[(curve["setup"] == name) & (curve["signals"] == kind)]
-            style = (
-                {"color": "black", "linestyle": ":"} if "published" in name else {"color": plt.cm.cividis(index / 8)}
-            )
-            x = np.arange(len(levels) + 1)[[([0.0, *levels]).index(s) for s in part["prior_sigma"]]]
-            ax.plot(x, part[f"{value}_mean"], marker="os^DvPX*x+"[index], markersize=5, label=name, **style)
-        ax.axhline({"auroc": 0.5, "accuracy": 0.25}[value], color="0.8", linewidth=0.8, zorder=0)
-        ax.set_xticks(range(len(levels) + 1), [f"{s:g}" for s in (0.0, *levels)])
-    axes[0, column].set_title(f"{kind} signals")
-    axes[1, column].set_xlabel("noise level sigma of the prior")
-axes[0, 0].set_ylabel("mean AUROC")
-axes[1, 0].set_ylabel("mean accuracy")
-handles = {}
-for ax in axes.flat:
-    handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
-run.save_figure(figure, "discrimination_by_noise", curve)
+curve = setups_by_noise(discrimination, levels)
+run.save_figure(noise_figures.setups_by_noise_figure(curve), "discrimination_by_noise", curve)
 display(curve.pivot_table(index=["signals", "setup"], columns="prior_sigma", values="auroc_mean", sort=False).round(3))
 
 # %% [markdown]
@@ -204,59 +95,24 @@ display(curve.pivot_table(index=["signals", "setup"], columns="prior_sigma", val
 #
 # Median log-likelihood of the prior's own source at data noise sigma, one line a prior level. Values below -1000 are
 # drawn at the lower edge; the table has them all. The exact log-likelihood of signals with noise 0.3 cannot exceed
-# -log(0.3 sqrt(2 pi e)) = -0.215 nats/sample in expectation under any density: the red dash. The published values,
+# -log(0.3 sqrt(2 pi e)) = -0.215 nats/sample in expectation under any density: the purple dash. The published values,
 # and ours as released, lie above it.
 
 # %%
 noise = noise_curve_table(run.pipeline, run.profile)
 run.save_table(noise, "noise_curve")
-short_curve = noise[noise["length"] == run.profile.plan.curve.length]
-cases = [
-    ("published", None, None, None),
-    ("released", "released", "released", "flowavenet"),
-    ("exact", "exact", "exact", "flowavenet"),
-    ("oracle", "oracle", "", "oracle"),
-]
-figure, axes = plt.subplots(4, 4, figsize=(10, 9), sharex=True, sharey="row")
-drawn = []
-for row, (title, protocol, objective, model) in enumerate(cases):
-    for column, name in enumerate(SOURCES):
-        ax = axes[row, column]
-        for index, sigma in enumerate((0.0, *levels)):
-            if title == "published":
-                part = authors_noise_curve(prior_sigma=sigma)
-            else:
-                part = papers_own(short_curve)
-                part = part[
-                    (part["model"] == model) & (part["protocol"] == protocol) & (part["objective"] == objective)
-                ]
-                part = part[part["prior_sigma"] == sigma]
-            part = part[part["prior"] == name]
-            if part.empty:
-                continue
-            ax.plot(
-                part["data_sigma"],
-                part["median"].clip(lower=-1000),
-                marker="os^DvP"[index],
-                markersize=4,
-                color=plt.cm.cividis(index / 6),
-                label=f"{sigma:g}",
-            )
-            drawn.append(part[["prior", "data_sigma", "median"]].assign(case=title, prior_sigma=sigma))
-        ax.set_yscale("symlog", linthresh=10)
-        ax.plot(0.3, -0.215, marker="_", color="red", markersize=14)
-        ax.set_title(f"{title}: {name}")
-    axes[row, 0].set_ylabel("nats/sample")
-for ax in axes[-1]:
-    ax.set_xlabel("data noise sigma")
-handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
-figure.legend(handles.values(), handles.keys(), title="prior sigma", loc="outside lower center", ncols=6)
-run.save_figure(figure, "figure13_noise_curve", pd.concat(drawn, ignore_index=True))
+short_curve = papers_own(select(noise, length=run.profile.plan.curve.length))
+curves = {"published": pd.concat(authors_noise_curve(prior_sigma=s).assign(prior_sigma=s) for s in (0.0, *levels))}
+for name, model in (("released", "flowavenet"), ("exact", "flowavenet"), ("oracle", "oracle")):
+    objective = "" if name == "oracle" else name
+    curves[name] = select(short_curve, model=model, protocol=name, objective=objective)
+columns = ["prior", "data_sigma", "median", "prior_sigma"]
+drawn = pd.concat([table[columns].assign(case=name) for name, table in curves.items()], ignore_index=True)
+run.save_figure(noise_figures.noise_curve_figure(curves), "figure13_noise_curve", drawn)
 
 # %%
 for name in SOURCES:
-    part = papers_own(short_curve)
-    part = part[(part["prior"] == name) & (part["model"] == "flowavenet")]
+    part = select(short_curve, prior=name, model="flowavenet")
     printed = printed_noise(name).pivot(index="data_sigma", columns="prior_sigma", values="value")
     print(f"{name}: printed in the thesis (means, log p_Z), then ours: released (medians), exact (medians)")
     display(printed)
@@ -284,19 +140,7 @@ pivot = gap.pivot_table(index=["model", "objective", "training"], columns="prior
 display(pivot.round(3))
 
 # %%
-figure, axes = plt.subplots(1, 4, figsize=(10, 3), sharey=True)
-groups = list(gap.groupby(["model", "objective", "training"], sort=False))
-for ax, name in zip(axes, SOURCES, strict=True):
-    for index, ((model, objective, training), part) in enumerate(groups):
-        part = part[part["source"] == name]
-        label = f"{model}, {objective}, {training}"
-        ax.plot(
-            part["prior_sigma"], -part["gap"], marker="os^DvPX*x+"[index], color=plt.cm.cividis(index / 8), label=label
-        )
-    ax.set(title=name, xlabel="sigma", xscale="log", yscale="log")
-axes[0].set_ylabel("below the oracle / (nats/sample)")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-run.save_figure(figure, "gap_to_oracle", gap)
+run.save_figure(noise_figures.gap_figure(gap), "gap_to_oracle", gap)
 
 # %% [markdown]
 # ## What it means
@@ -309,7 +153,7 @@ run.save_figure(figure, "gap_to_oracle", gap)
 #   At the smallest level it is the other way round.
 # - Clean signals are not what a prior of noisy signals was trained on; with matched noise the question is the one that
 #   a sampler asks.
-# - Likelihoods above the red bound are the proof, from the published numbers themselves, that what was
+# - Likelihoods above the bound are the proof, from the published numbers themselves, that what was
 #   reported is not a log-likelihood.
 
 # %%

@@ -65,6 +65,7 @@ from srcsep_core.report.session import start
 from srcsep_core.samplers import gibbs, released_langevin
 from srcsep_core.show.listening_grid import listening_grid
 from srcsep_core.show.player import player
+from srcsep_core.show.styles import prior_style
 
 run = start("06_separation", profile, seed, device)
 plan = plan_of(run.profile)
@@ -94,12 +95,12 @@ drawn = draw_mixes(data, MixConfig(names, 2, plan.length, seed=VALIDATION_SEED))
 sources = drawn.sources.to(run.pipeline.device)
 figure, ax = plt.subplots(figsize=(7, 3.2))
 traces = []
-for label, colour in (("flow-released-tuned", "#882255"), ("flow-exact-tuned", "#332288"), ("score", "#009e73")):
+for label in ("flow-released-tuned", "flow-exact-tuned", "score"):
     load = choices[label].load(run.pipeline)
     generator = torch.Generator(run.pipeline.device).manual_seed(seed)
     steps = 20 if run.profile.name == "smoke" else 300
     result = released_langevin(sources, [load(name) for name in names], steps=steps, generator=generator)
-    ax.plot(result.trace["step"] + 1, result.trace["distance"], color=colour, label=label)
+    ax.plot(result.trace["step"] + 1, result.trace["distance"], **prior_style(label).line, label=label)
     traces.append(result.trace.assign(prior=label))
 apart = (drawn.sources[:, 0] - drawn.sources[:, 1]).square().mean().sqrt()
 ax.axhline(float(apart), color="0.4", linestyle=":", linewidth=0.8, label="two independent sources")
@@ -308,7 +309,7 @@ display(beside[["sources", *columns]].round(3))
 # The prior. Under that same sampler, set alike, the true density and the learnt score separate nearly all pairs, the
 # paper's flows none: noise-free or fine-tuned, exact or released. Our own flow of all levels separates a few of the
 # pairs where its density judges the swaps, the autoregressive prior six in ten of them and no fours. Their scores point
-# elsewhere (05, 08). All of them are of laptop size and budget: that a larger one fails too is not shown here.
+# elsewhere (12). All of them are of laptop size and budget: that a larger one fails too is not shown here.
 
 # %%
 print(run.provenance([*choices["score"].trained, *choices["flow-exact-tuned"].trained]))

@@ -15,10 +15,10 @@
 #
 # **Question.** What does a sampler do between the mix and its estimates, and what makes it fail?
 #
-# **What we did.** We made a mix of a sine and a square wave, and gave it to split-Gibbs sampling with the score prior:
-# one denoiser for all sources, told which source it is to find. We kept the state of the chain after every noise level.
-# First comes one run to read. Then comes a panel in which you choose the sources, the noise, the prior and the sampler
-# yourself; it needs a running kernel (JupyterLab, not GitHub).
+# **What we did.** We made a mix of a sine, a square, a saw and a triangle, and gave it to split-Gibbs sampling with the
+# score prior: one denoiser for all sources, told which source it is to find. We kept the state of the chain after every
+# noise level. First comes one run to read. Then comes a panel in which you choose the sources, the noise, the prior and
+# the sampler yourself; it needs a running kernel (JupyterLab, not GitHub).
 
 # %% tags=["parameters"]
 profile = "laptop"

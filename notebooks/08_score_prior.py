@@ -41,7 +41,8 @@ from srcsep_core.report.session import start
 from srcsep_core.run.steps import conditional_flow_step, score_step
 from srcsep_core.run.steps.catalogue import WIDE
 from srcsep_core.show.player import player
-from srcsep_core.show.plots import SOURCE_COLOURS
+from srcsep_core.show.score_figures import score_against_oracle_figure
+from srcsep_core.show.styles import source_style
 
 run = start("08_score_prior", profile, seed, device)
 data = ToyWorld()
@@ -62,7 +63,7 @@ figure, ax = plt.subplots(figsize=(7, 3))
 for name in SOURCES:
     rows = priors.curve[priors.curve["source"] == name]
     smooth = rows["loss"].rolling(max(1, len(rows) // 40), min_periods=1).mean()
-    ax.plot(rows["step"], smooth, color=SOURCE_COLOURS[name], label=name)
+    ax.plot(rows["step"], smooth, **source_style(name).line, label=name)
 ax.set(xlabel="step", ylabel="denoising loss", yscale="log")
 figure.legend(loc="outside right upper")
 run.save_figure(figure, "score_training", priors.curve)
@@ -92,7 +93,9 @@ for column, sigma in enumerate(levels):
         estimate = priors.prior(name).denoise(noisy.to(run.pipeline.device), sigma).cpu()
         ax = axes[row, column]
         ax.plot(time_ms, clean[0, 0, :shown], color="0.3", linewidth=0.8, linestyle="--", label="clean square")
-        ax.plot(time_ms, estimate[0, 0, :shown], color=SOURCE_COLOURS[name], linewidth=1.2, label=f"denoised as {name}")
+        ax.plot(
+            time_ms, estimate[0, 0, :shown], color=source_style(name).colour, linewidth=1.2, label=f"denoised as {name}"
+        )
         ax.set(ylim=(-1.4, 1.4))
         rows += [
             {"sigma": sigma, "prior": name, "sample": i, "clean": float(c), "noisy": float(n), "denoised": float(d)}
@@ -111,9 +114,9 @@ run.save_figure(figure, "score_denoising", pd.DataFrame(rows))
 # %% [markdown]
 # ## Against the oracle
 #
-# Left: the mean squared error of the denoiser beside that of the exact posterior mean, which nothing can beat. Right:
-# one minus the cosine between the prior's score and the true one. In strong noise that is small for anybody: the grey
-# line knows nothing of the sources, its score is -x / sigma^2. Dotted: a flow told sigma, trained by likelihood over
+# Top: the mean squared error of the denoiser beside that of the exact posterior mean, which nothing can beat. Bottom:
+# one minus the cosine between the prior's score and the true one. In strong noise that is small for anybody: the dotted
+# line knows nothing of the sources, its score is -x / sigma^2. Dashed: a flow told sigma, trained by likelihood over
 # the whole range 0.01 to 10. Bands: 95 % bootstrap intervals over signals.
 
 # %%
@@ -135,31 +138,8 @@ for k, name in enumerate(SOURCES):
             )
             tables.append(summarise_scores(single).assign(model=label, source=name, sigma=sigma))
 scores = pd.concat(tables, ignore_index=True)
-
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
-for name in SOURCES:
-    for label, line, width in (("score prior", "-", 1.6), ("flow, all levels", ":", 1.0)):
-        own = scores[(scores["source"] == name) & (scores["model"] == label)]
-        for ax, quantity in ((axes[0], "denoising_mse"), (axes[1], "alignment_oracle")):
-            part = own[own["quantity"] == quantity]
-            values = [part[column] for column in ("mean", "mean_low", "mean_high")]
-            middle, low, high = [1 - value for value in values] if quantity == "alignment_oracle" else values
-            colour = SOURCE_COLOURS[name]
-            ax.plot(part["sigma"], middle, line, color=colour, linewidth=width, label=f"{name}, {label}")
-            ax.fill_between(part["sigma"], low, high, color=colour, alpha=0.15)
-    own = scores[(scores["source"] == name) & (scores["model"] == "score prior")]
-    part = own[own["quantity"] == "oracle_mse"]
-    axes[0].plot(
-        part["sigma"], part["mean"].clip(lower=1e-6), "--", color=SOURCE_COLOURS[name], label=f"{name}, oracle"
-    )
-power = float(signals.square().mean())
-nothing = [1 - 1 / (1 + power / sigma**2) ** 0.5 for sigma in sigmas]
-axes[1].plot(sigmas, nothing, color="0.5", label="-x / sigma^2")
-axes[0].set(xscale="log", yscale="log", xlabel="sigma", ylabel="mean squared error")
-axes[1].set(xscale="log", yscale="log", xlabel="sigma", ylabel="1 - cosine with the true score")
-handles, labels = axes[0].get_legend_handles_labels()
-handles, labels = [*handles, axes[1].lines[-1]], [*labels, "-x / sigma^2"]
-figure.legend(handles, labels, loc="outside lower center", ncols=5)
+models = {"score prior": "score", "flow, all levels": "flow-wide"}
+figure = score_against_oracle_figure(scores, models, float(signals.square().mean()))
 run.save_figure(figure, "score_against_oracle", scores)
 
 
@@ -186,7 +166,7 @@ drawn = {name: priors.prior(name).sample((2, 1, window), generator, steps=20).cp
 figure, axes = plt.subplots(2, len(SOURCES), figsize=(11, 3.6), sharex=True, sharey=True)
 for column, name in enumerate(SOURCES):
     for row in range(2):
-        axes[row, column].plot(time_ms, drawn[name][row, 0, :shown], color=SOURCE_COLOURS[name], linewidth=1.2)
+        axes[row, column].plot(time_ms, drawn[name][row, 0, :shown], color=source_style(name).colour, linewidth=1.2)
     axes[0, column].set_title(name)
     axes[1, column].set_xlabel("time / ms")
 axes[0, 0].set_ylabel("draw 1\namplitude")

@@ -21,7 +21,6 @@ from scipy import stats
 from srcsep_core import paths
 from srcsep_core.benchmark import settings
 from srcsep_core.benchmark.figures import (
-    SAMPLER_MARKS,
     beyond_classes,
     compute_curves,
     failure_bars,
@@ -71,6 +70,7 @@ from srcsep_core.run.steps import VALUES
 from srcsep_core.run.steps.separation import BASELINES, RELEASED, SeparateByBaseline, SeparateMixes
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLER_CONFIGS, GibbsConfig, LangevinConfig
+from srcsep_core.show import styles
 from srcsep_core.show.plots import set_style
 from srcsep_core.training.config import OBJECTIVES
 
@@ -136,7 +136,7 @@ def test_every_sampler_has_a_configuration_of_its_own_kind(name: str) -> None:
         kind = type(None) if step.sampler == RELEASED else SAMPLER_CONFIGS[step.sampler]
         assert isinstance(step.sampler_config, kind)
         assert step.prior.data == step.data
-        assert step.sampler in SAMPLER_MARKS
+        assert step.sampler in styles.SAMPLERS
 
 
 @each_profile
@@ -507,7 +507,7 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
     assert list(table) == FACTS + FIGURES
     assert table["sampler"].tolist() == ["none"] * 2 and table["note"].tolist() == [""] * 2
     assert table["residual"].isna().all()
-    assert set(table["sampler"]) <= set(SAMPLER_MARKS)
+    assert set(table["sampler"]) <= set(styles.SAMPLERS)
 
 
 @pytest.mark.parametrize(("read", "name"), [(benchmark_table, "separation"), (committed_unknown, "separation_unknown")])

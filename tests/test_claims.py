@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from srcsep_core.audit.by_noise import protocols_by_noise
 from srcsep_core.audit.claims import Claim, Results, ledger
 from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
@@ -325,7 +326,7 @@ def test_a_flow_from_scratch_stands_beside_the_fine_tuned_one(
     condition = destroyed(0.359)
     results = condition(condition(base, "released", released), "exact", exact)
     alone = row(ledger(results), phrase)
-    assert alone["exact"].endswith("; from scratch in as many steps: mean AUROC -, accuracy -")
+    assert alone["exact"].endswith("; matched noise, from scratch in as many steps: mean AUROC -, accuracy -")
     assert "from scratch" not in alone["why"]
     claims = ledger(from_scratch(results, auroc, accuracy))
     found = row(claims, phrase)
@@ -333,8 +334,8 @@ def test_a_flow_from_scratch_stands_beside_the_fine_tuned_one(
         f"{short(value)} [{short(value - 0.02 / math.sqrt(cells))}, {short(value + 0.01 / math.sqrt(cells))}]"
         for value, cells in ((auroc, 12), (accuracy, 4))
     ]
-    beside = f"from scratch in as many steps: mean AUROC {texts[0]}, accuracy {texts[1]}"
-    assert found["exact"] == alone["exact"].split("; ")[0] + f"; {beside}"
+    beside = f"matched noise, from scratch in as many steps: mean AUROC {texts[0]}, accuracy {texts[1]}"
+    assert found["exact"] == alone["exact"].rsplit("; ", 1)[0] + f"; {beside}"
     cause = "; the fine-tuning is: a flow trained from scratch in as many steps keeps it;"
     assert (cause in found["why"]) == (exact and keeps)
     assert found["why"].replace(cause, ";") == alone["why"]
@@ -683,6 +684,26 @@ def test_number_of_lost_discrimination_is_the_mean_over_sources_if_that_is_less(
     assert high == pytest.approx(value + math.sqrt(3 * 0.02**2 + (0.97 - 0.35) ** 2) / 4)
 
 
+def test_lost_discrimination_stands_beside_what_was_published_on_the_same_signals(base: Results) -> None:
+    """Print has clean signals alone, so both statistics are given for them as for matched noise."""
+    where = facts(FLOW["released"], 0.359)
+    results = put(base, "discrimination", where | {"data_sigma": 0.0}, auroc=0.93, accuracy=0.72)
+    results = put(results, "discrimination", where | {"data_sigma": 0.359}, auroc=0.86, accuracy=0.32)
+    clean, matched = row(ledger(results), "destroys discrimination at sigma 0.359")["released"].split("; ")
+    assert clean.startswith("clean signals: mean AUROC 0.93 [") and ", accuracy 0.72 [" in clean
+    assert matched.startswith("matched noise: mean AUROC 0.86 [") and ", accuracy 0.32 [" in matched
+
+
+def test_protocols_by_noise_have_print_with_clean_signals_only(base: Results) -> None:
+    curve = protocols_by_noise(base, LEVELS)
+    assert set(curve.loc[curve["signals"] == "matched", "protocol"]) == set(FLOW)
+    assert list(dict.fromkeys(curve["protocol"])) == ["published", *FLOW]
+    keys = ["protocol", "sigma", "signals", "quantity"]
+    assert not curve.duplicated(keys).any()
+    assert len(curve) == 2 * (5 + 2 * 5 + 2 * 5 + 2 * 4), "the oracle has no density without noise"
+    assert curve.loc[curve["protocol"] != "published", "low"].notna().all()
+
+
 @pytest.mark.parametrize(
     ("phrase", "sigma", "noise_level"), [("extremely peaked", 0.0, 0.05), ("Noise beyond the level", 0.077, 0.1)]
 )
@@ -766,7 +787,7 @@ def test_missing_oracle_rows_are_dashes(base: Results) -> None:
     assert row(claims, "extremely peaked")["oracle"] == "at sigma 0.01: least fall - nats/sample"
     assert (
         row(claims, "destroys discrimination at sigma 0.359")["oracle"]
-        == "mean AUROC -, accuracy - (clean signals: AUROC -)"
+        == "clean signals: mean AUROC -, accuracy -; matched noise: mean AUROC -, accuracy -"
     )
     assert row(claims, "find noise")["oracle"] == "against the class' 5 % quantile: - nats/sample"
     assert row(claims, "Noise beyond")["oracle"] == (

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.colors import same_color
 
 from srcsep_core.errors import InputError
-from srcsep_core.show.listening_grid import TRUTH_COLOUR, listening_grid
-from srcsep_core.show.plots import SOURCE_COLOURS
+from srcsep_core.show.listening_grid import listening_grid
+from srcsep_core.show.styles import TRUTH, source_style
 
 RATE = 8_000
 LENGTH = 4_000
@@ -41,8 +41,8 @@ def test_rows_columns_units_and_colours() -> None:
     assert [[len(ax.images) for ax in row] for row in grid] == [[0, 1, 0], [0, 1, 1], [0, 1, 1]]
     for name, row in zip(("sine", "saw"), grid[1:], strict=True):
         truth, estimate = row[0].lines
-        assert same_color(truth.get_color(), TRUTH_COLOUR)
-        assert same_color(estimate.get_color(), SOURCE_COLOURS[name])
+        assert same_color(truth.get_color(), TRUTH.colour)
+        assert same_color(estimate.get_color(), source_style(name).colour)
         np.testing.assert_allclose(estimate.get_ydata(), 0.5 * np.asarray(truth.get_ydata()), atol=1e-6)
         assert [ax.get_title(loc="left") for ax in row[1:]] == ["truth", "estimate"]
         # Half the amplitude: 6 dB below the truth, in the same colours.

@@ -13,7 +13,7 @@ import torch
 
 from srcsep_core.errors import InputError
 from srcsep_core.show.player import PEAK, player, player_page, static_note
-from srcsep_core.show.plots import SOURCE_COLOURS
+from srcsep_core.show.styles import source_style
 
 RATE = 14_700
 VOID = {"br", "img", "input", "meta", "link", "hr"}
@@ -99,7 +99,7 @@ def test_tracks_have_the_colour_of_their_source_and_one_of_them_is_the_mix() -> 
     html = player(tracks, RATE, title="Four tracks").data
     found = [(track["colour"], track["mix"]) for track in content(html)["tracks"]]
     # No colour: that of the text, which suits light and dark pages.
-    assert found == [("", False), (SOURCE_COLOURS["triangle"], False), ("", True), ("", False)]
+    assert found == [("", False), (source_style("triangle").colour, False), ("", True), ("", False)]
     root = Page(html).named("div")[0]
     assert (root["role"], root["aria-label"]) == ("group", "Four tracks")
     assert root["data-lm-suppress-shortcuts"] == "true"

@@ -14,11 +14,8 @@ from matplotlib.figure import Figure
 
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
+from srcsep_core.show import styles
 from srcsep_core.show.plots import (
-    OTHER_COLOUR,
-    SOURCE_COLOURS,
-    SOURCE_LINESTYLES,
-    SOURCE_MARKERS,
     cross_likelihood_figure,
     likelihood_norm,
     matrix,
@@ -26,7 +23,6 @@ from srcsep_core.show.plots import (
     save_figure,
     set_style,
     short_number,
-    source_colour,
     source_grid,
 )
 
@@ -58,36 +54,15 @@ def luminance(colour: Any) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def lightness(colour: Any) -> float:
-    """CIE L* from 0 (black) to 100 (white), for colours that are not very dark: what greyscale leaves."""
-    return 116 * luminance(colour) ** (1 / 3) - 16
-
-
 def contrast(first: Any, second: Any) -> float:
     """Contrast ratio of WCAG 2.1, from 1 to 21."""
     low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)
 
 
-def test_every_source_and_the_mix_have_a_look_of_their_own() -> None:
-    assert set(SOURCE_COLOURS) == set(SOURCE_MARKERS) == set(SOURCE_LINESTYLES) == {*SOURCES, "mix"}
-    for looks in (SOURCE_COLOURS, SOURCE_MARKERS, SOURCE_LINESTYLES):
-        assert len({str(look) for look in looks.values()}) == len(looks)
-
-
-def test_colours_differ_in_greyscale_too() -> None:
-    steps = [abs(lightness(a) - lightness(b)) for a, b in itertools.combinations(SOURCE_COLOURS.values(), 2)]
-    assert min(steps) > 6
-
-
-def test_a_name_takes_the_colour_of_its_source() -> None:
-    assert source_colour("saw") == SOURCE_COLOURS["saw"]
-    assert source_colour("Sine (estimate)") == SOURCE_COLOURS["sine"]
-    assert source_colour("mix of sine and saw") == SOURCE_COLOURS["mix"]
-    assert source_colour("vocals") == source_colour("sawmill") == OTHER_COLOUR
-
-
-@pytest.mark.parametrize("background", [*SOURCE_COLOURS.values(), OTHER_COLOUR, "white", "#777777"])
+@pytest.mark.parametrize(
+    "background", [*(style.colour for style in styles.SOURCES.values()), styles.OTHER.colour, "white", "#777777"]
+)
 def test_text_is_readable_on_its_background(background: str) -> None:
     chosen = readable_on(background)
     assert contrast(chosen, background) > 4.5
@@ -100,7 +75,7 @@ def test_source_grid_has_a_labelled_row_for_each_signal() -> None:
     *rows, colour_bar = figure.axes
     waves, spectrograms = rows[0::2], rows[1::2]
     assert [ax.get_title(loc="left") for ax in waves] == list(shown)
-    assert [ax.lines[0].get_color() for ax in waves] == [SOURCE_COLOURS[name] for name in shown]
+    assert [ax.lines[0].get_color() for ax in waves] == [styles.source_style(name).colour for name in shown]
     assert {ax.get_ylabel() for ax in waves} == {"amplitude"}
     assert {ax.get_ylabel() for ax in spectrograms} == {"frequency / kHz"}
     assert (waves[-1].get_xlabel(), spectrograms[-1].get_xlabel()) == ("time / ms", "time / s")

@@ -15,6 +15,7 @@ from torch import Tensor
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
+from srcsep_core.cli.separate import options_named
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
@@ -25,7 +26,7 @@ from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
-from srcsep_core.separate.recording import clipped_runs
+from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.separators import NamedSampler, load_sampler
 
@@ -192,7 +193,7 @@ def test_clipping_is_flat_tops_at_full_scale() -> None:
     assert clipped_runs(loud) == 44
     assert clipped_runs(0.9 * loud) == 0 and clipped_runs(1.5 * loud) == 0
     assert clipped_runs(torch.ones(1, 100)) == 1
-    with pytest.raises(InputError, match=r"full scale in 44 places.*--allow-clipped"):
+    with pytest.raises(InputError, match=r"full scale in 44 places.*allow_clipped=True"):
         run(loud, ["sine", "square"])
     run(loud, ["sine", "square"], replace(CPU, allow_clipped=True))
     run(codebook_wave("square", 18, 400)[None] / 0.9, ["square"])
@@ -208,7 +209,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (0 * WAVE, ["sine"], {}, "silent", "raise its gain"),
         (WAVE[:, : WINDOW - 1], ["sine"], {}, "63 samples but 64", "longer signal"),
         (WAVE[0], ["sine"], {}, "shape (C, T), got (200,)", "samples[None]"),
-        (torch.cat([WAVE, -WAVE]), ["sine"], {}, "mean of the 2 channels is silent", "--stereo each"),
+        (torch.cat([WAVE, -WAVE]), ["sine"], {}, "mean of the 2 channels is silent", "stereo='each'"),
         (torch.cat([WAVE, 0 * WAVE]), ["sine"], {"stereo": "each"}, "channel 2 is silent", "leave it out"),
         (0 * WAVE + 0.3, ["sine"], {"remove_dc": True}, "constant of 0.3", "passage that sounds"),
         (WAVE, ["sine", "piano"], {}, "unknown source 'piano'", "sine, square, saw, triangle"),
@@ -414,3 +415,23 @@ def test_mistaken_command_is_one_sentence(arguments: list[str], value: str, toy_
     assert result.exit_code == 1
     assert result.output.startswith("Error: ") and value in result.output and len(result.output.splitlines()) == 1
     assert sorted(p.name for p in toy_mix.parent.iterdir()) == ["mix.wav"]
+
+
+def test_messages_name_arguments_and_the_command_names_its_options(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    loud = (2 * codebook_wave("sine", 18, 400)).clamp(-1, 1)[None]
+    facts = {"sample_rate": 16_000, "remove_dc": False, "flat_tops": False, "window": 64, "rate": 16_000}
+    apart = torch.cat([WAVE, 0.5 * WAVE]) + 0.1
+
+    prepare(apart, **facts, stereo="mean")  # type: ignore[arg-type]
+    assert "stereo='each' separates" in caplog.text and "remove_dc=True removes" in caplog.text
+    assert "--" not in caplog.text
+    caplog.clear()
+    with pytest.raises(InputError, match="--allow-clipped"), options_named():
+        prepare(apart, **facts, stereo="mean")  # type: ignore[arg-type]
+        prepare(loud, **facts, stereo="mean")  # type: ignore[arg-type]
+    assert "--stereo each separates" in caplog.text and "--remove-dc removes" in caplog.text
+    assert "=" not in caplog.text.split("averaged")[1]
+    caplog.clear()
+    prepare(apart, **facts, stereo="mean")  # type: ignore[arg-type]
+    assert "--" not in caplog.text, "outside the command the arguments are named again"

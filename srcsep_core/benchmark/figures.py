@@ -12,19 +12,10 @@ from matplotlib.figure import Figure
 
 from srcsep_core.benchmark.results import without_parts
 from srcsep_core.metrics import FAILURE_KINDS
+from srcsep_core.show.styles import FAILURES, SAMPLERS, THRESHOLDS, level_style, sampler_style
 
-SAMPLER_MARKS = {
-    "gibbs": ("o", "black"),
-    "gibbs-exchange": ("v", "0.4"),
-    "langevin": ("s", "#e69f00"),
-    "projection": ("D", "#009e73"),
-    "pnf": ("^", "#882255"),
-    "langevin-released": ("x", "#999933"),
-    "none": ("|", "black"),
-}
 VARIATION_MARKS = "vP<>"  # hollow: a sampler with something taken away or changed
-KIND_COLOURS = ("#332288", "#44aa99", "#ddcc77", "#882255", "#bbbbbb", "#117733", "#999933")
-THRESHOLD_STYLES = ((10, "o", "black", -0.17), (20, "s", "#e69f00", 0.17))
+SHIFTS = {10: -0.17, 20: 0.17}  # of the two thresholds within a line
 
 
 def share_by_prior(table: pd.DataFrame, order: Sequence[str], *, threshold_db: int = 10) -> Figure:
@@ -67,9 +58,11 @@ def share_by_prior(table: pd.DataFrame, order: Sequence[str], *, threshold_db: i
 
 
 def _marks_of(table: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str, bool]]:
-    """The mark, its colour and whether it is hollow, for every sampler and note, in the order of `SAMPLER_MARKS`."""
+    """The mark, its colour and whether it is hollow, for every sampler and note, known samplers first."""
     found: dict[tuple[str, str], tuple[str, str, bool]] = {}
-    for sampler, (mark, colour) in SAMPLER_MARKS.items():
+    held = list(dict.fromkeys(table["sampler"]))
+    for sampler in (*(s for s in SAMPLERS if s in held), *(s for s in held if s not in SAMPLERS)):
+        mark, colour = sampler_style(sampler).marker, sampler_style(sampler).colour
         notes = list(dict.fromkeys(table.loc[table["sampler"] == sampler, "note"]))
         if len(notes) == 1 or "" in notes:  # a sampler that has but one way to run is no variation
             plain = "" if "" in notes else notes[0]
@@ -105,16 +98,16 @@ def failure_bars(table: pd.DataFrame, labels: Sequence[str]) -> Figure:
     """Stacked bars: the share of sources below 10 dB by kind of failure, one bar a row of `table`."""
     figure, ax = plt.subplots(figsize=(9, 0.32 * len(table) + 1.4))
     left = np.zeros(len(table))
-    for kind, colour in zip([k for k in FAILURE_KINDS if k != "none"], KIND_COLOURS, strict=True):
+    for kind in (kind for kind in FAILURE_KINDS if kind != "none"):
         width = table[f"fail_{kind.replace(' ', '_')}"].to_numpy()
         if width.any():
-            ax.barh(range(len(table)), width, left=left, color=colour, label=kind)
+            ax.barh(range(len(table)), width, left=left, color=FAILURES[kind], label=kind)
         left += width
     ax.set_yticks(range(len(table)), labels)
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set(xlabel="share of sources below 10 dB", xlim=(0, max(0.02, 1.05 * left.max(initial=0.0))))
     if left.any():
-        figure.legend(loc="outside lower center", ncols=len(KIND_COLOURS))
+        figure.legend(loc="outside lower center", ncols=len(FAILURES))
     return figure
 
 
@@ -122,11 +115,13 @@ def compute_curves(table: pd.DataFrame) -> Figure:
     """Share of mixes above 10 dB and 20 dB against seconds a mix, one line for each number of levels."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
     for ax, threshold in zip(axes, (10, 20), strict=True):
-        for (note, rows), colour in zip(table.groupby("note", sort=False), KIND_COLOURS, strict=False):
+        notes = table.groupby("note", sort=False)
+        for index, (note, rows) in enumerate(notes):
+            style = level_style(index, notes.ngroups)
             share = rows[f"all_above_{threshold}db"]
-            ax.plot(rows["seconds_per_mix"], share, "o-", color=colour, label=note)
+            ax.plot(rows["seconds_per_mix"], share, **style.marked, label=note)
             low, high = rows[f"all_above_{threshold}db_low"], rows[f"all_above_{threshold}db_high"]
-            ax.fill_between(rows["seconds_per_mix"], low, high, color=colour, alpha=0.12)
+            ax.fill_between(rows["seconds_per_mix"], low, high, color=style.colour, alpha=0.12)
         ax.set(xlabel="time a mix / s", title=f"all four above {threshold} dB", ylim=(0, 1.03))
     axes[0].set_ylabel("share of mixes")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -136,10 +131,10 @@ def compute_curves(table: pd.DataFrame) -> Figure:
 def _two_thresholds(ax: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
     """Shares with all sources above 10 dB and 20 dB, with intervals and the number of mixes, one line a row."""
     for y, (_, row) in enumerate(rows.iterrows()):
-        for threshold, mark, colour, shift in THRESHOLD_STYLES:
-            _interval(ax, row, f"all_above_{threshold}db", y + shift, mark, colour)
-    for threshold, mark, colour, _ in THRESHOLD_STYLES:
-        ax.plot([], [], mark, color=colour, label=f"{threshold} dB")
+        for threshold, style in THRESHOLDS.items():
+            _interval(ax, row, f"all_above_{threshold}db", y + SHIFTS[threshold], style.marker, style.colour)
+    for threshold, style in THRESHOLDS.items():
+        ax.plot([], [], **style.marks, label=f"{threshold} dB")
     ax.set_yticks(range(len(rows)), [f"{label}  (n = {n})" for label, n in zip(labels, rows["n_mixes"], strict=True)])
     ax.set(
         xlabel="share of mixes with all sources above the threshold", xlim=(-0.03, 1.03), ylim=(len(rows) - 0.4, -0.6)

@@ -54,18 +54,18 @@ def prepare(
     if runs >= CLIPPED_RUNS and not flat_tops:
         raise InputError(
             f"the signal stays at full scale in {runs} places, as clipped recordings do; record it at a lower level, "
-            "or pass --allow-clipped (allow_clipped=True) if these are the flat tops of a square wave"
+            "or pass allow_clipped=True if these are the flat tops of a square wave"
         )
     mix = samples.detach().cpu().float()
     if stereo == "mean" and len(mix) > 1:
         mix = mono(mix)
-        log.info("the %d channels are averaged to one; --stereo each separates every one", len(samples))
+        log.info("the %d channels are averaged to one; stereo='each' separates every one", len(samples))
     quiet = [c for c, row in enumerate(mix) if row.abs().max() < SILENCE_PEAK]
     if quiet:
         what, remedy = (
             (f"channel {quiet[0] + 1} is silent", "leave it out")
             if stereo == "each"
-            else (f"the mean of the {len(samples)} channels is silent", "use --stereo each, or one channel")
+            else (f"the mean of the {len(samples)} channels is silent", "use stereo='each', or one channel")
         )
         raise InputError(f"{what} (peak below {SILENCE_PEAK:g}); {remedy}")
     offsets = mix.double().mean(dim=1)
@@ -74,7 +74,7 @@ def prepare(
         if float(mix.abs().max()) < SILENCE_PEAK:
             raise InputError(f"the signal is a constant of {float(offsets[0]):.3g}; choose a passage that sounds")
     elif float(offsets.abs().max()) > 1e-3:
-        log.info("the signal has an offset of %.3g, which stays; --remove-dc removes it", float(offsets.abs().max()))
+        log.info("the signal has an offset of %.3g, which stays; remove_dc=True removes it", float(offsets.abs().max()))
     if sample_rate != rate:
         log.info("resampled from %d Hz to %d Hz, the priors' rate; the stems go back", sample_rate, rate)
     return mix, [float(value) for value in offsets]

@@ -12,9 +12,8 @@ from matplotlib.lines import Line2D
 
 from srcsep_core.audio import SILENCE_PEAK, Signal, stack_tracks, stft_magnitude_phase
 from srcsep_core.errors import InputError
-from srcsep_core.show.plots import MIN_LENGTH, _spectrogram, source_colour
-
-TRUTH_COLOUR = "#B3B3B3"
+from srcsep_core.show.plots import MIN_LENGTH, _spectrogram
+from srcsep_core.show.styles import TRUTH, source_style
 
 
 def listening_grid(
@@ -66,11 +65,11 @@ def listening_grid(
     time_ms = np.arange(start, start + shown) / sample_rate * 1e3
     limit = 1.1 * max(float(samples[:, excerpt].abs().max()), SILENCE_PEAK)
     drawn = [axes[0, 1]]
-    axes[0, 0].plot(time_ms, signals["mix"][excerpt], color=source_colour("mix"), linewidth=1.0)
+    axes[0, 0].plot(time_ms, signals["mix"][excerpt], color=source_style("mix").colour, linewidth=1.0)
     image = _spectrogram(axes[0, 1], stfts["mix"], loudest)
     for name, (wave, *spectra) in zip(names, axes[1:], strict=True):
-        wave.plot(time_ms, signals[f"{name} (truth)"][excerpt], color=TRUTH_COLOUR, linewidth=2.8)
-        wave.plot(time_ms, signals[f"{name} (estimate)"][excerpt], color=source_colour(name), linewidth=1.0)
+        wave.plot(time_ms, signals[f"{name} (truth)"][excerpt], color=TRUTH.colour, linewidth=2.8)
+        wave.plot(time_ms, signals[f"{name} (estimate)"][excerpt], color=source_style(name).colour, linewidth=1.0)
         for ax, kind in zip(spectra, ("truth", "estimate"), strict=True):
             _spectrogram(ax, stfts[f"{name} ({kind})"], loudest)
             ax.set_title(kind, loc="left")
@@ -87,8 +86,10 @@ def listening_grid(
     for ax, label in zip(axes[-1], ("time / ms", "time / s", "time / s"), strict=True):
         ax.set_xlabel(label)
     axes[0, 2].set_axis_off()
-    lines = [Line2D([], [], color=TRUTH_COLOUR, linewidth=2.8, label="truth")]
-    lines += [Line2D([], [], color=source_colour(name), linewidth=1.0, label=f"estimate: {name}") for name in names]
+    lines = [Line2D([], [], color=TRUTH.colour, linewidth=2.8, label="truth")]
+    lines += [
+        Line2D([], [], color=source_style(name).colour, linewidth=1.0, label=f"estimate: {name}") for name in names
+    ]
     axes[0, 2].legend(handles=lines, loc="upper left", borderaxespad=0.0)
     figure.colorbar(image, ax=axes[:, 2], label="magnitude / dB", extend="min", aspect=35)
     return figure

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from srcsep_core.audio import SILENCE_PEAK, Signal, encode_audio, stack_tracks
 from srcsep_core.errors import InputError
-from srcsep_core.show.plots import OTHER_COLOUR, SOURCE_COLOURS, source_colour
+from srcsep_core.show.styles import OTHER, SOURCES, source_style
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -169,5 +169,5 @@ def _encode(samples: Tensor, sample_rate: int) -> str:
 
 def _colour(name: str) -> str:
     """The colour of the source, or "" for the colour of the page's text, which suits light and dark pages."""
-    colour = source_colour(name)
-    return "" if colour in (SOURCE_COLOURS["mix"], OTHER_COLOUR) else colour
+    style = source_style(name)
+    return "" if style in (SOURCES["mix"], OTHER) else style.colour

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import textwrap
 import uuid
 from collections.abc import Mapping
@@ -24,24 +23,7 @@ from matplotlib.image import AxesImage
 
 from srcsep_core.audio import SILENCE_PEAK, Signal, Stft, stack_tracks, stft_magnitude_phase
 from srcsep_core.errors import InputError
-
-# Four colours and black of the set of Okabe & Ito (2008), chosen for the largest steps in lightness.
-SOURCE_COLOURS = {
-    "sine": "#0072B2",
-    "square": "#D55E00",
-    "saw": "#CC79A7",
-    "triangle": "#56B4E9",
-    "mix": "#000000",
-}
-SOURCE_MARKERS = {"sine": "o", "square": "s", "saw": "D", "triangle": "^", "mix": "x"}
-SOURCE_LINESTYLES: dict[str, Any] = {
-    "sine": "-",
-    "square": "--",
-    "saw": "-.",
-    "triangle": ":",
-    "mix": (0, (5, 1, 1, 1, 1, 1)),
-}
-OTHER_COLOUR = "#595959"
+from srcsep_core.show.styles import SOURCES, source_style
 
 LIKELIHOOD_LABEL = "log-likelihood / (nats/sample)"
 LEVEL_RANGE_DB = 80.0
@@ -70,13 +52,7 @@ def set_style() -> None:
     """Set the defaults of all figures: for print, no spines at the top and right, constrained layout."""
     import seaborn
 
-    seaborn.set_theme(context="paper", style="ticks", palette=list(SOURCE_COLOURS.values()), rc=_STYLE)
-
-
-def source_colour(name: str) -> str:
-    """The colour of the first source named in `name` ("sine (estimate)" is a sine), else a neutral grey."""
-    words = re.findall(r"[a-z]+", name.lower())
-    return next((SOURCE_COLOURS[word] for word in words if word in SOURCE_COLOURS), OTHER_COLOUR)
+    seaborn.set_theme(context="paper", style="ticks", palette=[style.colour for style in SOURCES.values()], rc=_STYLE)
 
 
 def readable_on(background: Any) -> str:
@@ -113,7 +89,7 @@ def source_grid(signals: Mapping[str, Signal], sample_rate: int, *, duration_s: 
     time_ms = np.arange(shown) / sample_rate * 1e3
     limit = 1.1 * max(float(samples[:, :shown].abs().max()), SILENCE_PEAK)
     for (wave, spectrogram), name, row, stft in zip(axes, signals, samples, stfts, strict=True):
-        wave.plot(time_ms, row[:shown].numpy(), color=source_colour(name), linewidth=1.0)
+        wave.plot(time_ms, row[:shown].numpy(), color=source_style(name).colour, linewidth=1.0)
         wave.set_title(name, loc="left", fontweight="bold")
         wave.set_ylabel("amplitude")
         image = _spectrogram(spectrogram, stft, loudest)

@@ -14,6 +14,7 @@ from srcsep_core.data.toy import SOURCES
 
 HOLDS, AS_RELEASED = "holds", "holds only as released"
 FAILS, UNDECIDED = "does not hold", "undecided at this scale"
+VERDICTS = (HOLDS, AS_RELEASED, FAILS, UNDECIDED)
 COMMAND = "srcsep notebooks 11"
 
 

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.show.explorer.exploration import ExplorerResult, Frame
-from srcsep_core.show.plots import OTHER_COLOUR, source_colour
+from srcsep_core.show.styles import OTHER, TRUTH, source_style
 
-TRUTH_COLOUR = "0.7"
 SHOWN_S = 0.02
 _HEADROOM = 1.6  # of the truth's peak
 
@@ -55,7 +54,7 @@ def chain_figure(
     residual = figure.add_subplot(grid[:rows, 1])
     sigma = figure.add_subplot(grid[rows:, 1], sharex=residual)
     for trace, name in ((residual, "residual"), (sigma, "sigma")):
-        trace.plot(steps, [getattr(frame, name) for frame in frames], color=OTHER_COLOUR, marker=".")
+        trace.plot(steps, [getattr(frame, name) for frame in frames], color=OTHER.colour, marker=".")
         trace.axvline(now.step, color="black", linestyle=":", linewidth=1)
         trace.set_title(f"{name} / amplitude", loc="left")
         trace.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -97,8 +96,8 @@ def _waves(ax: Axes, references: Tensor, frame: Frame, k: int, label: str, sampl
     shown = min(references.shape[1], max(2, round(duration_s * sample_rate)))
     time_ms = np.arange(shown) / sample_rate * 1e3
     limit = _HEADROOM * float(references.abs().max())
-    ax.plot(time_ms, references[k, :shown].numpy(), color=TRUTH_COLOUR, linewidth=2.5)
-    ax.plot(time_ms, frame.sources[k, :shown].numpy(), color=source_colour(label), linewidth=1.1)
+    ax.plot(time_ms, references[k, :shown].numpy(), color=TRUTH.colour, linewidth=2.5)
+    ax.plot(time_ms, frame.sources[k, :shown].numpy(), color=source_style(label).colour, linewidth=1.1)
     ax.set(xlim=(0, shown / sample_rate * 1e3), ylim=(-limit, limit))
 
 

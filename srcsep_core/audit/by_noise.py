@@ -1,0 +1,108 @@
+"""Discrimination against the noise level of the priors, of clean signals and of signals with the prior's own noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from srcsep_core.audit.claims.measures import FLOW, Results, discrimination_rows, mean
+from srcsep_core.audit.published import authors_discrimination
+from srcsep_core.audit.tables import select
+
+STORED = {"auroc": "auroc_mean", "accuracy": "argmax_prior_accuracy"}
+STORED_SIGNALS = 1500
+# model, protocol, objective and training at a noise level, by name
+SETUPS = {
+    "released, fine-tuned": ("flowavenet", "released", "released", "fine-tuned, released noise"),
+    "released objective, exact metric": ("flowavenet", "exact", "released", "fine-tuned, released noise"),
+    "exact, fine-tuned": ("flowavenet", "exact", "exact", "fine-tuned, thesis noise"),
+    "exact, from scratch": ("flowavenet", "exact", "exact", "scratch, thesis noise"),
+    "exact, sigma as input": ("flowavenet", "exact", "exact", "conditional"),
+    "WaveNet released": ("wavenet", "released", "released", "fine-tuned, released noise"),
+    "WaveNet exact": ("wavenet", "exact", "exact", "fine-tuned, thesis noise"),
+    "oracle": ("oracle", "oracle", "", ""),
+}
+
+
+def protocols_by_noise(results: Results, levels: Sequence[float]) -> pd.DataFrame:
+    """Mean AUROC and accuracy of the paper's own flows, by protocol, noise level and kind of signals.
+
+    Columns: protocol (published, released, exact, oracle), sigma (0 and `levels`), signals (clean, matched: with the
+    prior's own noise), quantity (auroc, accuracy), mean, low and high (95 %, none for published), n. What was
+    published is of clean signals alone.
+    """
+    rows: list[dict[str, Any]] = []
+    for sigma in (0.0, *levels):
+        stored = authors_discrimination(prior_sigma=sigma)
+        for quantity, column in STORED.items():
+            about = {"protocol": "published", "sigma": sigma, "signals": "clean", "quantity": quantity}
+            rows.append(about | {"mean": stored[column].mean(), "low": np.nan, "high": np.nan, "n": STORED_SIGNALS})
+            for protocol, case in FLOW.items():
+                for signals, data_sigma in (("clean", 0.0), ("matched", sigma)):
+                    found = mean(discrimination_rows(results, case, sigma, data_sigma), quantity)
+                    about = {"protocol": protocol, "sigma": sigma, "signals": signals, "quantity": quantity}
+                    if found.n:
+                        rows.append(about | {"mean": found.value, "low": found.low, "high": found.high, "n": found.n})
+    table = pd.DataFrame(rows)
+    order = {name: place for place, name in enumerate(("published", *FLOW))}
+    return table.sort_values("protocol", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def setups_by_noise(discrimination: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
+    """Mean AUROC and accuracy of every way to train and read a prior (`SETUPS`), and of the authors' arrays.
+
+    `discrimination` holds one length. Columns: setup, prior_sigma, signals (clean, matched), n, auroc_mean (over all
+    directed pairs), auroc_worst, auroc_low and auroc_high (of the four priors' means), accuracy_mean, accuracy_low and
+    accuracy_high (of the four sources).
+    """
+    plain = select(discrimination, ratio=False, amplitude="released")
+    return pd.DataFrame([*_ours(plain, levels), *_published(levels)])
+
+
+def _ours(plain: pd.DataFrame, levels: Sequence[float]) -> Iterator[dict[str, Any]]:
+    for name, (model, protocol, objective, training) in SETUPS.items():
+        part = select(plain, model=model, protocol=protocol, objective=objective)
+        for sigma in (0.0, *levels):
+            wanted = "noise-free" if not sigma and training.startswith("fine-tuned") else training
+            for signals, data_sigma in (("clean", 0.0), ("matched", sigma)):
+                cell = select(part, prior_sigma=sigma, data_sigma=data_sigma, training=wanted)
+                if len(cell):
+                    yield {"setup": name, "prior_sigma": sigma, "signals": signals} | _spread(cell)
+
+
+def _spread(cell: pd.DataFrame) -> dict[str, float]:
+    pairs, own = cell.dropna(subset="auroc"), cell.dropna(subset="accuracy")["accuracy"]
+    by_prior = pairs.groupby("prior")["auroc"].mean()
+    return {
+        "n": int(cell.loc[own.index, "n"].iloc[0]),
+        "auroc_mean": pairs["auroc"].mean(),
+        "auroc_worst": pairs["auroc"].min(),
+        "auroc_low": by_prior.min(),
+        "auroc_high": by_prior.max(),
+        "accuracy_mean": own.mean(),
+        "accuracy_low": own.min(),
+        "accuracy_high": own.max(),
+    }
+
+
+def _published(levels: Sequence[float]) -> Iterator[dict[str, Any]]:
+    for model in ("flowavenet", "wavenet"):
+        for sigma in (0.0, *levels):
+            stored = authors_discrimination(model=model, prior_sigma=sigma)
+            auroc, accuracy = stored["auroc_mean"], stored["argmax_prior_accuracy"]
+            yield {
+                "setup": f"published ({model})",
+                "prior_sigma": sigma,
+                "signals": "clean",
+                "n": STORED_SIGNALS,
+                "auroc_mean": auroc.mean(),
+                "auroc_worst": stored["auroc_worst"].min(),
+                "auroc_low": auroc.min(),
+                "auroc_high": auroc.max(),
+                "accuracy_mean": accuracy.mean(),
+                "accuracy_low": accuracy.min(),
+                "accuracy_high": accuracy.max(),
+            }

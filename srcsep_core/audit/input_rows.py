@@ -1,0 +1,56 @@
+"""Constant and random inputs beside the printed ones and beside the class' own signals, by protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from srcsep_core.audit.claims.measures import FLOW, facts_of
+from srcsep_core.audit.published import printed_inputs
+from srcsep_core.audit.tables import papers_own, select
+from srcsep_core.data.toy import SOURCES
+
+NEAR = 1e-3
+
+
+def of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The paper's own flows (or the oracle) under one protocol, every prior at its shortest length."""
+    rows = select(papers_own(table), **facts_of(FLOW[protocol]))
+    return rows[rows["length"] == rows.groupby("prior_sigma")["length"].transform("min")]
+
+
+def printed_beside_ours(constant: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+    """Paper Table 1 and thesis Table 2 beside our medians: document, input, prior_sigma, prior, protocol, ... ."""
+    rows: list[dict[str, Any]] = []
+    for document in ("paper", "thesis"):
+        for printed in printed_inputs(document).to_dict("records"):
+            noise = printed["input_sigma"] > 0
+            table, column = (random, "input_sigma") if noise else (constant, "level")
+            value = printed["input_sigma"] if noise else float(str(printed["input"]).split()[-1])
+            for protocol in FLOW:
+                part = select(of_protocol(table, protocol), prior_sigma=printed["prior_sigma"])
+                found = part[(part[column] - value).abs() < NEAR].set_index("prior")
+                for source in SOURCES:
+                    about = {name: printed[name] for name in ("input", "prior_sigma")}
+                    ours = {"ours": found["median"].get(source, float("nan")), "n": found["n"].get(source, 0)}
+                    which = {"prior": source, "protocol": protocol, "printed": printed[source]}
+                    rows.append({"document": document} | about | which | ours)
+    return pd.DataFrame(rows)
+
+
+def input_margins(constant: pd.DataFrame, random: pd.DataFrame, likelihood: pd.DataFrame) -> pd.DataFrame:
+    """Median of zero, one and noise of 0.5 less the 5 % quantile of the class' own clean signals, by prior."""
+    inputs = (("zero", constant, "level", 0.0), ("one", constant, "level", 1.0))
+    parts = []
+    for protocol in FLOW:
+        own = of_protocol(likelihood[likelihood["source"] == likelihood["prior"]], protocol)
+        for label, table, column, value in (*inputs, ("N(0, 0.5)", random, "input_sigma", 0.5)):
+            part = of_protocol(table, protocol)
+            part = part[(part[column] - value).abs() < NEAR]
+            both = part.merge(
+                own[["prior", "prior_sigma", "q05"]], on=["prior", "prior_sigma"], suffixes=("", "_class")
+            )
+            both = both.assign(protocol=protocol, input=label, margin=both["median"] - both["q05_class"])
+            parts.append(both[["protocol", "input", "prior", "prior_sigma", "margin", "n"]])
+    return pd.concat(parts, ignore_index=True)

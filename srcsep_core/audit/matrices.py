@@ -1,0 +1,42 @@
+"""Cross-likelihood matrices, published and ours, as the figures show them: rows data, columns priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from srcsep_core.audit.published import authors_cross_likelihood
+from srcsep_core.audit.tables import select
+from srcsep_core.data.toy import SOURCES
+
+
+def matrix(frame: pd.DataFrame, column: str = "median") -> pd.DataFrame:
+    """One number of every source (rows) under every prior (columns)."""
+    return frame.pivot(index="source", columns="prior", values=column).loc[list(SOURCES), list(SOURCES)]
+
+
+def noise_level_panels(likelihood: pd.DataFrame, model: str, levels: Sequence[float]) -> dict[str, pd.DataFrame]:
+    """The panels of paper Figure 4, title to medians: published, released and exact, each at sigma 0 and `levels`.
+
+    The first two are of clean signals, as in the stored arrays; exact ones of signals with the prior's own noise.
+    """
+    sigmas = (0.0, *levels)
+    panels = {
+        f"published, prior sigma {sigma:g}": matrix(authors_cross_likelihood(model=model, prior_sigma=sigma))
+        for sigma in sigmas
+    }
+    for protocol, noise, what in (("released", "released", "prior"), ("exact", "thesis", "prior and data")):
+        for sigma in sigmas:
+            training = f"fine-tuned, {noise} noise" if sigma else "noise-free"
+            facts = {"model": model, "protocol": protocol, "objective": protocol, "training": training}
+            data_sigma = sigma if protocol == "exact" else 0.0
+            rows = select(likelihood, **facts, prior_sigma=sigma, data_sigma=data_sigma, amplitude="released")
+            panels[f"{protocol}, {what} sigma {sigma:g}"] = matrix(rows)
+    return panels
+
+
+def panel_table(panels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What the panels show, one row a cell: source, prior, median, panel."""
+    parts = [pd.Series(t.stack(), name="median").reset_index().assign(panel=title) for title, t in panels.items()]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,135 @@
+"""How well sources are told apart: AUROC and accuracy by protocol, statistic, noise level and cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from srcsep_core.data.toy import SOURCES
+from srcsep_core.show.styles import (
+    GUIDE,
+    Style,
+    prior_style,
+    protocol_style,
+    setting_style,
+    source_style,
+    statistic_style,
+)
+
+TOLD_APART = 0.9
+MOBILE = 10
+
+
+def settings_figure(discrimination: pd.DataFrame, stored: pd.DataFrame, settings: Sequence[tuple[str, str]]) -> Figure:
+    """AUROC of the worst pair and accuracy by source, for every protocol and objective of `settings` and as stored."""
+    figure, axes = plt.subplots(2, 1, figsize=(10, 5.6), sharex=True)
+    published = stored.set_index("prior").loc[list(SOURCES)]
+    columns = {"auroc": "auroc_worst", "accuracy": "argmax_prior_accuracy"}
+    for ax, (name, column) in zip(axes, columns.items(), strict=True):
+        for index, (protocol, objective) in enumerate(settings):
+            rows = discrimination[discrimination["protocol"] == protocol]
+            rows = rows[rows["objective"] == objective].dropna(subset=[name])
+            part = rows.sort_values(name).drop_duplicates("prior").set_index("prior").loc[list(SOURCES)]
+            label = f"ours: {protocol} protocol, {objective} objective"
+            place = (index - 1.5) * 0.2
+            _bars(ax, part, name, place, setting_style(protocol, objective), label)
+        ax.plot(np.arange(4) + 0.5, published[column], **protocol_style("published").marks, label="published")
+        ax.set_ylim(min(0.75, ax.get_ylim()[0]), 1.02)
+        for border in (0.6, 1.6, 2.6):
+            ax.axvline(border, **GUIDE)
+    axes[0].set_ylabel("AUROC, worst pair")
+    axes[1].set(ylabel="accuracy", xlabel="prior (AUROC), source (accuracy)")
+    axes[1].set_xticks(range(4), SOURCES)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def models_figure(summary: pd.DataFrame) -> Figure:
+    """AUROC of the worst pair and accuracy by source, for flow and WaveNet under both protocols, and as published."""
+    table = summary.rename(columns={"auroc_worst": "auroc", "published_auroc_worst": "published_auroc"})
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
+    for ax, value in zip(axes, ("auroc", "accuracy"), strict=True):
+        for index, ((model, protocol), part) in enumerate(table.groupby(["model", "protocol"])):
+            own = prior_style(f"wavenet-{protocol}") if model == "wavenet" else protocol_style(str(protocol))
+            part = part.set_index("source").loc[list(SOURCES)]
+            _bars(ax, part, value, (index - 1.5) * 0.18, own, f"{model}, {protocol}")
+        part = table[table["model"] == "wavenet"].drop_duplicates("source").set_index("source").loc[list(SOURCES)]
+        marks = prior_style("wavenet-published").marks
+        ax.plot(np.arange(4) + 0.45, part[f"published_{value}"], **marks, label="published WaveNet")
+        ax.set_xticks(range(4), SOURCES)
+    lowest = table[["auroc_low", "accuracy_low", "published_auroc", "published_accuracy"]].min().min()
+    axes[0].set(ylabel="AUROC, worst pair", xlabel="prior", ylim=(lowest - 0.03, 1.03))
+    axes[1].set(ylabel="accuracy", xlabel="source")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def windows_figure(pairs: pd.DataFrame, modes: pd.DataFrame, published: Mapping[float, float]) -> Figure:
+    """Where sources are told apart, by log p and by ratio, and where a chain can move; `published` by sigma."""
+    protocols = {"oracle": "oracle", "exact flow": "exact", "released flow": "released"}
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
+    for ax, statistic in zip(axes, dict.fromkeys(pairs["statistic"]), strict=False):
+        for setup, protocol in protocols.items():
+            part = pairs[(pairs["setup"] == setup) & (pairs["statistic"] == statistic)]
+            worst = part.groupby("sigma")["auroc_worst"].min()
+            ax.plot(worst.index, worst, **protocol_style(protocol).marked, label=setup)
+        ax.axhline(TOLD_APART, **GUIDE)
+        ax.set(xscale="log", xlabel="sigma", ylabel="AUROC, worst pair of all", title=f"told apart by {statistic}")
+    style = protocol_style("published").marked
+    axes[0].plot(list(published), list(published.values()), **style, label="published (clean signals)")
+    for name in SOURCES:
+        part = modes[modes["source"] == name]
+        axes[2].plot(part["sigma"], part["modes"], **source_style(name).marked, label=name)
+    axes[2].axhline(MOBILE, **GUIDE)
+    axes[2].set(xscale="log", yscale="log", xlabel="sigma", ylabel="plausible waves exp(H)", title="mobile (oracle)")
+    handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def statistics_figure(statistics: pd.DataFrame) -> Figure:
+    """AUROC of the worst pair by statistic against the noise level, one panel an objective."""
+    objectives, levels = list(dict.fromkeys(statistics["objective"])), sorted(statistics["sigma"].unique())
+    figure, axes = plt.subplots(1, len(objectives), figsize=(10, 3.4), sharey=True)
+    for ax, objective in zip(axes, objectives, strict=True):
+        rows = statistics[statistics["objective"] == objective]
+        for index, (name, part) in enumerate(rows.groupby("statistic", sort=False)):
+            x = np.arange(len(part)) + (index - 1.5) * 0.08
+            spread = _spread(part["auroc_worst"], part["low"], part["high"])
+            style = statistic_style(str(name)).marked
+            ax.errorbar(x, part["auroc_worst"], yerr=spread, **style, capsize=2, label=str(name))
+        ax.set_xticks(range(len(levels)), [f"{s:g}" for s in levels])
+        ax.set(title=f"{objective} objective and protocol", xlabel="sigma of prior and data")
+    axes[0].set_ylabel("AUROC, worst pair")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def ablation_figure(ablation: pd.DataFrame) -> Figure:
+    """AUROC of the worst pair with its interval, and mean accuracy, one row a setting."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    y = np.arange(len(ablation))
+    auroc = ablation["auroc_worst"]
+    spread = _spread(auroc, ablation["low"], ablation["high"])
+    ax.errorbar(auroc, y, xerr=spread, **statistic_style("auroc").marks, capsize=3, label="AUROC, worst pair")
+    ax.plot(ablation["accuracy_mean"], y, **statistic_style("accuracy").marks, label="mean accuracy")
+    ax.set_yticks(y, ablation["setting"])
+    ax.invert_yaxis()
+    ax.set(xlabel="AUROC or accuracy", xlim=(-0.03, 1.03))
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _bars(ax: Axes, part: pd.DataFrame, value: str, shift: float, style: Style, label: str) -> None:
+    """One mark with its interval for each of the four rows of `part`."""
+    spread = _spread(part[value], part[f"{value}_low"], part[f"{value}_high"])
+    ax.errorbar(np.arange(len(part)) + shift, part[value], yerr=spread, **style.marks, capsize=3, label=label)
+
+
+def _spread(centre: pd.Series, low: pd.Series, high: pd.Series) -> list[pd.Series]:
+    return [(centre - low).clip(lower=0), (high - centre).clip(lower=0)]

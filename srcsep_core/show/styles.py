@@ -1,0 +1,162 @@
+"""How things look in every figure: one colour, marker and line for each source, protocol, prior and sampler.
+
+The colours are of Okabe & Ito (2008) and of Tol's muted scheme, which colour-blind readers can tell apart. Those of
+the sources are used for nothing else, and marker or line differ beside the hue, for print without colour.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+
+@dataclass(frozen=True)
+class Style:
+    """A colour, a marker and a line style, as matplotlib names them."""
+
+    colour: str
+    marker: str
+    linestyle: Any = "-"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The arguments of a plot that draws a line without marks."""
+        return {"color": self.colour, "linestyle": self.linestyle}
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """The arguments of a plot that draws marks without a line."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": ""}
+
+    @property
+    def marked(self) -> dict[str, Any]:
+        """The arguments of a plot that draws a line with marks."""
+        return self.line | {"marker": self.marker}
+
+
+DASHDOTDOT, SPARSE, LONG = (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2))
+
+SOURCES = {
+    "sine": Style("#0072B2", "o", "-"),
+    "square": Style("#D55E00", "s", "--"),
+    "saw": Style("#CC79A7", "D", "-."),
+    "triangle": Style("#56B4E9", "^", ":"),
+    "mix": Style("#000000", "x", DASHDOTDOT),
+}
+PROTOCOLS = {
+    "published": Style("#000000", "x", ":"),
+    "released": Style("#E69F00", "o", "--"),
+    "exact": Style("#332288", "s", "-"),
+    "oracle": Style("#117733", "^", "-."),
+}
+# A prior that stands for a protocol looks like it; others that were trained or read by it have its colour.
+PRIORS = {
+    "oracle": PROTOCOLS["oracle"],
+    "flow-exact-tuned": PROTOCOLS["exact"],
+    "flow-released-tuned": PROTOCOLS["released"],
+    "flow-exact": Style("#332288", "<", LONG),
+    "flow-released": Style("#E69F00", ">", ":"),
+    "flow-scratch": Style("#44AA99", "v", "--"),
+    "flow-conditional": Style("#AA4499", "p", "-."),
+    "flow-wide": Style("#777777", "h", LONG),
+    "wavenet-published": Style("#000000", "+", SPARSE),
+    "wavenet-exact": Style("#332288", "X", ":"),
+    "wavenet-released": Style("#E69F00", "*", SPARSE),
+    "pnf": Style("#999933", "P", DASHDOTDOT),
+    "score": Style("#882255", "D", "-"),
+}
+SAMPLERS = {
+    "gibbs": Style("#000000", "o", "-"),
+    "gibbs-exchange": Style("#777777", "v", "--"),
+    "langevin": Style("#44AA99", "s", "-."),
+    "projection": Style("#AA4499", "D", ":"),
+    "pnf": Style("#999933", "^", DASHDOTDOT),
+    "langevin-released": Style("#882255", "x", SPARSE),
+    "none": Style("#BBBBBB", "|", LONG),
+}
+THRESHOLDS = {10: Style("#000000", "o", "-"), 20: Style("#999999", "s", "--")}
+STATISTICS = {
+    "log p": Style("#000000", "o", "-"),
+    "likelihood ratio": Style("#882255", "s", "--"),
+    "typicality": Style("#999933", "^", "-."),
+    "log p + FLAC": Style("#44AA99", "D", ":"),
+    "auroc": Style("#000000", "o", "-"),
+    "accuracy": Style("#AA4499", "s", "--"),
+}
+# Kinds of failure (`metrics.FAILURE_KINDS`) fill bars.
+FAILURES = {
+    "swap": "#332288",
+    "offset": "#44AA99",
+    "edge": "#DDCC77",
+    "wrong harmonic": "#882255",
+    "other": "#BBBBBB",
+    "silent": "#117733",
+    "undefined": "#999933",
+}
+
+OTHER = Style("#595959", "d", "-")
+TRUTH = Style("#B3B3B3", "", "-")
+BOUND = Style("#882255", "_", "--")
+GUIDE = {"color": "0.7", "linewidth": 0.8, "zorder": 0}
+LEVEL_MARKERS = "osD^vPX*"
+# For what is in no table: a prior or a sampler that somebody added.
+SPARE = tuple(
+    Style(colour, marker, line)
+    for (colour, line) in (("#999933", "--"), ("#44AA99", ":"), ("#AA4499", "-"), ("#777777", "-."))
+    for marker in ("d", "8", "H", "<")
+)
+
+
+def source_style(name: str) -> Style:
+    """The look of the first source named in `name` ("sine (estimate)" is a sine), else a neutral grey."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return next((SOURCES[word] for word in words if word in SOURCES), OTHER)
+
+
+def protocol_style(name: str) -> Style:
+    """The look of `published`, `released`, `exact` or `oracle`; for any other name one that it always gets."""
+    return _look_up(PROTOCOLS, name)
+
+
+def prior_style(name: str) -> Style:
+    """The look of a prior of the benchmark, or of a WaveNet; for any other name one that it always gets."""
+    return _look_up(PRIORS, {"denoiser": "score"}.get(name, name))
+
+
+def sampler_style(name: str) -> Style:
+    """The look of a sampler; for any other name one that it always gets."""
+    return _look_up(SAMPLERS, name)
+
+
+def statistic_style(name: str) -> Style:
+    """The look of a statistic by which sources are told apart; for any other name one that it always gets."""
+    return _look_up(STATISTICS, name)
+
+
+def setting_style(protocol: str, objective: str) -> Style:
+    """The look of priors trained with `objective` and read under `protocol`: the protocol's, unless the two differ.
+
+    Then the colour is still that of the protocol.
+    """
+    style = protocol_style(protocol)
+    if objective in ("", protocol):
+        return style
+    return replace(style, marker={"released": "D"}.get(objective, "v"), linestyle=DASHDOTDOT)
+
+
+def level_style(index: int, count: int) -> Style:
+    """The look of the `index`-th of `count` ordered things, such as noise levels: from dark to light."""
+    colour = to_hex(colormaps["cividis"](index / max(1.0, count - 0.5)))
+    return Style(colour, LEVEL_MARKERS[index % len(LEVEL_MARKERS)], "-")
+
+
+def _look_up(table: Mapping[str, Style], name: str) -> Style:
+    if name in table:
+        return table[name]
+    return SPARE[int.from_bytes(sha256(name.encode()).digest()[:4], "big") % len(SPARE)]

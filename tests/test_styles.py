@@ -1,0 +1,114 @@
+"""One look for each source, protocol, prior and sampler, that can be told apart in colour and in grey."""
+
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from matplotlib.colors import to_rgb
+
+from srcsep_core.benchmark.settings import prior_choices
+from srcsep_core.data.toy import SOURCES
+from srcsep_core.metrics import FAILURE_KINDS
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.show import styles
+from srcsep_core.show.styles import Style
+
+TABLES = {
+    "sources": styles.SOURCES,
+    "protocols": styles.PROTOCOLS,
+    "priors": styles.PRIORS,
+    "samplers": styles.SAMPLERS,
+    "thresholds": styles.THRESHOLDS,
+}
+ACCESSORS = (styles.protocol_style, styles.prior_style, styles.sampler_style, styles.statistic_style)
+ROOT = Path(__file__).parents[1]
+
+
+def lightness(colour: str) -> float:
+    """CIE L* from 0 (black) to 100 (white), for colours that are not very dark: what greyscale leaves."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    return 116 * float(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]) ** (1 / 3) - 16
+
+
+def least_step(table: Mapping[str, Style]) -> float:
+    """The smallest difference in lightness between two of a table."""
+    pairs = itertools.combinations([lightness(style.colour) for style in table.values()], 2)
+    return min(abs(first - second) for first, second in pairs)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_two_of_a_table_share_a_marker(name: str) -> None:
+    table = TABLES[name]
+    assert len({style.marker for style in table.values()}) == len(table)
+    assert len({(style.colour, str(style.linestyle)) for style in table.values()}) == len(table)
+
+
+@pytest.mark.parametrize("name", ["sources", "protocols", "samplers", "thresholds"])
+def test_no_two_of_a_table_share_a_colour_or_a_line(name: str) -> None:
+    table = TABLES[name]
+    assert len({style.colour for style in table.values()}) == len(table)
+    assert len({str(style.linestyle) for style in table.values()}) == len(table)
+
+
+def test_colours_differ_in_greyscale_too() -> None:
+    assert least_step(styles.SOURCES) > 6
+    assert least_step(styles.PROTOCOLS) > 15
+    assert least_step(styles.THRESHOLDS) > 15
+
+
+def test_colours_of_sources_mean_nothing_else() -> None:
+    own = {styles.source_style(name).colour for name in SOURCES}
+    others = [styles.PROTOCOLS, styles.PRIORS, styles.SAMPLERS, styles.THRESHOLDS, styles.STATISTICS]
+    used = {style.colour for table in others for style in table.values()} | set(styles.FAILURES.values())
+    used |= {style.colour for style in (*styles.SPARE, styles.OTHER, styles.TRUTH, styles.BOUND)}
+    assert not own & used
+
+
+def test_every_source_prior_and_kind_of_failure_has_a_look() -> None:
+    assert set(styles.SOURCES) == {*SOURCES, "mix"}
+    assert set(prior_choices(get_profile("laptop"))) <= set(styles.PRIORS)
+    assert set(styles.FAILURES) == {*FAILURE_KINDS} - {"none"}
+    assert len(set(styles.FAILURES.values())) == len(styles.FAILURES)
+
+
+def test_a_prior_that_stands_for_a_protocol_looks_like_it() -> None:
+    assert styles.prior_style("flow-released-tuned") == styles.protocol_style("released")
+    assert styles.prior_style("flow-exact-tuned") == styles.setting_style("exact", "exact")
+    assert styles.prior_style("oracle") == styles.setting_style("oracle", "")
+    assert styles.prior_style("denoiser") == styles.prior_style("score")
+
+
+def test_a_mixed_setting_has_the_colour_of_its_protocol_and_a_marker_of_its_own() -> None:
+    mixed = styles.setting_style("exact", "released"), styles.setting_style("released", "exact")
+    assert [style.colour for style in mixed] == [styles.protocol_style(p).colour for p in ("exact", "released")]
+    markers = [style.marker for style in (*mixed, *styles.PROTOCOLS.values())]
+    assert len(set(markers)) == len(markers)
+
+
+@pytest.mark.parametrize("look", ACCESSORS)
+def test_what_no_table_knows_gets_a_look_that_it_keeps(look: object) -> None:
+    assert callable(look)
+    assert look("from a plugin") == look("from a plugin")
+    assert look("from a plugin") in styles.SPARE
+    assert len({look(f"plugin {k}") for k in range(50)}) > 5
+
+
+def test_a_name_takes_the_look_of_its_source() -> None:
+    assert styles.source_style("saw") == styles.SOURCES["saw"]
+    assert styles.source_style("Sine (estimate)") == styles.SOURCES["sine"]
+    assert styles.source_style("mix of sine and saw") == styles.SOURCES["mix"]
+    assert styles.source_style("vocals") == styles.source_style("sawmill") == styles.OTHER
+
+
+def test_levels_run_from_dark_to_light() -> None:
+    found = [lightness(styles.level_style(index, 6).colour) for index in range(6)]
+    assert found == sorted(found)
+    assert len({styles.level_style(index, 6).marker for index in range(6)}) == 6
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_notebooks_take_their_looks_from_the_tables(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b|plt\.cm\.|get_cmap", text)
