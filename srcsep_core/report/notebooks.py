@@ -195,12 +195,16 @@ def run_notebooks(
 ) -> tuple[list[Executed], Path]:
     """Run notebooks and write the gallery; returns what ran and the gallery's index page.
 
+    Before a run of all of them the steps that they share are made (`run.executors`).
+
     Executed copies go to `figures/gallery`; with `in_place` they also replace the committed `.ipynb` files, and every
     table and figure replaces the one that stands. `results.last_verdict` judges the run afterwards.
     """
     gallery = figures_root() / "gallery"
     sources = notebook_sources(names)
     profile = str(parameters.get("profile", REFERENCE))
+    if not names:
+        _prepare(profile, str(parameters.get("device", "auto")))
     started = time.time()
     executed = []
     expected = timings.expected(profile, [source.stem for source in sources])
@@ -219,6 +223,16 @@ def run_notebooks(
     index = gallery / "index.html"
     index.write_text(_index(executed, parameters))
     return executed, index
+
+
+def _prepare(profile: str, device: str) -> None:
+    """Make the steps that all notebooks ask for, side by side, before the first notebook waits for one."""
+    from srcsep_core.run.executors import prepare
+    from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.profiles import get_profile
+    from srcsep_core.run.steps import steps_of
+
+    prepare(Pipeline(device=resolve_device(device), progress=True), steps_of(get_profile(profile)))
 
 
 def _index(executed: Sequence[Executed], parameters: Mapping[str, Any]) -> str:

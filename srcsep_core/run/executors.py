@@ -1,0 +1,103 @@
+"""Who makes steps: this process, or worker processes beside it. A cluster would be a third.
+
+An executor is given steps whose parents are there. Small networks gain little from a second thread and lose much where
+threads contend, so workers have one thread each, as many workers as there are cores.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from srcsep_core.progress import Progress
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.steps import Step
+from srcsep_core.run.store import Store
+
+
+class Executor(Protocol):
+    """Makes steps that do not depend on each other."""
+
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+        """Have every step's artefact in the pipeline's store; gives each step back once it is there.
+
+        Raises what making a step raises.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """One step after the other, in this process and on the pipeline's device."""
+
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+        """As `Executor.make`."""
+        for step in steps:
+            pipeline.run(step)
+            yield step
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Several processes of one thread each on this machine's processor; `count` 0: as many as it has cores."""
+
+    count: int = 0
+
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+        """As `Executor.make`; the first error ends the work that has not begun."""
+        count = min(self.count or os.cpu_count() or 1, len(steps))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
+            jobs = {pool.submit(_make, pipeline.store.root, pipeline.store.shipped, step): step for step in steps}
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    yield jobs[job]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _make(root: Path, shipped: Path | None, step: Step) -> None:
+    Pipeline(Store(root, shipped)).run(step)
+
+
+def prepare(pipeline: Pipeline, steps: Sequence[Step], executor: Executor | None = None) -> int:
+    """Make what is missing of `steps`, parents first; returns how many steps were made.
+
+    Without an `executor` it is the one that suits the pipeline's device.
+    """
+    executor = executor or executor_for(pipeline.device)
+    layers: dict[int, dict[str, Step]] = {}
+    for step in steps:
+        _place(step, layers, pipeline.store)
+    total = sum(len(layer) for layer in layers.values())
+    with Progress(total, "steps", show=pipeline.progress and total > 0) as bar:
+        for depth in sorted(layers):
+            for step in executor.make(pipeline, list(layers[depth].values())):
+                bar.advance(step.title)
+    return total
+
+
+def _place(step: Step, layers: dict[int, dict[str, Step]], store: Store) -> int:
+    """Put a step that is missing, and what it needs, into its layer: one above its parents'. Returns its depth."""
+    if store.find(step.name, step.key) is not None:
+        return 0
+    depth = 1 + max((_place(parent, layers, store) for parent in step.parents), default=0)
+    layers.setdefault(depth, {})[step.key] = step
+    return depth
+
+
+def executor_for(device: torch.device) -> Executor:
+    """Workers on a processor of several cores; on a GPU, which they would share, this process."""
+    return Workers() if device.type == "cpu" and (os.cpu_count() or 1) > 1 else Here()
