@@ -69,7 +69,7 @@ from srcsep_core.run.profiles import PROFILES, Profile, get_profile
 from srcsep_core.run.steps import VALUES
 from srcsep_core.run.steps.separation import BASELINES, RELEASED, SeparateByBaseline, SeparateMixes
 from srcsep_core.run.store import Store
-from srcsep_core.samplers import SAMPLER_CONFIGS, GibbsConfig, LangevinConfig
+from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig
 from srcsep_core.show import styles
 from srcsep_core.show.plots import set_style
 from srcsep_core.training.config import OBJECTIVES
@@ -133,7 +133,7 @@ def test_every_row_can_be_told_from_the_others_of_its_group(name: str) -> None:
 @each_profile
 def test_every_sampler_has_a_configuration_of_its_own_kind(name: str) -> None:
     for _, step in separations(name):
-        kind = type(None) if step.sampler == RELEASED else SAMPLER_CONFIGS[step.sampler]
+        kind = type(None) if step.sampler == RELEASED else SAMPLERS[step.sampler].config
         assert isinstance(step.sampler_config, kind)
         assert step.prior.data == step.data
         assert step.sampler in styles.SAMPLERS

@@ -9,8 +9,9 @@ weaker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -84,6 +85,37 @@ class Trace:
     def frame(self) -> pd.DataFrame:
         """The table."""
         return pd.DataFrame(self.rows)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler by name: the function, its configuration's class, and what it is given in windows of a recording.
+
+    Windows have neighbours to tell a wrong one by, so that fewer chains will do there than for a mix on its own.
+    `windows` None: recordings are not separated with it.
+    """
+
+    run: Callable[..., Separation]
+    config: Any
+    windows: Mapping[str, float] | None
+
+    def __call__(self, mix: Tensor, priors: Priors, **choices: Any) -> Separation:
+        """Separate mixes (B, 1, T); `config`, `generator` and `callback` as the function takes them."""
+        return self.run(mix, priors, **choices)
+
+
+SAMPLERS: dict[str, Sampler] = {}
+Run = TypeVar("Run", bound=Callable[..., Separation])
+
+
+def sampler(name: str, config: Any, *, windows: Mapping[str, float] | None = None) -> Callable[[Run], Run]:
+    """Register the decorated function as the sampler `name` (see `Sampler`); the function stays what it is."""
+
+    def known(run: Run) -> Run:
+        SAMPLERS[name] = Sampler(run, config, windows)
+        return run
+
+    return known
 
 
 def check_mix(mix: Tensor, priors: Priors) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.samplers.base import Callback, Priors, Separation, denoise_each
+from srcsep_core.samplers.base import Callback, Priors, Separation, denoise_each, sampler
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 
 SCREEN_MARGIN = 0.5  # nats that a proposal may lose in the first, noisy look
@@ -89,6 +89,7 @@ class ExchangingGibbsConfig(GibbsConfig):
             raise InputError("waves of unknown gains cannot exchange samples; use the sampler gibbs for estimate_gains")
 
 
+@sampler("gibbs-exchange", ExchangingGibbsConfig, windows={"restarts": 3, "accept": 0.04})
 def gibbs_exchange(
     mix: Tensor,
     priors: Priors,

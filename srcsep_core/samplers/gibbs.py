@@ -38,6 +38,7 @@ from srcsep_core.samplers.base import (
     posterior_rows,
     residual_of,
     rms,
+    sampler,
 )
 
 SWAPS = ("refit", "metropolis", "none")
@@ -83,6 +84,7 @@ class GibbsConfig:
             raise InputError(f"unknown swap {self.swap!r}; use one of {', '.join(SWAPS)}")
 
 
+@sampler("gibbs", GibbsConfig, windows={"restarts": 3, "accept": 0.04})
 @torch.no_grad()
 def gibbs(
     mix: Tensor,

@@ -33,6 +33,7 @@ from srcsep_core.samplers.base import (
     keep_best,
     residual_of,
     rms,
+    sampler,
     score_each,
 )
 
@@ -71,6 +72,7 @@ class LangevinConfig:
             )
 
 
+@sampler("langevin", LangevinConfig, windows={})
 @torch.no_grad()
 def langevin(
     mix: Tensor,

@@ -41,6 +41,7 @@ from srcsep_core.samplers.base import (
     keep_best,
     residual_of,
     rms,
+    sampler,
     score_each,
 )
 
@@ -92,6 +93,7 @@ class PnFSamplerConfig:
         return self.constraint_weight * PRINTED_SOURCES / count
 
 
+@sampler("pnf", PnFSamplerConfig)  # slow, and it does not separate: not for recordings
 @torch.no_grad()
 def pnf(
     mix: Tensor,

@@ -26,6 +26,7 @@ from srcsep_core.samplers.base import (
     keep_best,
     residual_of,
     rms,
+    sampler,
     score_each,
 )
 
@@ -59,6 +60,7 @@ class ProjectionConfig:
                 raise InputError(f"ProjectionConfig.{name} is {getattr(self, name)}; use 0 or more")
 
 
+@sampler("projection", ProjectionConfig, windows={})
 @torch.no_grad()
 def projection(
     mix: Tensor,

@@ -17,7 +17,7 @@ from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import prior_step
 from srcsep_core.run.steps.separation import PriorChoice
-from srcsep_core.samplers import SAMPLER_CONFIGS, SAMPLERS
+from srcsep_core.samplers import SAMPLERS
 from srcsep_core.samplers.base import Callback, Separation
 
 ORACLE = "oracle"
@@ -43,6 +43,11 @@ def prior_names() -> tuple[str, ...]:
     return (*(name for name, kind in all_kinds().items() if kind.scored and not kind.ladder), ORACLE)
 
 
+def sampler_names() -> tuple[str, ...]:
+    """The samplers that recordings can be separated with."""
+    return tuple(name for name, one in SAMPLERS.items() if one.windows is not None)
+
+
 def window_of(prior: str, profile: Profile) -> int:
     """The length of the windows (samples) that a prior works on: its own, or the crop that it was trained on."""
     plan = profile.plan_of(SCORE.name if prior == ORACLE else prior)
@@ -61,15 +66,6 @@ def source_priors(prior: str, profile: Profile, variant: str, device: torch.devi
     return SourcePriors(priors, window_of(prior, profile), world.sample_rate, key, world.typical_rms)
 
 
-# Windows have neighbours to tell a wrong one by, so that fewer chains will do than for a mix on its own.
-WINDOW_SETTINGS: dict[str, dict[str, float]] = {
-    "gibbs": {"restarts": 3, "accept": 0.04},
-    "gibbs-exchange": {"restarts": 3, "accept": 0.04},
-}
-# Those that need no more than a score, less `pnf`: it is slow and does not separate (figures/separation.csv).
-NAMED_SAMPLERS = ("gibbs", "gibbs-exchange", "projection", "langevin")
-
-
 def check_names(sources: tuple[str, ...], prior: str, sampler: str, known_sources: Sequence[str]) -> None:
     """Raise `InputError` unless all of them are known."""
     if not sources:
@@ -77,7 +73,7 @@ def check_names(sources: tuple[str, ...], prior: str, sampler: str, known_source
     for what, given, known in (
         *(("source", source, known_sources) for source in sources),
         ("prior", prior, prior_names()),
-        ("sampler", sampler, NAMED_SAMPLERS),
+        ("sampler", sampler, sampler_names()),
     ):
         if given not in known:
             raise InputError(f"unknown {what} {given!r}; use one of {', '.join(known)}")
@@ -109,7 +105,8 @@ def load_sampler(name: str, restarts: int | None = None) -> NamedSampler:
 
     Raises `InputError` for less than one.
     """
-    sampler = NamedSampler(SAMPLERS[name], SAMPLER_CONFIGS[name](**WINDOW_SETTINGS.get(name, {})))
+    found = SAMPLERS[name]
+    sampler = NamedSampler(found, found.config(**(found.windows or {})))
     if restarts is None:
         return sampler
     if restarts < 1:
