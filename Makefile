@@ -50,13 +50,14 @@ reproduce: $(INSTALLED)
 	@echo "Running all notebooks; what an earlier run finished is taken from .cache."
 	@$(BIN)/srcsep notebooks
 
+# One process a core with one thread each: small networks are slower on two threads that contend.
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
-	@$(BIN)/python -m mypy srcsep_core
+	@$(BIN)/python -m mypy
 
 lab: $(INSTALLED)
 	@$(BIN)/python -m jupyterlab

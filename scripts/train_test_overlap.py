@@ -73,9 +73,9 @@ def overlap_table() -> pd.DataFrame:
     """One row for a set of shipped priors and a test set: how much was drawn, and the share of the test seen."""
     profile, config = get_profile("laptop"), ToyWorld()
     runs = {
-        "flow and WaveNet, noise-free": profile.train,
-        "PnF": profile.pnf_train,
-        "denoiser": profile.score_train,
+        "flow and WaveNet, noise-free": profile.plan_of("flowavenet").train,
+        "PnF": profile.plan_of("pnf").train,
+        "denoiser": profile.plan_of("score").train,
     }
     tested = test_pairs(config)
     rows = []

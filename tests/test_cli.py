@@ -1,7 +1,9 @@
 """The command line: one plain sentence for a mistake, exit code 1, and no work done twice."""
 
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.run import pipeline, steps
-from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.profiles import PROFILES, get_profile
 
 
 @pytest.fixture(autouse=True)
@@ -97,10 +99,10 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
     [
         (["status", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
         (["train", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
-        (["status", "--variant", "relased"], "unknown toy variant 'relased'", "released, paper, thesis"),
-        (["train", "-p", "smoke", "--variant", "relased"], "unknown toy variant 'relased'", "released, paper, thesis"),
+        (["status", "--variant", "relased"], "unknown variant 'relased'", "released, paper, thesis"),
+        (["train", "-p", "smoke", "--variant", "relased"], "unknown variant 'relased'", "released, paper, thesis"),
         (["train", "-p", "smoke", "--device", "gpu"], "unknown device 'gpu'", "auto, cpu or cuda"),
-        (["train", "-p", "smoke", "--model", "waveglow"], "unknown model 'waveglow'", "flowavenet, wavenet"),
+        (["train", "-p", "smoke", "--model", "waveglow"], "unknown model 'waveglow'", "flowavenet, pnf, wavenet"),
         (["train", "-p", "smoke", "--objective", "exakt"], "unknown objective 'exakt'", "exact, released"),
     ],
 )
@@ -147,3 +149,24 @@ def test_exit_code_and_words_reach_the_shell(start_python: Callable[..., subproc
     assert process.returncode == 1
     assert output == ""
     assert errors == "Error: unknown profile 'huge'; use one of smoke, laptop, paper\n"
+
+
+def test_help_does_not_pay_for_torch() -> None:
+    code = "import sys; from srcsep_core.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "click" in loaded and "torch" not in loaded
+
+
+def test_help_of_a_command_lists_what_there_is() -> None:
+    printed = " ".join(srcsep("train", "--help").output.split())
+    assert "flowavenet, pnf, wavenet, score" in printed and "released, paper, thesis, whole_periods" in printed
+    assert "sine, square, saw, triangle" in " ".join(srcsep("separate", "--help").output.split())
+
+
+def test_a_model_without_a_plan_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    smoke = get_profile("smoke")
+    plans = {name: plan for name, plan in smoke.kinds.items() if name != "pnf"}
+    monkeypatch.setitem(PROFILES, "smoke", replace(smoke, kinds=plans))
+    result = srcsep("train", "-p", "smoke", "--model", "pnf")
+    assert result.exit_code == 1 and "the profile smoke has no plan for 'pnf'" in result.output

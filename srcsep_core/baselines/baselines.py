@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 
 WINDOW = 256
 HOP = 64

@@ -9,13 +9,10 @@ import click
 
 from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
-from srcsep_core.cli.options import device_option, profile_option
+from srcsep_core.cli.options import Choice, device_option, models, objectives, profile_option, variant_option
 from srcsep_core.cli.separate import evaluate, score, separate
-from srcsep_core.data.toy import VARIANTS
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
-from srcsep_core.run.profiles import get_profile
-from srcsep_core.training.config import OBJECTIVES
 
 
 class _Group(click.Group):
@@ -27,11 +24,6 @@ class _Group(click.Group):
         except (InputError, StoreError, DivergenceError) as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(1)
-
-
-variant_option = click.option(
-    "--variant", default="released", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}."
-)
 
 
 @click.group(cls=_Group)
@@ -49,10 +41,12 @@ main.add_command(benchmark)
 
 @main.command()
 @profile_option
-@variant_option
+@variant_option("released")
 @device_option
-@click.option("--model", "models", multiple=True, help="A kind of prior, such as flowavenet; default all.")
-@click.option("--objective", "objectives", multiple=True, help=f"One or more of {', '.join(OBJECTIVES)}; default all.")
+@click.option("--model", "chosen", cls=Choice, names=models, multiple=True, help="One or more of {}; default all.")
+@click.option(
+    "--objective", "wanted", cls=Choice, names=objectives, multiple=True, help="One or more of {}; default all."
+)
 @click.option("--noise-free", is_flag=True, help="Leave out the priors that are conditioned on noise.")
 @click.option("--retrain", is_flag=True, help="Train anew even if the priors are cached or shipped.")
 @click.option("--ship", is_flag=True, help="Copy the trained priors into data/pretrained (for maintainers).")
@@ -60,8 +54,8 @@ def train(
     profile: str,
     variant: str,
     device: str,
-    models: tuple[str, ...],
-    objectives: tuple[str, ...],
+    chosen: tuple[str, ...],
+    wanted: tuple[str, ...],
     noise_free: bool,
     retrain: bool,
     ship: bool,
@@ -70,18 +64,20 @@ def train(
     from srcsep_core.paths import shipped_root
     from srcsep_core.priors.kinds import kind_of
     from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import priors_of
 
-    for name in models:
-        kind_of(name)
-    for name in objectives:
-        if name not in OBJECTIVES:
-            raise InputError(f"unknown objective {name!r}; use one of {', '.join(OBJECTIVES)}")
-    steps = priors_of(get_profile(profile), variant)
+    plans = get_profile(profile)
+    for name in chosen:
+        kind_of(name), plans.plan_of(name)
+    for name in wanted:
+        if name not in objectives():
+            raise InputError(f"unknown objective {name!r}; use one of {', '.join(objectives())}")
+    steps = priors_of(plans, variant)
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     for step in steps:
         noisy = bool(step.train.noise_sigma) or step.conditional
-        if (models and step.model not in models) or step.train.objective not in (objectives or OBJECTIVES):
+        if (chosen and step.model not in chosen) or (wanted and step.train.objective not in wanted):
             continue
         if noisy and noise_free:
             continue
@@ -94,11 +90,12 @@ def train(
 
 @main.command()
 @profile_option
-@variant_option
+@variant_option("released")
 @click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
 def status(profile: str, variant: str, verbose: bool) -> None:
     """List what is made, what is missing and what a run would do."""
     from srcsep_core.run.pipeline import Pipeline, describe
+    from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import steps_of
 
     pipeline = Pipeline()
@@ -133,6 +130,7 @@ def notebooks(
     from srcsep_core.report import notebooks as runner
     from srcsep_core.report.session import PARAMETERS
     from srcsep_core.run.pipeline import resolve_device
+    from srcsep_core.run.profiles import get_profile
 
     values = {"profile": profile, "device": device} | runner.parse_parameters(parameters, PARAMETERS)
     get_profile(values["profile"])
@@ -158,6 +156,7 @@ def verify(profile: str) -> None:
 
 def _judge(profile: str, *, renewed: bool = False) -> None:
     from srcsep_core.report.results import fresh_folder, last_verdict
+    from srcsep_core.run.profiles import get_profile
 
     get_profile(profile)
     verdict = last_verdict(profile)
@@ -175,9 +174,9 @@ def _judge(profile: str, *, renewed: bool = False) -> None:
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @profile_option
-@variant_option
+@variant_option("released")
 @device_option
-@click.option("--objective", default="exact", show_default=True, help=f"One of {', '.join(OBJECTIVES)}.")
+@click.option("--objective", cls=Choice, names=objectives, default="exact", show_default=True, help="One of {}.")
 @click.option("--resample", "resampling", is_flag=True, help="Resample a file of another rate to the priors' rate.")
 def likelihood(path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool) -> None:
     """Log-likelihood of an audio file (mono) under every source's prior, in nats/sample."""
@@ -185,6 +184,7 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     from srcsep_core.data.toy import ToyWorld
     from srcsep_core.diagnostics import file_likelihood
     from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import flow_step
 
     chosen = get_profile(profile)

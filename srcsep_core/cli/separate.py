@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from srcsep_core.cli.options import device_option, profile_option
-from srcsep_core.data.toy import SOURCES, VARIANTS
+from srcsep_core.cli.options import Choice, device_option, profile_option, sources, variant_option
 from srcsep_core.errors import InputError
 
 # What the messages of srcsep_core.separate call an argument, and what it is called here.
@@ -25,14 +24,17 @@ OPTIONS = {
 @click.argument("mix", type=click.Path(path_type=Path))
 @click.option(
     "--sources",
+    "listed",
+    cls=Choice,
+    names=sources,
     required=True,
     metavar="A,B,...",
-    help=f"What is in the mix, from {', '.join(SOURCES)}; a class may be named twice.",
+    help="What is in the mix, from {}; a class may be named twice.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
 @click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, projection or langevin.")
 @click.option("--prior", default="score", show_default=True, help="A kind of prior that samplers can use, or oracle.")
-@click.option("--variant", default="paper", show_default=True, help=f"Toy world: one of {', '.join(VARIANTS)}.")
+@variant_option("paper")
 @profile_option
 @device_option
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
@@ -49,7 +51,7 @@ OPTIONS = {
 @click.option("--overwrite", is_flag=True, help="Replace an earlier separation in the folder.")
 def separate(
     mix: Path,
-    sources: str,
+    listed: str,
     out: Path,
     sampler: str,
     prior: str,
@@ -80,7 +82,7 @@ def separate(
         remove_dc=remove_dc,
         allow_clipped=allow_clipped,
     )
-    names = [name.strip() for name in sources.split(",") if name.strip()]
+    names = [name.strip() for name in listed.split(",") if name.strip()]
     with options_named():
         result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
     report = result.report

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from srcsep_core.checks import check_waveform
 from srcsep_core.diagnostics.discrimination import describe, interval, resample
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
 
 QUANTITIES = (

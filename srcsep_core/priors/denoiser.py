@@ -17,7 +17,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import SIGMA_RANGE, DenoiserConfig, DenoiserNet
 from srcsep_core.priors.base import score_of
 from srcsep_core.priors.kinds import Kind, Task, register, restored

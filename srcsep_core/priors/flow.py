@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Transform
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.nn.wavenet import copy_group

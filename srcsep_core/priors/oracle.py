@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from srcsep_core.checks import check_waveform
 from srcsep_core.data.toy import ToyWorld, draw_sources
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.priors.oracle_grid import ModeBlock, ModePlan, OracleGrid
 from srcsep_core.priors.sets import index_of
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils import parametrize
 
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
 from srcsep_core.priors.base import denoised_from_score, gradient_of

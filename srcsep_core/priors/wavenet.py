@@ -21,7 +21,8 @@ from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils import parametrize
 
 from srcsep_core.audio import MU_LAW_CLASSES, mu_law_decode, mu_law_encode
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.priors.base import (
     DenoisingPrior,
     JointDenoiser,

@@ -15,7 +15,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from srcsep_core.errors import InputError, check_waveform
+from srcsep_core.checks import check_waveform
+from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 
