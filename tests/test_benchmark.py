@@ -312,7 +312,7 @@ def test_ladders_have_every_level_of_the_profile(name: str) -> None:
         if choice.endswith(("-tuned", "-scratch")):
             assert [flow.train.noise_sigma for flow in flows] == list(profile.noise_levels)
             assert all((flow.initial is None) == (choice == "flow-scratch") for flow in flows)
-            assert type(flows[0].flow) is FlowConfig
+            assert type(flows[0].network) is FlowConfig
         elif choice.startswith("flow-"):
             assert len(flows) == 1
     assert not prior_choices(profile)["oracle"].trained

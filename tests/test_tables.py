@@ -29,7 +29,7 @@ from srcsep_core.audit.tables import (
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
-from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, get_profile
@@ -152,27 +152,38 @@ def test_column_that_is_not_there_is_an_error() -> None:
 
 SMOKE = get_profile("smoke")
 STEPS: dict[str, Any] = {"steps": 2, "batch_size": 1, "crop": 32, "warmup_steps": 0, "checkpoint_every": 2}
-TINY = replace(
-    SMOKE,
-    name="tiny",
-    flow=FlowConfig(blocks=2, flows=1, layers=1, width=2),
-    train=replace(SMOKE.kinds["flowavenet"].train, **STEPS),
-    fine_tune=replace(SMOKE.kinds["flowavenet"].fine_tune, **STEPS),
-    scratch=replace(SMOKE.kinds["flowavenet"].scratch, **STEPS),
-    conditional=replace(SMOKE.kinds["flowavenet"].conditional, **STEPS),
-    wavenet=WaveNetPriorConfig(layers=2, width=2, head_width=4),
-    wavenet_train=replace(SMOKE.kinds["wavenet"].train, **STEPS),
-    wavenet_fine_tune=replace(SMOKE.kinds["wavenet"].fine_tune, **STEPS),
-    evaluation=EvalConfig(signals=3, length=16),
-    plan=EvalPlan(
-        oracle=EvalConfig(signals=2, length=16),
-        noisy=EvalConfig(signals=2, length=16),
-        long=EvalConfig(signals=2, length=32),
-        curve=EvalConfig(signals=2, length=16),
-        long_curve=EvalConfig(signals=2, length=32),
-        input_lengths=(16, 32),
-        draws=(2, 2),
-    ),
+FLOW, WAVENET = SMOKE.plan_of("flowavenet"), SMOKE.plan_of("wavenet")
+SIZE = FlowConfig(blocks=2, flows=1, layers=1, width=2)
+TINY = (
+    replace(
+        SMOKE,
+        name="tiny",
+        evaluation=EvalConfig(signals=3, length=16),
+        plan=EvalPlan(
+            oracle=EvalConfig(signals=2, length=16),
+            noisy=EvalConfig(signals=2, length=16),
+            long=EvalConfig(signals=2, length=32),
+            curve=EvalConfig(signals=2, length=16),
+            long_curve=EvalConfig(signals=2, length=32),
+            input_lengths=(16, 32),
+            draws=(2, 2),
+        ),
+    )
+    .with_plan(
+        "flowavenet",
+        network=SIZE,
+        train=replace(FLOW.train, **STEPS),
+        fine_tune=replace(FLOW.fine_tune, **STEPS),
+        scratch=replace(FLOW.scratch, **STEPS),
+        conditional=replace(FLOW.conditional, **STEPS),
+        conditional_networks=(ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2),),
+    )
+    .with_plan(
+        "wavenet",
+        network=WaveNetPriorConfig(layers=2, width=2, head_width=4),
+        train=replace(WAVENET.train, **STEPS),
+        fine_tune=replace(WAVENET.fine_tune, **STEPS),
+    )
 )
 WORLD = ["model", "objective", "training", "dataset", "variant", "prior_sigma"]
 CELL = {
