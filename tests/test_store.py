@@ -57,7 +57,7 @@ OTHER_VALUES: dict[str, Any] = {
 
 @pytest.mark.parametrize("field", vars(TrainConfig()))
 def test_key_depends_on_every_field_of_a_configuration(field: str) -> None:
-    config = get_profile("smoke").train
+    config = get_profile("smoke").plan_of("flowavenet").train
     other = OTHER_VALUES[field] if field in OTHER_VALUES else getattr(config, field) + 7
     assert content_key("step", replace(config, **{field: other})) != content_key("step", config)
 
