@@ -22,7 +22,8 @@ import torch
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
-from srcsep_core.priors.flow import Flow, FlowPriors, objective_by_source
+from srcsep_core.priors.flow import Flow
+from srcsep_core.priors.flow_kind import FlowPriors, objective_by_source
 from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import resolve_device

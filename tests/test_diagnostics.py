@@ -15,7 +15,8 @@ from srcsep_core import diagnostics
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flow import FlowPrior, FlowPriors
+from srcsep_core.priors.flow import FlowPrior
+from srcsep_core.priors.flow_kind import FlowPriors
 from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 
 SOURCES = ("sine", "square", "saw")

@@ -16,7 +16,8 @@ from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.nn.wavenet import GroupedConv1d, WaveNet, WaveNetConfig
 from srcsep_core.paths import shipped_root
 from srcsep_core.priors.base import Prior
-from srcsep_core.priors.flow import Flow, FlowPrior, objective_by_source
+from srcsep_core.priors.flow import Flow, FlowPrior
+from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flow_receptive_field, flowavenet
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training.config import TrainConfig

@@ -13,7 +13,8 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
-from srcsep_core.priors.flow import Flow, FlowPrior, objective_by_source
+from srcsep_core.priors.flow import Flow, FlowPrior
+from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors, wavenet_task
 from srcsep_core.run.profiles import get_profile

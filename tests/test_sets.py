@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flow import FlowPrior, FlowPriors
+from srcsep_core.priors.flow import FlowPrior
+from srcsep_core.priors.flow_kind import FlowPriors
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.oracle import OraclePrior, OracleSet
 from srcsep_core.priors.sets import PROTOCOLS, LikelihoodSet

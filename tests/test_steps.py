@@ -17,7 +17,7 @@ from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.paths import shipped_root
-from srcsep_core.priors.flow import FlowPriors
+from srcsep_core.priors.flow_kind import FlowPriors
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.pnf import PnFConfig

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange, log_det_weight, objective_by_source
+from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange
+from srcsep_core.priors.flow_kind import log_det_weight, objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetPriors, exact_loss, released_loss, wavenet_task
 

@@ -14,7 +14,8 @@ from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 from srcsep_core.flows.multiscale import Split
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, receptive_field
-from srcsep_core.priors.flow import Flow, NoiseRange, flow_kind
+from srcsep_core.priors.flow import Flow, NoiseRange
+from srcsep_core.priors.flow_kind import flow_kind
 from srcsep_core.priors.kinds import register
 
 
