@@ -39,7 +39,7 @@ WHOLE = ("released", "whole_periods")
 TYPICAL_AMPLITUDE = 0.9
 WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
 _PAPER_BAND_HZ = (27.0, 4186.0)
-_RELEASED_KEYS = (0.1, 64.9)
+_KEYS = (0.1, 64.9)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def draw_parameters(config: ToyWorld, batch: int, generator: torch.Generator) ->
         frequency = key_to_frequency(keys.double())
         phase = uniform(0.0, 1.0)
     else:
-        period = (config.sample_rate / key_to_frequency(uniform(*_RELEASED_KEYS))).floor()
+        period = (config.sample_rate / key_to_frequency(uniform(*_KEYS))).floor()
         frequency = config.sample_rate / period
         phase = (uniform(0.0, 1.0) * period).floor() / period
     return ToyParameters(frequency, uniform(*config.amplitude), phase)

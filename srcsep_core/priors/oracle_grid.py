@@ -15,15 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import (
-    _PAPER_BAND_HZ,
-    _RELEASED_KEYS,
-    WHOLE,
-    ToyWorld,
-    key_to_frequency,
-    phase_offset,
-    waveform,
-)
+from srcsep_core.data.toy import _KEYS, _PAPER_BAND_HZ, WHOLE, ToyWorld, key_to_frequency, phase_offset, waveform
 from srcsep_core.errors import InputError
 
 _CHUNK = 2**18  # numbers in one (signals, frequencies, phases) array
@@ -67,7 +59,7 @@ def released_periods(sample_rate: int) -> tuple[Tensor, Tensor]:
     Period p is drawn when p <= rate / frequency(key) < p + 1, with the key uniform: a probability is the length of
     an interval of keys.
     """
-    low, high = _RELEASED_KEYS
+    low, high = _KEYS
     longest, shortest = (float(sample_rate / key_to_frequency(torch.tensor(key).double())) for key in (low, high))
     edges = torch.arange(math.floor(shortest), math.floor(longest) + 2, dtype=torch.float64)
     keys = (49 + 12 * torch.log2(sample_rate / (440 * edges))).clamp(low, high)
