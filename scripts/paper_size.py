@@ -47,7 +47,7 @@ def timed(work: Callable[[], object], repeats: int, device: torch.device) -> lis
 
 def measure(sources: int, length: int, repeats: int, device: torch.device) -> list[dict[str, object]]:
     """Rows of a training step and an evaluation of the paper-size model."""
-    plan = get_profile("paper").plan_of("flowavenet")
+    plan = get_profile("full").plan_of("flowavenet")
     toy = ToyWorld(sources=SOURCES[:sources])
     flow = cast(Flow, new_network(lambda: flowavenet(plan.network, sources), seed=0)).to(device).train()
     priors = FlowPriors(sources=toy.sources, data=toy, sigma=0.0, curve=pd.DataFrame(), folder=Path(), flow=flow)

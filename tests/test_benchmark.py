@@ -877,7 +877,7 @@ def test_help_names_every_group() -> None:
     [
         (["--group", "blind"], "unknown group 'blind'", f"{', '.join(GROUPS)}, unknown"),
         (["--group", "known", "--group", "blind", "--list"], "unknown group 'blind'", "use some of"),
-        (["-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
+        (["-p", "huge"], "unknown profile 'huge'", "smoke, laptop, full"),
         (["--device", "gpu", "--group", "known"], "unknown device 'gpu'", "auto, cpu or cuda"),
     ],
 )

@@ -97,8 +97,8 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("arguments", "value", "remedy"),
     [
-        (["status", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
-        (["train", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, paper"),
+        (["status", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, full"),
+        (["train", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, full"),
         (["status", "--variant", "relased"], "unknown variant 'relased'", "released, paper, thesis"),
         (["train", "-p", "smoke", "--variant", "relased"], "unknown variant 'relased'", "released, paper, thesis"),
         (["train", "-p", "smoke", "--device", "gpu"], "unknown device 'gpu'", "auto, cpu or cuda"),
@@ -148,7 +148,7 @@ def test_exit_code_and_words_reach_the_shell(start_python: Callable[..., subproc
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert output == ""
-    assert errors == "Error: unknown profile 'huge'; use one of smoke, laptop, paper\n"
+    assert errors == "Error: unknown profile 'huge'; use one of smoke, laptop, full\n"
 
 
 def test_help_does_not_pay_for_torch() -> None:

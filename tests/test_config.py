@@ -22,15 +22,15 @@ CONFIGS = [
     WaveNetPriorConfig(),
     TrainConfig(),
     EvalConfig(),
-    get_profile("paper").plan,
+    get_profile("full").plan,
     ToyWorld(),
-    get_profile("paper"),
+    get_profile("full"),
 ]
 
 
-def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> None:
-    paper = get_profile("paper")
-    assert resolved(paper.plan_of("flowavenet").network) == {
+def test_full_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> None:
+    full = get_profile("full")
+    assert resolved(full.plan_of("flowavenet").network) == {
         "blocks": 4,
         "flows": 6,
         "layers": 10,
@@ -38,13 +38,13 @@ def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> No
         "kernel_size": 3,
         "split_every": 2,
     }
-    train = paper.plan_of("flowavenet").train
+    train = full.plan_of("flowavenet").train
     assert (train.steps, train.batch_size, train.crop) == (168_040, 5, 16_384)
     assert (train.learning_rate, train.decay, len(train.milestones)) == (1e-4, 0.6, 5)
     assert (train.clip_value, train.clip_norm, train.noise_sigma) == (30.0, None, 0.0)
-    plan = paper.plan
+    plan = full.plan
     for evaluation, length in (
-        (paper.evaluation, 4000),
+        (full.evaluation, 4000),
         (plan.noisy, 4000),
         (plan.curve, 4000),
         (plan.long, 16_384),
@@ -55,9 +55,9 @@ def test_paper_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> No
     assert plan.input_lengths == (8000, 16_384)
 
 
-def test_paper_profile_has_the_wavenet_of_the_thesis() -> None:
-    paper = get_profile("paper")
-    assert resolved(paper.plan_of("wavenet").network) == {
+def test_full_profile_has_the_wavenet_of_the_thesis() -> None:
+    full = get_profile("full")
+    assert resolved(full.plan_of("wavenet").network) == {
         "likelihood": "exact",
         "layers": 10,
         "width": 64,
@@ -65,9 +65,9 @@ def test_paper_profile_has_the_wavenet_of_the_thesis() -> None:
         "kernel_size": 3,
         "scale": 2.0,
     }
-    wavenet = paper.plan_of("wavenet")
+    wavenet = full.plan_of("wavenet")
     assert (wavenet.train.steps, wavenet.train.batch_size, wavenet.train.crop) == (168_040, 5, 3074)
-    assert wavenet.fine_tune.steps == paper.plan_of("flowavenet").fine_tune.steps == 20_000
+    assert wavenet.fine_tune.steps == full.plan_of("flowavenet").fine_tune.steps == 20_000
 
 
 def test_milestones_are_five_points_from_36_percent_on() -> None:
@@ -77,8 +77,8 @@ def test_milestones_are_five_points_from_36_percent_on() -> None:
     assert milestones[-1] <= 1
 
 
-def test_profiles_are_smoke_laptop_and_paper_from_small_to_large() -> None:
-    assert list(PROFILES) == ["smoke", "laptop", "paper"]
+def test_profiles_are_smoke_laptop_and_full_from_small_to_large() -> None:
+    assert list(PROFILES) == ["smoke", "laptop", "full"]
     sizes = [
         [
             flow.network.blocks * flow.network.flows * flow.network.layers,
@@ -113,6 +113,11 @@ def test_profile_fine_tunes_and_starts_from_scratch_with_another_seed(profile: P
     assert flow.train.seed == wavenet.train.seed == 0
     assert {t.seed for t in (flow.fine_tune, flow.scratch, wavenet.fine_tune)} == {1}
     assert {t.noise_sigma for t in (flow.train, flow.conditional, wavenet.train)} == {0.0}
+
+
+def test_a_former_name_says_what_it_is_called_now() -> None:
+    with pytest.raises(InputError, match="the profile paper is called full now; use full"):
+        get_profile("paper")
 
 
 def test_profile_with_another_plan_leaves_the_rest() -> None:
@@ -156,7 +161,7 @@ def test_resolved_writes_out_every_field(config: Any) -> None:
 
 
 def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
-    plain = resolved({"profile": get_profile("paper"), "pair": (FlowConfig(), 1)})
+    plain = resolved({"profile": get_profile("full"), "pair": (FlowConfig(), 1)})
     assert plain["profile"]["kinds"]["flowavenet"]["network"] == plain["pair"][0] == dataclasses.asdict(FlowConfig())
     assert plain["profile"]["kinds"]["flowavenet"]["train"]["milestones"] == list(TrainConfig().milestones)
     assert plain["pair"][1] == 1
@@ -165,7 +170,7 @@ def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: get_profile("huge"), "unknown profile 'huge'; use one of smoke, laptop, paper"),
+        (lambda: get_profile("huge"), "unknown profile 'huge'; use one of smoke, laptop, full"),
         (lambda: TrainConfig(objective="exakt"), "unknown objective 'exakt'; use one of exact, released"),
         (lambda: TrainConfig(schedule="linear"), "unknown schedule 'linear'; use multistep or cosine"),
         (lambda: TrainConfig(noise="pink"), "unknown noise 'pink'; use thesis or released"),

@@ -218,7 +218,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "score, pnf, oracle"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, projection, langevin"),
         (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "released, paper, thesis"),
-        (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, paper"),
+        (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
         (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
         (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or auto"),

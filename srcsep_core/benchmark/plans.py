@@ -60,7 +60,7 @@ PLANS = {
         pnf=PnFSamplerConfig(levels=2, updates=2),
     ),
     "laptop": _LAPTOP,
-    "paper": replace(
+    "full": replace(
         _LAPTOP,
         mixes=1000,
         slow_mixes=200,

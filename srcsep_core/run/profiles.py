@@ -1,4 +1,4 @@
-"""The three profiles `smoke`, `laptop` and `paper`: everything that scales with the machine."""
+"""The three profiles `smoke`, `laptop` and `full`: everything that scales with the machine."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ _SMOKE_FINE_TUNING = replace(_SMOKE_TRAINING, steps=10, learning_rate=2e-3, seed
 _LAPTOP_SCORE = replace(
     _LAPTOP_TRAINING, steps=9000, crop=1024, learning_rate=1e-3, warmup_steps=100, clip_norm=1.0, mixed_precision=True
 )
-_PAPER_TRAINING = TrainConfig(mixed_precision=True)
-_PAPER_FINE_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
+_FULL_TRAINING = TrainConfig(mixed_precision=True)
+_FULL_FINE_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
@@ -172,29 +172,29 @@ PROFILES: dict[str, Profile] = {
             draws=(6, 2),
         ),
     ),
-    "paper": Profile(
-        "paper",
+    "full": Profile(
+        "full",
         noise_levels=NOISE_LEVELS,
         kinds={
             "flowavenet": KindPlan(
                 FlowConfig(),
-                train=_PAPER_TRAINING,
-                fine_tune=_PAPER_FINE_TUNING,
-                scratch=replace(_PAPER_TRAINING, seed=1),
-                conditional=replace(_PAPER_TRAINING, seed=1),
+                train=_FULL_TRAINING,
+                fine_tune=_FULL_FINE_TUNING,
+                scratch=replace(_FULL_TRAINING, seed=1),
+                conditional=replace(_FULL_TRAINING, seed=1),
                 conditional_networks=_ranges(FlowConfig()),
                 ablated=(0.359,),
             ),
             "wavenet": KindPlan(
                 WaveNetPriorConfig(),
-                train=replace(_PAPER_TRAINING, crop=3074),
-                fine_tune=replace(_PAPER_FINE_TUNING, crop=3074),
+                train=replace(_FULL_TRAINING, crop=3074),
+                fine_tune=replace(_FULL_FINE_TUNING, crop=3074),
             ),
             "score": KindPlan(
                 DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
                 train=replace(_LAPTOP_SCORE, steps=100_000, batch_size=32),
             ),
-            "pnf": KindPlan(PnFConfig(layers=10, width=64, head_width=256), train=replace(_PAPER_TRAINING, crop=3074)),
+            "pnf": KindPlan(PnFConfig(layers=10, width=64, head_width=256), train=replace(_FULL_TRAINING, crop=3074)),
         },
         evaluation=EvalConfig(length=4000),
         plan=EvalPlan(
@@ -210,8 +210,13 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+FORMER_NAMES = {"paper": "full"}
+
+
 def get_profile(name: str) -> Profile:
     """The profile called `name`; raises `InputError` for any other name."""
+    if name in FORMER_NAMES:
+        raise InputError(f"the profile {name} is called {FORMER_NAMES[name]} now; use {FORMER_NAMES[name]}")
     if name not in PROFILES:
         raise InputError(f"unknown profile {name!r}; use one of {', '.join(PROFILES)}")
     return PROFILES[name]
