@@ -215,7 +215,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["sine", "piano"], {}, "unknown source 'piano'", "sine, square, saw, triangle"),
         (WAVE, [], {}, "0 sources", "name what is in the mix"),
         (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
-        (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "score, pnf, oracle"),
+        (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "pnf, score, oracle"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, projection, langevin"),
         (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "released, paper, thesis"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
