@@ -216,7 +216,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, [], {}, "0 sources", "name what is in the mix"),
         (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "pnf, score, oracle"),
-        (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, projection, langevin"),
+        (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, langevin, projection"),
         (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "released, paper, thesis"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),

@@ -32,7 +32,7 @@ OPTIONS = {
     help="What is in the mix, from {}; a class may be named twice.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
-@click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, projection or langevin.")
+@click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, langevin or projection.")
 @click.option("--prior", default="score", show_default=True, help="A kind of prior that samplers can use, or oracle.")
 @variant_option("paper")
 @profile_option

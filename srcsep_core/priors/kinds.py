@@ -78,7 +78,7 @@ def register(kind: Kind) -> Kind:
 
 
 def all_kinds() -> dict[str, Kind]:
-    """Every kind by name, in alphabetical order: those of the files in `srcsep_core.priors`, and what others registered."""
+    """Every kind by name, in alphabetical order: those of the files of this folder, and what others registered."""
     package = importlib.import_module("srcsep_core.priors")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"srcsep_core.priors.{module.name}")
