@@ -383,7 +383,7 @@ def test_controls_change_one_thing_at_a_time(name: str) -> None:
             assert list(step.prior.ladder) == levels == list(profile.noise_levels)
         else:
             assert setting.note == LONG_CHAINS and step.sampler == "langevin"
-            assert config.levels * config.steps > plan.langevin.levels * plan.langevin.steps or name == "paper"
+            assert config.levels * config.steps > plan.langevin.levels * plan.langevin.steps or name == "full"
             assert step.mixes.mixes == math.ceil(plan.mixes / 24)
     notes = {setting.note for setting, _ in rows}
     for note in notes - {"no exchanges"}:
