@@ -9,6 +9,7 @@ with what a `Split` learned about the channels that it takes out on an account o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -28,22 +29,22 @@ class Booked(NamedTuple):
     learned: Tensor
 
 
-class Transform(nn.Module):
+class Transform(nn.Module, ABC):
     """A bijection of (B, C, T) tensors; subclasses write `forward_map` and `inverse_map`.
 
     One that moves values to other channels or positions writes `rearrange` and `restore` too.
     """
 
+    @abstractmethod
     def forward_map(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The result and the log-determinant by position, broadcastable to the result's shape.
 
         Summed over all but the first axis it is the log-determinant. Positions are those of the result.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse_map(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `forward_map` for the inverse: undoes it, with the inverse's own log-determinant by position."""
-        raise NotImplementedError
 
     def book(self, x: Tensor, context: Tensor | None = None) -> Booked:
         """As `forward_map`, with the log-determinant on two accounts."""
