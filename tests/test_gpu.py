@@ -12,11 +12,12 @@ from torch import Tensor
 
 from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
-from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors, wavenet_task
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
 from srcsep_core.training.config import TrainConfig
@@ -154,22 +155,22 @@ def test_sample_is_drawn_on_the_gpu_from_a_generator_of_either_device(flow: Flow
 
 
 @pytest.fixture
-def wavenet(perturb: Callable[..., None]) -> WaveNetPriors:
+def wavenet(perturb: Callable[..., None]) -> SoftmaxNet:
     """A laptop-sized network of four priors with random weights, on the CPU."""
-    made = WaveNetPriors(get_profile("laptop").wavenet, 4)
+    made = SoftmaxNet(get_profile("laptop").plan_of("wavenet").network, 4)
     perturb(made, 0.05)
     return made.eval()
 
 
 @torch.no_grad()
-def test_wavenet_log_prob_is_that_of_the_cpu(wavenet: WaveNetPriors) -> None:
+def test_wavenet_log_prob_is_that_of_the_cpu(wavenet: SoftmaxNet) -> None:
     x = signals() + 0.3
     ours = wavenet.log_prob(x) / x.shape[2]
     theirs = wavenet.to(GPU).log_prob(x.to(GPU)).cpu() / x.shape[2]
     torch.testing.assert_close(theirs, ours, rtol=0, atol=FLOAT32_NATS)
 
 
-def test_wavenet_samples_on_the_gpu_and_training_lowers_its_loss(wavenet: WaveNetPriors, tmp_path: Path) -> None:
+def test_wavenet_samples_on_the_gpu_and_training_lowers_its_loss(wavenet: SoftmaxNet, tmp_path: Path) -> None:
     sample = WaveNetPrior(wavenet.to(GPU).extract(0)).sample((2, 1, 32), torch.Generator(GPU).manual_seed(0))
     assert sample.is_cuda and sample.isfinite().all()
     task = wavenet_task(WaveNetPriorConfig(layers=3, width=8, head_width=16), 4)

@@ -11,14 +11,15 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import DenoisingPrior, DensityDenoiser, ScorePrior, has_noisy_density, score_of
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors
-from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors
+from srcsep_core.priors.pnf import PnFConfig, PnFNet, PnFPrior
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
 from srcsep_core.samplers import GibbsConfig, gibbs
 from srcsep_core.samplers.base import denoise_each
 
@@ -305,7 +306,7 @@ def test_denoiser_of_a_density_is_that_of_its_gradient() -> None:
 
 
 def test_density_without_a_level_or_a_gradient_makes_no_denoiser() -> None:
-    wavenet = WaveNetPrior(WaveNetPriors(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
+    wavenet = WaveNetPrior(SoftmaxNet(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
     with pytest.raises(
         InputError, match=r"a WaveNetPrior has no density at a noise level; it needs log_prob\(x, sigma"
     ):
@@ -334,7 +335,7 @@ def test_flow_denoises_by_its_score(make_flow: MakeFlow) -> None:
 
 
 def test_autoregressive_prior_denoises_by_its_score() -> None:
-    prior = PnFPrior(PnFPriors(PnFConfig(layers=2, width=4, head_width=8)))
+    prior = PnFPrior(PnFNet(PnFConfig(layers=2, width=4, head_width=8)))
     x = 0.5 * noise(20, 1, 16).float()
     low, high = prior.sigma_range
     assert isinstance(prior, DenoisingPrior) and low == prior.sigma_min < 0.3 < high

@@ -16,7 +16,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
 from srcsep_core.priors.base import Prior
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, flowavenet
-from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors, pnf_task
+from srcsep_core.priors.pnf import PnFConfig, PnFNet, PnFPrior, pnf_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
 from srcsep_core.run.steps import WEIGHTS, pnf_step
@@ -27,15 +27,15 @@ from srcsep_core.training.loop import train
 TINY = PnFConfig(layers=2, width=6, head_width=8, context=3)
 LEVELS = (0.01, 0.1, 1.0, 10.0)
 each_level = pytest.mark.parametrize("sigma", LEVELS)
-MakeNet = Callable[..., PnFPriors]
+MakeNet = Callable[..., PnFNet]
 
 
 @pytest.fixture
 def make_net(perturb: Callable[..., None]) -> MakeNet:
     """A function that makes a float64 network with random weights, in evaluation mode."""
 
-    def make(config: PnFConfig = TINY, groups: int = 1) -> PnFPriors:
-        net = PnFPriors(config, groups).double().eval()
+    def make(config: PnFConfig = TINY, groups: int = 1) -> PnFNet:
+        net = PnFNet(config, groups).double().eval()
         perturb(net, 0.3)
         return net
 
@@ -187,7 +187,7 @@ def test_grouped_network_equals_the_extracted_ones(make_net: MakeNet) -> None:
 
 
 @torch.no_grad()
-def naive_sample(net: PnFPriors, batch: int, length: int, sigma: float, generator: torch.Generator) -> Tensor:
+def naive_sample(net: PnFNet, batch: int, length: int, sigma: float, generator: torch.Generator) -> Tensor:
     """One sample after the other, with the whole network run over all samples so far each time."""
     x = torch.zeros(batch, net.groups, 0, dtype=torch.float64)
     for _ in range(length):
@@ -239,7 +239,7 @@ def test_codes_are_the_nearest_of_linearly_spaced_values(make_net: MakeNet) -> N
 
 
 def test_untrained_network_gives_every_class_the_same_chance() -> None:
-    net = PnFPriors(TINY, groups=2)
+    net = PnFNet(TINY, groups=2)
     loss = net.loss(torch.zeros(3, 2, 10), torch.Generator().manual_seed(0))
     assert loss.tolist() == pytest.approx([math.log(256)] * 2)
 
@@ -276,7 +276,7 @@ def test_step_stores_a_network_that_loads_to_the_same_score(tmp_path: Path) -> N
     line = Pipeline(Store(tmp_path))
     first = line.run(step)
     assert line.run(step) == first
-    nets = [PnFPriors(step.network, len(SOURCES)) for _ in range(2)]
+    nets = [PnFNet(step.network, len(SOURCES)) for _ in range(2)]
     for net in nets:
         net.load_state_dict(load_file(first / WEIGHTS))
     x = noise(2, 1, 32, scale=0.5).float()
@@ -349,7 +349,7 @@ def test_bad_signal_is_named(x: Tensor, message: str, prior: PnFPrior) -> None:
 
 def test_prior_of_several_sources_and_sample_of_several_channels_are_refused(prior: PnFPrior) -> None:
     with pytest.raises(InputError, match="4 groups"):
-        PnFPrior(PnFPriors(TINY, groups=4))
+        PnFPrior(PnFNet(TINY, groups=4))
     with pytest.raises(InputError, match=r"one channel, not 2; use \(B, 1, T\)"):
         prior.sample((1, 2, 4))
 

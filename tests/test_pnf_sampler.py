@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.priors.base import DenoisingPrior
-from srcsep_core.priors.pnf import PnFConfig, PnFPrior, PnFPriors
+from srcsep_core.priors.pnf import PnFConfig, PnFNet, PnFPrior
 from srcsep_core.samplers.base import Separation, State
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
 
@@ -208,7 +208,7 @@ def test_same_seed_gives_the_same_result_and_leaves_the_global_state_alone(block
 
 
 def test_pnf_priors_can_be_sampled_from(perturb: Callable[..., None]) -> None:
-    net = PnFPriors(PnFConfig(layers=2, width=4, head_width=8), groups=2).eval()
+    net = PnFNet(PnFConfig(layers=2, width=4, head_width=8), groups=2).eval()
     perturb(net)
     priors = [PnFPrior(net.extract(group)) for group in range(2)]
     assert all(isinstance(prior, DenoisingPrior) for prior in priors)

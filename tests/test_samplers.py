@@ -14,9 +14,10 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
-from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, WaveNetPriors
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
 from srcsep_core.samplers import (
     SAMPLERS,
     GibbsConfig,
@@ -697,7 +698,7 @@ class Clean(Scored):
 
 def test_metropolis_swaps_want_densities_at_noise_levels() -> None:
     assert has_noisy_density(TWO[0])
-    wavenet = WaveNetPrior(WaveNetPriors(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
+    wavenet = WaveNetPrior(SoftmaxNet(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
     for other, message in (
         (Scored(0.0, 1.0), "Metropolis swaps need priors with a density; use swap='refit' with a Scored"),
         (Clean(0.0, 1.0), "the log_prob of a Clean takes no noise level, .*; use swap='refit'"),

@@ -8,10 +8,11 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from srcsep_core.nn.mu_law import SigmoidNet, SoftmaxNet
 from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange
 from srcsep_core.priors.flow_kind import log_det_weight, objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
-from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetPriors, exact_loss, released_loss, wavenet_task
+from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 
 Perturb = Callable[..., None]
 
@@ -160,18 +161,18 @@ def test_conditional_task_builds_a_network_that_it_can_train(generator: torch.Ge
 # WaveNet
 
 
-@pytest.mark.parametrize(("likelihood", "loss"), [("exact", exact_loss), ("released", released_loss)])
+@pytest.mark.parametrize(("likelihood", "network"), [("exact", SoftmaxNet), ("released", SigmoidNet)])
 def test_losses_of_a_wavenet_are_those_of_its_likelihood(
-    likelihood: str, loss: Callable[..., Tensor], perturb: Perturb, generator: torch.Generator
+    likelihood: str, network: type[nn.Module], perturb: Perturb, generator: torch.Generator
 ) -> None:
     config = WaveNetPriorConfig(likelihood, layers=1, width=2, head_width=3)  # type: ignore[arg-type]
     task = wavenet_task(config, 3)
     net = task.build()
-    assert isinstance(net, WaveNetPriors)
+    assert type(net) is network
     perturb(net)
     x = torch.rand(2, 3, 17, generator=generator) - 0.5
     losses = task.losses(net, x, generator)
     assert (net.config, net.groups) == (config, 3)
     assert (task.name, task.terms, task.multiple_of) == (f"wavenet {likelihood}", (), 1)
     assert losses.shape == (1, 3)
-    assert torch.equal(losses[0], loss(net, x))
+    assert torch.equal(losses[0], net.loss(x))

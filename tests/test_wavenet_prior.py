@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,22 +16,16 @@ from torch import Tensor
 from srcsep_core.audio import mu_law_encode
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
+from srcsep_core.nn.mu_law import SigmoidNet, SoftmaxNet, WaveNetPriorConfig, class_edges, mu_law_net
 from srcsep_core.nn.wavenet import receptive_field
 from srcsep_core.priors.base import DensityPrior, Prior, ScorePrior
-from srcsep_core.priors.wavenet import (
-    WaveNetPrior,
-    WaveNetPriorConfig,
-    WaveNetPriors,
-    class_edges,
-    exact_loss,
-    released_loss,
-    released_score,
-    wavenet_task,
-)
+from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetSet, wavenet_task
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
 
 Perturb = Callable[..., None]
+MakeNet = Callable[..., Any]
+"""Makes the network of a configuration: a `SoftmaxNet` or a `SigmoidNet`."""
 
 EXACT = WaveNetPriorConfig(layers=2, width=6, head_width=8)
 RELEASED = replace(EXACT, likelihood="released")
@@ -40,11 +36,11 @@ FLOAT32_NATS = 1e-5
 
 
 @pytest.fixture
-def make_net(perturb: Perturb) -> Callable[..., WaveNetPriors]:
+def make_net(perturb: Perturb) -> MakeNet:
     """A function that makes a float64 network with random weights, in evaluation mode."""
 
-    def make(config: WaveNetPriorConfig = EXACT, groups: int = 1) -> WaveNetPriors:
-        net = WaveNetPriors(config, groups).double().eval()
+    def make(config: WaveNetPriorConfig = EXACT, groups: int = 1) -> SoftmaxNet | SigmoidNet:
+        net = mu_law_net(config, groups).double().eval()
         perturb(net, 0.3)
         return net
 
@@ -52,7 +48,7 @@ def make_net(perturb: Perturb) -> Callable[..., WaveNetPriors]:
 
 
 @pytest.fixture
-def prior(make_net: Callable[..., WaveNetPriors]) -> WaveNetPrior:
+def prior(make_net: MakeNet) -> WaveNetPrior:
     return WaveNetPrior(make_net())
 
 
@@ -79,7 +75,7 @@ def influence(values: Callable[[Tensor], Tensor], length: int) -> Tensor:
 
 @pytest.mark.parametrize("kernel_size", [2, 3])
 @torch.no_grad()
-def test_logits_depend_on_earlier_samples_alone(kernel_size: int, make_net: Callable[..., WaveNetPriors]) -> None:
+def test_logits_depend_on_earlier_samples_alone(kernel_size: int, make_net: MakeNet) -> None:
     net = make_net(replace(EXACT, kernel_size=kernel_size))
     seen = influence(net.logits, 20)
     assert not seen.triu().any()
@@ -87,7 +83,7 @@ def test_logits_depend_on_earlier_samples_alone(kernel_size: int, make_net: Call
 
 
 @torch.no_grad()
-def test_log_density_of_a_sample_depends_on_it_and_earlier_ones(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_log_density_of_a_sample_depends_on_it_and_earlier_ones(make_net: MakeNet) -> None:
     seen = influence(make_net().log_prob_map, 20)
     assert not seen.triu(diagonal=1).any()
     assert seen.diagonal().all()
@@ -96,9 +92,7 @@ def test_log_density_of_a_sample_depends_on_it_and_earlier_ones(make_net: Callab
 
 @pytest.mark.parametrize("config", [EXACT, replace(EXACT, layers=3), replace(EXACT, kernel_size=2)], ids=str)
 @torch.no_grad()
-def test_receptive_field_is_what_the_logits_see(
-    config: WaveNetPriorConfig, make_net: Callable[..., WaveNetPriors]
-) -> None:
+def test_receptive_field_is_what_the_logits_see(config: WaveNetPriorConfig, make_net: MakeNet) -> None:
     """That of the stack, and one sample more because its input is delayed by one."""
     net = make_net(config)
     before, after = receptive_field(net.net.config)
@@ -110,7 +104,7 @@ def test_receptive_field_is_what_the_logits_see(
 
 @torch.no_grad()
 def test_released_network_sees_the_sample_that_it_predicts_and_the_one_after(
-    make_net: Callable[..., WaveNetPriors],
+    make_net: MakeNet,
 ) -> None:
     """The logits at t are for t + 1 and depend on samples up to t + 2."""
     net = make_net(replace(RELEASED, width=16))
@@ -123,7 +117,7 @@ def test_released_network_sees_the_sample_that_it_predicts_and_the_one_after(
 
 
 def test_one_half_of_what_the_released_network_sees_too_much_is_from_its_first_convolution(
-    make_net: Callable[..., WaveNetPriors],
+    make_net: MakeNet,
 ) -> None:
     net = make_net(RELEASED)
     inputs = (127 * uniform(8, 1, 30)).requires_grad_(True)
@@ -137,7 +131,7 @@ def test_one_half_of_what_the_released_network_sees_too_much_is_from_its_first_c
 
 
 @torch.no_grad()
-def test_past_counts_by_its_class_alone(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_past_counts_by_its_class_alone(make_net: MakeNet) -> None:
     net = make_net()
     edges = net.edges
     x = torch.tensor([100, 30, 180, 127, 60, 222])
@@ -167,20 +161,20 @@ def test_width_of_the_classes_is_that_of_the_mu_law() -> None:
     torch.testing.assert_close(edges.diff(), slope, rtol=1e-3, atol=0)
 
 
-def test_class_of_a_value_is_between_its_edges(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_class_of_a_value_is_between_its_edges(make_net: MakeNet) -> None:
     net = make_net()
     x = uniform(1, 1, 5000, reach=3.0)
     assert torch.equal(net.codes(x), torch.bucketize(x, net.edges))
     assert net.codes(x).unique().tolist()[0] == 0 and net.codes(x).max() == 255
 
 
-def within(net: WaveNetPriors, x: Tensor) -> Tensor:
+def within(net: SoftmaxNet, x: Tensor) -> Tensor:
     """The density of values (N,) within their classes."""
     rows = x[None, None]
     return net._within(rows, net.codes(rows)).exp()[0, 0]
 
 
-def test_density_within_an_inner_class_is_one_over_its_width(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_density_within_an_inner_class_is_one_over_its_width(make_net: MakeNet) -> None:
     net = make_net()
     edges = net.edges
     for share in (0.01, 0.5, 0.99):
@@ -189,7 +183,7 @@ def test_density_within_an_inner_class_is_one_over_its_width(make_net: Callable[
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-def test_density_within_an_outermost_class_is_exponential(side: int, make_net: Callable[..., WaveNetPriors]) -> None:
+def test_density_within_an_outermost_class_is_exponential(side: int, make_net: MakeNet) -> None:
     net = make_net()
     width = float(net.edges[-1] - net.edges[-2])
     excess = width * torch.linspace(1e-6, 20, 200, dtype=torch.float64)
@@ -198,9 +192,7 @@ def test_density_within_an_outermost_class_is_exponential(side: int, make_net: C
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_released_codes_are_0_to_254_of_the_mu_law_with_mu_254(
-    scale: float, make_net: Callable[..., WaveNetPriors]
-) -> None:
+def test_released_codes_are_0_to_254_of_the_mu_law_with_mu_254(scale: float, make_net: MakeNet) -> None:
     """The scale is that of the exact network alone; what is beyond +-1 is clipped."""
     net = make_net(replace(RELEASED, scale=scale))
     x = uniform(2, 1, 1000)
@@ -269,7 +261,7 @@ def test_density_of_the_second_sample_given_the_first_integrates_to_one(first: f
 
 @torch.no_grad()
 def test_log_prob_is_the_log_softmax_of_the_classes_less_their_log_widths(
-    make_net: Callable[..., WaveNetPriors],
+    make_net: MakeNet,
 ) -> None:
     net = make_net(groups=2)
     x = uniform(3, 2, 12, reach=1.9)
@@ -288,7 +280,7 @@ def test_log_prob_is_the_log_softmax_of_the_classes_less_their_log_widths(
 
 @torch.no_grad()
 def test_untrained_network_finds_every_class_alike() -> None:
-    net = WaveNetPriors(EXACT).double()
+    net = SoftmaxNet(EXACT).double()
     x = uniform(2, 1, 10, reach=1.9)
     width = net.edges.diff()[net.codes(x) - 1]
     torch.testing.assert_close(net.log_prob_map(x), -(256 * width).log(), rtol=0, atol=FLOAT32_NATS)
@@ -297,7 +289,7 @@ def test_untrained_network_finds_every_class_alike() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @torch.no_grad()
 def test_values_beyond_the_scale_have_a_finite_density_that_falls(dtype: torch.dtype, perturb: Perturb) -> None:
-    net = WaveNetPriors(EXACT).to(dtype)
+    net = SoftmaxNet(EXACT).to(dtype)
     perturb(net)
     far = torch.tensor([2.0, 2.1, 5.0, 50.0], dtype=dtype)
     for side in (-1, 1):
@@ -308,7 +300,7 @@ def test_values_beyond_the_scale_have_a_finite_density_that_falls(dtype: torch.d
 
 
 def test_log_prob_has_one_value_a_signal_in_double_precision(perturb: Perturb) -> None:
-    net = WaveNetPriors(EXACT, groups=2)
+    net = SoftmaxNet(EXACT, groups=2)
     perturb(net)
     x = uniform(3, 2, 16).float()
     assert net.log_prob(x).shape == (3, 2) and net.log_prob(x).dtype == torch.float64
@@ -328,7 +320,7 @@ def test_wavenet_prior_has_a_density_and_no_score(prior: WaveNetPrior) -> None:
 
 
 @torch.no_grad()
-def test_grouped_network_equals_the_extracted_ones(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_grouped_network_equals_the_extracted_ones(make_net: MakeNet) -> None:
     net = make_net(groups=3)
     x = uniform(4, 3, 20)
     together = net.log_prob_map(x)
@@ -341,17 +333,17 @@ def test_grouped_network_equals_the_extracted_ones(make_net: Callable[..., WaveN
 
 
 @torch.no_grad()
-def test_grouped_released_network_equals_the_extracted_ones(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_grouped_released_network_equals_the_extracted_ones(make_net: MakeNet) -> None:
     net = make_net(RELEASED, groups=3)
     x = uniform(4, 3, 20)
-    scores, loss = released_score(net, x), released_loss(net, x)
+    scores, loss = net.reported(x), net.loss(x)
     for group in range(3):
         single, own = net.extract(group), x[:, group : group + 1]
-        torch.testing.assert_close(released_score(single, own)[:, 0], scores[:, group], rtol=0, atol=1e-12)
-        torch.testing.assert_close(released_loss(single, own)[0], loss[group], rtol=0, atol=FLOAT32_NATS)
+        torch.testing.assert_close(single.reported(own)[:, 0], scores[:, group], rtol=0, atol=1e-12)
+        torch.testing.assert_close(single.loss(own)[0], loss[group], rtol=0, atol=FLOAT32_NATS)
 
 
-def test_groups_do_not_mix(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_groups_do_not_mix(make_net: MakeNet) -> None:
     net = make_net(groups=2)
     x = uniform(2, 2, 16)
     (gradient,) = torch.autograd.grad(net.log_prob(x)[0, 1], net.net.out.weight)
@@ -360,7 +352,7 @@ def test_groups_do_not_mix(make_net: Callable[..., WaveNetPriors]) -> None:
     assert second.any()
 
 
-def test_extracted_network_keeps_mode_and_precision_and_is_a_copy(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_extracted_network_keeps_mode_and_precision_and_is_a_copy(make_net: MakeNet) -> None:
     net = make_net(groups=2)
     single = net.extract(1)
     assert not single.training and net.train().extract(0).training
@@ -376,7 +368,7 @@ def test_extracted_network_keeps_mode_and_precision_and_is_a_copy(make_net: Call
 
 
 @torch.no_grad()
-def naive_sample(net: WaveNetPriors, batch: int, length: int, generator: torch.Generator) -> Tensor:
+def naive_sample(net: SoftmaxNet, batch: int, length: int, generator: torch.Generator) -> Tensor:
     """One sample after the other, with the whole network run over all samples so far each time."""
     x = torch.zeros(batch, net.groups, 0, dtype=torch.float64)
     for _ in range(length):
@@ -390,9 +382,7 @@ def naive_sample(net: WaveNetPriors, batch: int, length: int, generator: torch.G
 
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("kernel_size", [2, 3])
-def test_fast_sampling_equals_naive_sampling(
-    kernel_size: int, groups: int, make_net: Callable[..., WaveNetPriors]
-) -> None:
+def test_fast_sampling_equals_naive_sampling(kernel_size: int, groups: int, make_net: MakeNet) -> None:
     """Over four times the receptive field, so that the memory has long been full."""
     net = make_net(replace(EXACT, kernel_size=kernel_size), groups)
     length = 4 * (kernel_size - 1) * 2**EXACT.layers
@@ -418,10 +408,10 @@ def test_sampling_with_a_generator_leaves_the_global_random_state_alone(
 def test_sample_has_the_shape_and_precision_asked_for(prior: WaveNetPrior) -> None:
     assert prior.sample((3, 1, 5)).shape == (3, 1, 5)
     assert prior.sample((1, 1, 2)).dtype == torch.float64
-    assert WaveNetPrior(WaveNetPriors(EXACT)).sample((1, 1, 2)).dtype == torch.float32
+    assert WaveNetPrior(SoftmaxNet(EXACT)).sample((1, 1, 2)).dtype == torch.float32
 
 
-def test_place_within_a_class_is_the_inverse_of_its_distribution(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_place_within_a_class_is_the_inverse_of_its_distribution(make_net: MakeNet) -> None:
     """In every class: the share of the class below the value (in the lowest class, above it) is the given number."""
     net = make_net()
     edges, classes = net.edges, torch.arange(256)
@@ -434,7 +424,7 @@ def test_place_within_a_class_is_the_inverse_of_its_distribution(make_net: Calla
             assert stats.expon(scale=width).cdf(float(excess)) == pytest.approx(share, abs=1e-9)
 
 
-def test_place_moves_through_a_class_at_one_over_its_density(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_place_moves_through_a_class_at_one_over_its_density(make_net: MakeNet) -> None:
     net = make_net()
     classes = torch.arange(256)
     share = torch.full((256,), 0.3, dtype=torch.float64)
@@ -444,7 +434,7 @@ def test_place_moves_through_a_class_at_one_over_its_density(make_net: Callable[
     torch.testing.assert_close(speed * within(net, x), torch.ones_like(speed), rtol=0, atol=1e-5)
 
 
-def test_samples_follow_the_density(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_samples_follow_the_density(make_net: MakeNet) -> None:
     """The mean of -log p over samples is the entropy that quadrature gives."""
     prior = WaveNetPrior(make_net())
     x, weight = quadrature(prior.net.edges, tail=2000)
@@ -459,7 +449,7 @@ def test_samples_follow_the_density(make_net: Callable[..., WaveNetPriors]) -> N
 
 
 @torch.no_grad()
-def test_released_loss_and_score_equal_a_computation_by_hand(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_released_loss_and_score_equal_a_computation_by_hand(make_net: MakeNet) -> None:
     net = make_net(RELEASED, groups=2)
     x = uniform(3, 2, 9)
     codes = mu_law_encode(x, 255)
@@ -472,16 +462,16 @@ def test_released_loss_and_score_equal_a_computation_by_hand(make_net: Callable[
                 own = sigmoids[codes[b, g, t + 1]]
                 score[b, g] += own / 8
                 loss[g] += (sigmoids.exp().sum().log() - own) / (3 * 8)
-    torch.testing.assert_close(released_score(net, x), score, rtol=0, atol=1e-12)
-    torch.testing.assert_close(released_loss(net, x).double(), loss, rtol=0, atol=FLOAT32_NATS)
+    torch.testing.assert_close(net.reported(x), score, rtol=0, atol=1e-12)
+    torch.testing.assert_close(net.loss(x).double(), loss, rtol=0, atol=FLOAT32_NATS)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 50.0])
 @torch.no_grad()
 def test_released_loss_and_score_stay_in_their_narrow_ranges(scale: float, perturb: Perturb) -> None:
-    net = WaveNetPriors(RELEASED, groups=2).double()
+    net = SigmoidNet(RELEASED, groups=2).double()
     perturb(net, scale)
-    loss, score = (f(net, uniform(4, 2, 40)) for f in (released_loss, released_score))
+    loss, score = (f(uniform(4, 2, 40)) for f in (net.loss, net.reported))
     assert (loss >= LOWEST_LOSS - 1e-6).all() and (loss <= HIGHEST_LOSS + 1e-6).all()
     assert (score >= 0).all() and (score <= 1).all()
 
@@ -493,12 +483,12 @@ def test_released_loss_and_score_stay_in_their_narrow_ranges(scale: float, pertu
 @torch.no_grad()
 def test_released_loss_and_score_of_constant_logits(own: float, others: float, loss: float, score: float) -> None:
     """From a network that gives the class of silence all and every other nothing, to one that does the contrary."""
-    net = WaveNetPriors(RELEASED).double()
+    net = SigmoidNet(RELEASED).double()
     net.net.out.bias.fill_(others)
     net.net.out.bias[127] = own
     silence = torch.zeros(1, 1, 10, dtype=torch.float64)
-    assert released_loss(net, silence).item() == pytest.approx(loss, abs=1e-5)
-    assert released_score(net, silence).item() == pytest.approx(score)
+    assert net.loss(silence).item() == pytest.approx(loss, abs=1e-5)
+    assert net.reported(silence).item() == pytest.approx(score)
 
 
 def test_range_of_the_released_loss() -> None:
@@ -506,10 +496,10 @@ def test_range_of_the_released_loss() -> None:
 
 
 def test_untrained_released_network_scores_one_half() -> None:
-    net = WaveNetPriors(RELEASED, groups=2)
+    net = SigmoidNet(RELEASED, groups=2)
     x = uniform(2, 2, 10).float()
-    assert torch.equal(released_score(net, x), torch.full((2, 2), 0.5))
-    assert released_loss(net, x).tolist() == pytest.approx([math.log(256)] * 2)
+    assert torch.equal(net.reported(x), torch.full((2, 2), 0.5))
+    assert net.loss(x).tolist() == pytest.approx([math.log(256)] * 2)
 
 
 # Training, state
@@ -526,29 +516,25 @@ def test_short_training_lowers_the_loss_of_every_source(likelihood: str, tmp_pat
     assert not trained.network.training
 
 
-@pytest.mark.parametrize(
-    ("config", "loss"), [(EXACT, exact_loss), (RELEASED, released_loss)], ids=["exact", "released"]
-)
-def test_gradient_reaches_every_parameter(
-    config: WaveNetPriorConfig, loss: Callable[..., Tensor], make_net: Callable[..., WaveNetPriors]
-) -> None:
+@pytest.mark.parametrize("config", [EXACT, RELEASED], ids=["exact", "released"])
+def test_gradient_reaches_every_parameter(config: WaveNetPriorConfig, make_net: MakeNet) -> None:
     net = make_net(config, groups=2)
-    loss(net, uniform(4, 2, 40)).sum().backward()
+    net.loss(uniform(4, 2, 40)).sum().backward()
     unreached = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert not unreached
 
 
 @torch.no_grad()
-def test_exact_loss_is_the_negative_log_likelihood_by_sample(make_net: Callable[..., WaveNetPriors]) -> None:
+def test_exact_loss_is_the_negative_log_likelihood_by_sample(make_net: MakeNet) -> None:
     net = make_net(groups=2)
     x = uniform(3, 2, 16)
-    torch.testing.assert_close(exact_loss(net, x), -net.log_prob(x).mean(dim=0) / 16)
+    torch.testing.assert_close(net.loss(x), -net.log_prob(x).mean(dim=0) / 16)
 
 
-def test_saved_and_loaded_network_is_the_same(make_net: Callable[..., WaveNetPriors], tmp_path: Path) -> None:
+def test_saved_and_loaded_network_is_the_same(make_net: MakeNet, tmp_path: Path) -> None:
     net = make_net(groups=2)
     save_file(net.state_dict(), tmp_path / "net.safetensors")
-    loaded = WaveNetPriors(EXACT, 2).double().eval()
+    loaded = SoftmaxNet(EXACT, 2).double().eval()
     loaded.load_state_dict(load_file(tmp_path / "net.safetensors"))
     x = uniform(2, 2, 16)
     assert torch.equal(loaded.log_prob(x), net.log_prob(x))
@@ -558,34 +544,18 @@ def test_saved_and_loaded_network_is_the_same(make_net: Callable[..., WaveNetPri
 # Bad input
 
 
-def test_exact_calls_of_a_released_network_are_refused(make_net: Callable[..., WaveNetPriors]) -> None:
-    net, x = make_net(RELEASED), uniform(1, 1, 8)
-    calls = [
-        lambda: net.log_prob(x),
-        lambda: net.log_prob_map(x),
-        lambda: exact_loss(net, x),
-        lambda: net.sample(1, 4, torch.Generator()),
-        lambda: WaveNetPrior(net).log_prob(x),
-        lambda: WaveNetPrior(net).sample((1, 1, 4)),
-    ]
-    for call in calls:
+def test_prior_of_a_released_network_is_refused(make_net: MakeNet) -> None:
+    about = (("sine",), ToyWorld(sources=("sine",)), 0.0, pd.DataFrame(), Path())
+    net = make_net(RELEASED)
+    for call in (lambda: WaveNetPrior(net), lambda: WaveNetSet(*about, net=net).prior("sine")):
         with pytest.raises(
             InputError, match="'released' likelihood, which is not a density; use one built with 'exact'"
         ):
             call()
 
 
-@pytest.mark.parametrize("call", [released_loss, released_score])
-def test_released_numbers_of_an_exact_network_are_refused(
-    call: Callable[..., Tensor], make_net: Callable[..., WaveNetPriors]
-) -> None:
-    remedy = "'exact' likelihood, which has no released score; use one built with 'released'"
-    with pytest.raises(InputError, match=remedy):
-        call(make_net(), uniform(1, 1, 8))
-
-
-@pytest.mark.parametrize("call", [released_loss, released_score])
-def test_released_numbers_need_two_samples(call: Callable[..., Tensor], make_net: Callable[..., WaveNetPriors]) -> None:
+@pytest.mark.parametrize("call", [SigmoidNet.loss, SigmoidNet.reported])
+def test_released_numbers_need_two_samples(call: Callable[..., Tensor], make_net: MakeNet) -> None:
     with pytest.raises(InputError, match=r"1 sample\(s\); a prediction of the next one needs 2 or more"):
         call(make_net(RELEASED), uniform(1, 1, 1))
 
@@ -610,16 +580,14 @@ def test_bad_input_is_named(call: str, x: Tensor, message: str, prior: WaveNetPr
 
 
 @pytest.mark.parametrize(("x", "message"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
-def test_bad_input_of_the_released_score_is_named(
-    x: Tensor, message: str, make_net: Callable[..., WaveNetPriors]
-) -> None:
+def test_bad_input_of_the_released_score_is_named(x: Tensor, message: str, make_net: MakeNet) -> None:
     with pytest.raises(InputError, match=message if x.numel() else "empty|sample"):
-        released_score(make_net(RELEASED), x)
+        make_net(RELEASED).reported(x)
 
 
 def test_prior_of_several_sources_is_refused() -> None:
     with pytest.raises(InputError, match="4 groups"):
-        WaveNetPrior(WaveNetPriors(EXACT, groups=4))
+        WaveNetPrior(SoftmaxNet(EXACT, groups=4))
 
 
 def test_sample_of_several_channels_is_refused(prior: WaveNetPrior) -> None:
@@ -628,6 +596,6 @@ def test_sample_of_several_channels_is_refused(prior: WaveNetPrior) -> None:
 
 
 def test_toy_signals_have_a_density(perturb: Perturb) -> None:
-    net = WaveNetPriors(EXACT, len(SOURCES))
+    net = SoftmaxNet(EXACT, len(SOURCES))
     perturb(net)
     assert net.log_prob(draw_test_set(ToyWorld(), 2, 64, seed=0)).isfinite().all()

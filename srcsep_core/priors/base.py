@@ -128,6 +128,27 @@ def gradient_of(log_density: Callable[[Tensor], Tensor], x: Tensor, *, rows: int
     return torch.cat(parts)
 
 
+def check_single(groups: int) -> None:
+    """Raise `InputError` unless a network is of one source, as a prior's must be."""
+    if groups != 1:
+        raise InputError(f"a prior is of one source but the network has {groups} groups; use extract(group)")
+
+
+def check_drawn(shape: tuple[int, int, int]) -> tuple[int, int]:
+    """How many signals of how many samples to draw for a shape (B, 1, T); raises `InputError` for several channels."""
+    batch, channels, length = shape
+    if channels != 1:
+        raise InputError(f"a prior of one source draws one channel, not {channels}; use (B, 1, T)")
+    return batch, length
+
+
+def fresh_generator(device: torch.device) -> torch.Generator:
+    """A generator seeded by the operating system, for who was given none."""
+    generator = torch.Generator(device)
+    generator.seed()
+    return generator
+
+
 class DensityDenoiser:
     """The denoiser of a prior that has nothing but a density, by the density's gradient; the density stays."""
 

@@ -24,7 +24,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Transform
 from srcsep_core.nn.levels import level_features
 from srcsep_core.nn.wavenet import copy_group
-from srcsep_core.priors.base import denoised_from_score, gradient_of
+from srcsep_core.priors.base import check_single, denoised_from_score, gradient_of
 
 
 class FlowTerms(NamedTuple):
@@ -172,8 +172,7 @@ class FlowPrior(nn.Module):
 
     def __init__(self, flow: Flow, sigma: float = 0.0) -> None:
         super().__init__()
-        if flow.groups != 1:
-            raise InputError(f"a prior is of one source but the network has {flow.groups} groups; use extract(group)")
+        check_single(flow.groups)
         self.flow = flow
         self.sigma = sigma
 
