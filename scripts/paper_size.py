@@ -23,7 +23,7 @@ import torch
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.diagnostics import likelihood_table
 from srcsep_core.priors.flow import Flow
-from srcsep_core.priors.flow_kind import FlowPriors, objective_by_source
+from srcsep_core.priors.flow_kind import FlowSet, objective_by_source
 from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import resolve_device
@@ -50,7 +50,7 @@ def measure(sources: int, length: int, repeats: int, device: torch.device) -> li
     plan = get_profile("full").plan_of("flowavenet")
     toy = ToyWorld(sources=SOURCES[:sources])
     flow = cast(Flow, new_network(lambda: flowavenet(plan.network, sources), seed=0)).to(device).train()
-    priors = FlowPriors(sources=toy.sources, data=toy, sigma=0.0, curve=pd.DataFrame(), folder=Path(), flow=flow)
+    priors = FlowSet(sources=toy.sources, data=toy, sigma=0.0, curve=pd.DataFrame(), folder=Path(), flow=flow)
     optimiser = torch.optim.Adam(flow.parameters(), lr=plan.train.learning_rate)
     signals = draw_test_set(toy, 1, length, seed=0)
     batch = signals.to(device)

@@ -15,7 +15,7 @@ from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet, _rotate
 from srcsep_core.priors.base import DensityPrior, ScorePrior
-from srcsep_core.priors.denoiser import SIGMA_RANGE, ClassScorePrior, Denoiser, karras_levels, score_task
+from srcsep_core.priors.denoiser import SIGMA_RANGE, ClassScorePrior, PreconditionedNet, karras_levels, score_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
 from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors, score_step
@@ -25,15 +25,15 @@ from srcsep_core.training.loop import train
 
 TINY = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=32)
 DATA = ToyWorld(sources=("sine", "square"))
-MakeDenoiser = Callable[..., Denoiser]
+MakeDenoiser = Callable[..., PreconditionedNet]
 
 
 @pytest.fixture
 def make_denoiser(perturb: Callable[..., None]) -> MakeDenoiser:
     """A function that makes a denoiser with random weights, in evaluation mode."""
 
-    def make(config: DenoiserConfig = TINY) -> Denoiser:
-        denoiser = Denoiser(config).eval()
+    def make(config: DenoiserConfig = TINY) -> PreconditionedNet:
+        denoiser = PreconditionedNet(config).eval()
         perturb(denoiser, 0.1)
         return denoiser
 
@@ -53,7 +53,7 @@ def levels(count: int, sigma: float) -> Tensor:
     return torch.full((count,), sigma)
 
 
-def zeroed(denoiser: Denoiser) -> Denoiser:
+def zeroed(denoiser: PreconditionedNet) -> PreconditionedNet:
     """The same with a network that is zero everywhere."""
     torch.nn.init.zeros_(denoiser.net.head[2].weight)  # type: ignore[arg-type]
     torch.nn.init.zeros_(denoiser.net.head[2].bias)  # type: ignore[arg-type]
@@ -209,7 +209,7 @@ def test_it_is_a_score_prior_without_a_density(prior: ClassScorePrior) -> None:
     assert prior.window == 32
 
 
-class Gaussian(Denoiser):
+class Gaussian(PreconditionedNet):
     """In place of a trained network: the exact posterior mean under N(mean, variance I), mean by class."""
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
@@ -264,7 +264,7 @@ def test_training_lowers_the_loss_of_every_class(tmp_path: Path) -> None:
     for _, curve in trained.curve.groupby("source"):
         assert curve["loss"].iloc[-4:].mean() < 0.8 * curve["loss"].iloc[:2].mean()
     denoiser = trained.network
-    assert isinstance(denoiser, Denoiser)
+    assert isinstance(denoiser, PreconditionedNet)
     clean = draw_sources(DATA, 100, 32, torch.Generator().manual_seed(9))
     noisy = clean + 0.5 * noise(100, 2, 32)
     errors = [(ClassScorePrior(denoiser, k).denoise(noisy[:, k : k + 1], 0.5) - clean[:, k : k + 1]) for k in (0, 1)]

@@ -16,7 +16,7 @@ from srcsep_core.data.toy import ToyWorld
 from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flow_kind import FlowPriors
+from srcsep_core.priors.flow_kind import FlowSet
 from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
 
 SOURCES = ("sine", "square", "saw")
@@ -219,12 +219,12 @@ def test_protocols_of_a_table_come_in_one_order() -> None:
 
 
 @pytest.fixture
-def priors(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FlowPriors:
+def priors(tiny_flow: FlowConfig, perturb: Callable[..., None]) -> FlowSet:
     """Three priors that differ."""
     flow = flowavenet(tiny_flow, groups=3).double().eval()
     perturb(flow)
     about = {"curve": pd.DataFrame(), "folder": Path()}
-    return FlowPriors(flow=flow, sources=SOURCES, data=ToyWorld(sources=SOURCES), sigma=0.0, **about)
+    return FlowSet(flow=flow, sources=SOURCES, data=ToyWorld(sources=SOURCES), sigma=0.0, **about)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def signals(generator: torch.Generator) -> torch.Tensor:
     return torch.randn(5, 3, 16, generator=generator, dtype=torch.float64)
 
 
-def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowPriors, signals: torch.Tensor) -> None:
+def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowSet, signals: torch.Tensor) -> None:
     found = diagnostics.likelihood_table(priors, signals)
     exact = diagnostics.protocol_values(found, "exact")
     for (k, source), (g, prior) in itertools.product(enumerate(SOURCES), enumerate(SOURCES)):
@@ -242,7 +242,7 @@ def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowPriors
         assert cell["value"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
-def test_released_value_of_the_table_is_log_pz_alone(priors: FlowPriors, signals: torch.Tensor) -> None:
+def test_released_value_of_the_table_is_log_pz_alone(priors: FlowSet, signals: torch.Tensor) -> None:
     found = diagnostics.likelihood_table(priors, signals)
     expected = FlowPrior(priors.flow.extract(2)).terms(signals[:, :1]).log_pz.mean(dim=(1, 2))
     cell = found[(found["source"] == "sine") & (found["prior"] == "saw")]
@@ -250,7 +250,7 @@ def test_released_value_of_the_table_is_log_pz_alone(priors: FlowPriors, signals
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
-def test_batch_size_does_not_change_the_table(batch_size: int, priors: FlowPriors, signals: torch.Tensor) -> None:
+def test_batch_size_does_not_change_the_table(batch_size: int, priors: FlowSet, signals: torch.Tensor) -> None:
     order = ["source", "prior", "signal"]
     whole, parts = (
         diagnostics.likelihood_table(priors, signals, batch_size=size).sort_values(order, ignore_index=True)
@@ -260,13 +260,13 @@ def test_batch_size_does_not_change_the_table(batch_size: int, priors: FlowPrior
     pd.testing.assert_frame_equal(parts, whole, rtol=0, atol=1e-10)
 
 
-def test_the_table_refuses_signals_that_are_not_finite(priors: FlowPriors, signals: torch.Tensor) -> None:
+def test_the_table_refuses_signals_that_are_not_finite(priors: FlowSet, signals: torch.Tensor) -> None:
     signals[2, 1, 3] = math.nan
     with pytest.raises(InputError, match="NaN"):
         diagnostics.likelihood_table(priors, signals)
 
 
-def test_noise_curve_has_every_signal_under_its_own_prior(priors: FlowPriors, signals: torch.Tensor) -> None:
+def test_noise_curve_has_every_signal_under_its_own_prior(priors: FlowSet, signals: torch.Tensor) -> None:
     levels = {0.0: signals, 0.2: 1.5 * signals[:3]}
     found = diagnostics.noise_curve_table(priors, levels, batch_size=2)
     assert list(found) == ["data_sigma", "prior", "signal", "released", "exact"]
@@ -278,7 +278,7 @@ def test_noise_curve_has_every_signal_under_its_own_prior(priors: FlowPriors, si
         assert cell["exact"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
-def test_file_is_cut_to_what_the_priors_can_take(priors: FlowPriors, signals: torch.Tensor) -> None:
+def test_file_is_cut_to_what_the_priors_can_take(priors: FlowSet, signals: torch.Tensor) -> None:
     found = diagnostics.file_likelihood(priors, signals[:1, :1, :15])
     expected = [priors.prior(name).log_prob(signals[:1, :1, :12]).item() / 12 for name in SOURCES]
     assert found["prior"].tolist() == list(SOURCES)

@@ -13,7 +13,7 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.mu_law import SoftmaxNet
-from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
+from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
@@ -189,14 +189,14 @@ def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def denoiser(perturb: Callable[..., None]) -> Denoiser:
+def denoiser(perturb: Callable[..., None]) -> PreconditionedNet:
     """A small network of two score priors with random weights, on the CPU."""
-    made = Denoiser(DenoiserConfig(classes=2, channels=(16, 32), strides=(4,), middle=1, heads=2, window=64))
+    made = PreconditionedNet(DenoiserConfig(classes=2, channels=(16, 32), strides=(4,), middle=1, heads=2, window=64))
     perturb(made, 0.05)
     return made.eval()
 
 
-def test_denoiser_is_that_of_the_cpu(denoiser: Denoiser) -> None:
+def test_denoiser_is_that_of_the_cpu(denoiser: PreconditionedNet) -> None:
     x, levels = signals()[:, :1, :64] + 0.3, (0.01, 0.3, 3.0)
     ours = [ClassScorePrior(denoiser, 1).denoise(x, sigma) for sigma in levels]
     theirs = [ClassScorePrior(denoiser.to(GPU), 1).denoise(x.to(GPU), sigma) for sigma in levels]
@@ -213,7 +213,7 @@ def test_denoiser_is_that_of_the_cpu(denoiser: Denoiser) -> None:
         ("projection", ProjectionConfig(levels=10, restarts=2)),
     ],
 )
-def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: Denoiser) -> None:
+def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: PreconditionedNet) -> None:
     priors = [ClassScorePrior(denoiser.to(GPU), label) for label in range(2)]
     mix = signals()[:, :2, :64].mean(dim=1, keepdim=True).to(GPU)
     seen: list[State] = []

@@ -25,7 +25,7 @@ from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training import loop as train
 from srcsep_core.training.config import TrainConfig
-from srcsep_core.training.loop import CHECKPOINT, Trained, clip_gradients, learning_rate, new_network
+from srcsep_core.training.loop import CHECKPOINT, TrainingResult, clip_gradients, learning_rate, new_network
 
 FLOW = FlowConfig(blocks=1, flows=1, layers=1, width=2)
 SHORT = TrainConfig(
@@ -33,14 +33,14 @@ SHORT = TrainConfig(
 )
 
 
-def run(folder: Path, config: TrainConfig = SHORT, *, run_key: str = "this run", **changes: object) -> Trained:
+def run(folder: Path, config: TrainConfig = SHORT, *, run_key: str = "this run", **changes: object) -> TrainingResult:
     task = FLOWAVENET.task(FLOW, len(SOURCES), config.objective)
     return train.train(
         task, ToyWorld(), config, device=torch.device("cpu"), work_folder=folder, run_key=run_key, **changes
     )
 
 
-def run_wavenet(folder: Path) -> Trained:
+def run_wavenet(folder: Path) -> TrainingResult:
     task = wavenet_task(WaveNetPriorConfig(layers=1, width=2, head_width=2), len(SOURCES))
     config = replace(SHORT, steps=20, crop=31)
     return train.train(task, ToyWorld(), config, device=torch.device("cpu"), work_folder=folder, run_key="wavenet")
@@ -51,12 +51,12 @@ def new_flow(seed: int) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     """The result of a run that nothing interrupted."""
     return run(tmp_path_factory.mktemp("unbroken"))
 
 
-def assert_same(ours: Trained, theirs: Trained) -> None:
+def assert_same(ours: TrainingResult, theirs: TrainingResult) -> None:
     """Weights and curve are equal bit by bit."""
     expected = theirs.network.state_dict()
     assert ours.network.state_dict().keys() == expected.keys()
@@ -147,7 +147,7 @@ def test_loss_of_every_source_falls_in_the_smoke_profile(tmp_path: Path) -> None
     assert (curve.iloc[-1] < curve.iloc[0] - 0.05).all()
 
 
-def test_curve_has_a_row_for_every_bin_and_source(unbroken: Trained) -> None:
+def test_curve_has_a_row_for_every_bin_and_source(unbroken: TrainingResult) -> None:
     assert unbroken.curve["step"].tolist() == [step for step in (10, 20, 30, 40) for _ in SOURCES]
     assert unbroken.curve["source"].tolist() == list(SOURCES) * 4
 
@@ -166,22 +166,22 @@ def test_curve_of_a_task_without_terms_has_the_loss_alone(tmp_path: Path) -> Non
     assert len(curve) == 2 * len(SOURCES)
 
 
-def test_curve_shows_the_learning_rate_of_the_last_step_of_a_bin(unbroken: Trained) -> None:
+def test_curve_shows_the_learning_rate_of_the_last_step_of_a_bin(unbroken: TrainingResult) -> None:
     rates = unbroken.curve["learning_rate"].unique()
     assert rates == pytest.approx([learning_rate(SHORT, step) for step in (9, 19, 29, 39)])
 
 
-def test_same_seed_gives_the_same_weights_and_curve(tmp_path: Path, unbroken: Trained) -> None:
+def test_same_seed_gives_the_same_weights_and_curve(tmp_path: Path, unbroken: TrainingResult) -> None:
     assert_same(run(tmp_path), unbroken)
 
 
-def test_another_seed_gives_other_weights(tmp_path: Path, unbroken: Trained) -> None:
+def test_another_seed_gives_other_weights(tmp_path: Path, unbroken: TrainingResult) -> None:
     other = run(tmp_path, replace(SHORT, seed=1))
     for ours, theirs in zip(other.network.parameters(), unbroken.network.parameters(), strict=True):
         assert not torch.isclose(ours, theirs).all()
 
 
-def test_how_often_checkpoints_are_kept_does_not_change_the_result(tmp_path: Path, unbroken: Trained) -> None:
+def test_how_often_checkpoints_are_kept_does_not_change_the_result(tmp_path: Path, unbroken: TrainingResult) -> None:
     assert_same(run(tmp_path, replace(SHORT, checkpoint_every=7)), unbroken)
 
 
@@ -199,14 +199,14 @@ def test_crops_are_noisy_as_configured(
     assert not torch.isclose(seen[0], seen[1]).all()
 
 
-def test_fine_tuning_starts_from_the_weights_it_is_given(tmp_path: Path, unbroken: Trained) -> None:
+def test_fine_tuning_starts_from_the_weights_it_is_given(tmp_path: Path, unbroken: TrainingResult) -> None:
     standing = TrainConfig(steps=1, batch_size=2, crop=32, learning_rate=0.0)
     tuned = run(tmp_path, standing, initial=unbroken.network.state_dict())
     for name, value in unbroken.network.state_dict().items():
         assert torch.equal(tuned.network.state_dict()[name], value)
 
 
-def test_looped_flow_is_in_evaluation_mode(unbroken: Trained) -> None:
+def test_looped_flow_is_in_evaluation_mode(unbroken: TrainingResult) -> None:
     assert not unbroken.network.training
 
 
@@ -282,7 +282,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def test_killed_and_continued_run_equals_an_unbroken_one(
     place: str,
     tmp_path: Path,
-    unbroken: Trained,
+    unbroken: TrainingResult,
     start_python: Callable[..., subprocess.Popen[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -316,7 +316,7 @@ def test_interrupted_run_of_another_network_is_continued(tmp_path: Path, monkeyp
 
 
 def test_finished_run_is_read_from_its_checkpoint(
-    tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unbroken: TrainingResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path)
     monkeypatch.setattr(toy, "draw_sources", None)
@@ -368,7 +368,7 @@ def test_useless_checkpoint_is_named_and_set_aside_and_training_starts_anew(
     damage: Callable[[Path], None],
     reason: str,
     tmp_path: Path,
-    unbroken: Trained,
+    unbroken: TrainingResult,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run(tmp_path)
@@ -422,7 +422,7 @@ def test_divergence_of_one_source_names_that_source_and_the_last_good_checkpoint
 
 
 def test_last_good_checkpoint_of_a_diverged_run_can_be_continued(
-    tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unbroken: TrainingResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(DivergenceError):
         patch.setattr(toy, "draw_sources", overflowing_from(step=25))

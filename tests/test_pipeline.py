@@ -48,7 +48,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The run keys of the trainings that took place."""
     keys: list[str] = []
 
-    def counted(*arguments: object, run_key: str, **others: object) -> train.Trained:
+    def counted(*arguments: object, run_key: str, **others: object) -> train.TrainingResult:
         keys.append(run_key)
         return train.train(*arguments, run_key=run_key, **others)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
-from srcsep_core.priors.denoiser import ClassScorePrior, Denoiser
+from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
 from srcsep_core.samplers import (
     SAMPLERS,
@@ -778,7 +778,7 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     labels: tuple[int, ...], perturb: Callable[..., None]
 ) -> None:
     size = DenoiserConfig(classes=3, channels=(8, 16), strides=(4,), middle=1, heads=2, window=16)
-    denoiser = Denoiser(size).eval()
+    denoiser = PreconditionedNet(size).eval()
     perturb(denoiser, 0.1)
     priors = [ClassScorePrior(denoiser, label) for label in labels]
     x = torch.randn(50, len(labels), 16, generator=seeded(0))
@@ -795,7 +795,7 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     assert counted.rows == [30], "rows of several classes are one call"
     single = [priors[k].denoise(rows[i : i + 1], 0.4) for i, k in enumerate(which.tolist())]
     torch.testing.assert_close(mixed, torch.cat(single), rtol=0, atol=1e-5)
-    others = [ClassScorePrior(Denoiser(size).eval(), 0), *priors[1:]]
+    others = [ClassScorePrior(PreconditionedNet(size).eval(), 0), *priors[1:]]
     counted.rows.clear()
     denoise_each(others, x, 0.4)
     assert counted.rows == [50] * (len(labels) - 1), "priors of different networks go one by one"

@@ -13,7 +13,7 @@ from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
 from srcsep_core.nn.mu_law import mu_law_net
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flow_kind import FlowPriors
+from srcsep_core.priors.flow_kind import FlowSet
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.oracle import OraclePrior, OracleSet
 from srcsep_core.priors.sets import PROTOCOLS, LikelihoodSet
@@ -30,7 +30,7 @@ LENGTH = 32
 
 
 @pytest.fixture
-def flows(perturb: Perturb) -> FlowPriors:
+def flows(perturb: Perturb) -> FlowSet:
     return flow_priors(FLOW, perturb)
 
 
@@ -52,9 +52,9 @@ def made(net: nn.Module, perturb: Perturb) -> dict[str, object]:
     return about | {"folder": Path()}
 
 
-def flow_priors(config: FlowConfig, perturb: Perturb) -> FlowPriors:
+def flow_priors(config: FlowConfig, perturb: Perturb) -> FlowSet:
     flow = flowavenet(config, 3)
-    return FlowPriors(flow=flow, **made(flow, perturb))  # type: ignore[arg-type]
+    return FlowSet(flow=flow, **made(flow, perturb))  # type: ignore[arg-type]
 
 
 def wavenet_set(config: WaveNetPriorConfig, perturb: Perturb) -> WaveNetSet:
@@ -108,7 +108,7 @@ def test_source_is_evaluated_under_its_own_prior_alone(priors: LikelihoodSet, si
 
 def test_set_names_its_sources_and_the_factor_of_its_lengths(priors: LikelihoodSet) -> None:
     assert priors.sources == DATA.sources
-    assert priors.multiple_of == (4 if isinstance(priors, FlowPriors) else 1)
+    assert priors.multiple_of == (4 if isinstance(priors, FlowSet) else 1)
     priors.likelihoods(torch.zeros(1, 3, 3 * priors.multiple_of))
 
 
@@ -116,7 +116,7 @@ def test_set_names_its_sources_and_the_factor_of_its_lengths(priors: LikelihoodS
 
 
 @torch.no_grad()
-def test_exact_less_released_value_of_a_flow_is_its_log_determinant(flows: FlowPriors, signals: Tensor) -> None:
+def test_exact_less_released_value_of_a_flow_is_its_log_determinant(flows: FlowSet, signals: Tensor) -> None:
     found = flows.likelihoods(signals)
     terms = flows.flow.source_terms(signals)
     log_det = terms.log_det.double().mean(dim=2)
@@ -127,7 +127,7 @@ def test_exact_less_released_value_of_a_flow_is_its_log_determinant(flows: FlowP
 
 @torch.no_grad()
 def test_exact_value_is_the_log_prob_of_each_prior_by_sample(
-    flows: FlowPriors, wavenets: WaveNetSet, signals: Tensor
+    flows: FlowSet, wavenets: WaveNetSet, signals: Tensor
 ) -> None:
     for priors in (flows, wavenets):
         exact = priors.likelihoods(signals)["exact"]
@@ -175,7 +175,7 @@ def test_set_of_a_conditional_flow_needs_a_level_in_its_range(perturb: Perturb, 
             priors.at(sigma).likelihoods(signals)
 
 
-def test_prior_of_a_source_is_its_own_and_knows_the_level(flows: FlowPriors, wavenets: WaveNetSet) -> None:
+def test_prior_of_a_source_is_its_own_and_knows_the_level(flows: FlowSet, wavenets: WaveNetSet) -> None:
     flow = flows.at(0.077).prior("saw")
     wavenet = replace(wavenets, sigma=0.077).prior("saw")
     oracle = ORACLE.prior("saw")
@@ -191,7 +191,7 @@ def test_unknown_source_is_named(priors: LikelihoodSet) -> None:
         priors.prior("triangle")  # type: ignore[attr-defined]
 
 
-def test_number_of_sources_has_to_be_that_of_the_set(flows: FlowPriors, wavenets: WaveNetSet) -> None:
+def test_number_of_sources_has_to_be_that_of_the_set(flows: FlowSet, wavenets: WaveNetSet) -> None:
     for priors in (flows, wavenets):
         with pytest.raises(InputError, match=r"expected 3 channel\(s\), got 2"):
             priors.likelihoods(torch.zeros(1, 2, LENGTH))

@@ -17,7 +17,7 @@ from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.paths import shipped_root
-from srcsep_core.priors.flow_kind import FlowPriors
+from srcsep_core.priors.flow_kind import FlowSet
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.pnf import PnFConfig
@@ -385,7 +385,7 @@ def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_
 def test_priors_that_a_step_trained_are_loaded_as_a_set(line: Pipeline) -> None:
     flow, wavenet = noisy_flow_step(TINY, 0.077), wavenet_step(TINY, objective="released")
     flows, wavenets = line.priors(flow), line.priors(wavenet)
-    assert isinstance(flows, FlowPriors) and isinstance(wavenets, WaveNetSet)
+    assert isinstance(flows, FlowSet) and isinstance(wavenets, WaveNetSet)
     assert flows.flow.multiple_of == TINY.plan_of("flowavenet").network.squeeze_factor
     assert wavenets.net.config == replace(TINY.plan_of("wavenet").network, likelihood="released")
     for priors, step in ((flows, flow), (wavenets, wavenet)):
@@ -408,7 +408,7 @@ def test_fine_tuning_of_a_wavenet_starts_from_its_noise_free_weights(line: Pipel
 def test_subject_loads_its_priors_at_its_level(line: Pipeline) -> None:
     conditional = conditional_flow_step(TINY)
     low, high = (subject_of(conditional, sigma).load(line) for sigma in (0.01, 0.359))
-    assert isinstance(low, FlowPriors) and isinstance(high, FlowPriors)
+    assert isinstance(low, FlowSet) and isinstance(high, FlowSet)
     assert (low.sigma, high.sigma) == (0.01, 0.359)
     oracle = Subject(None, DATA, 0.129).load(line)
     assert isinstance(oracle, OracleSet)

@@ -1,7 +1,7 @@
 """A class-conditional 1-D network for denoising at every noise level (a small U-Net with attention at the bottleneck).
 
-Sources: Ronneberger et al. 2015 (arXiv 1505.04597) for the shape; Karras et al. 2022 (arXiv 2206.00364), section 5,
-for the preconditioning around it (`priors.score`); Su et al. 2021 (arXiv 2104.09864) for rotary positions.
+Sources: Ronneberger et al. 2015 (arXiv 1505.04597) for the shape; Karras et al. 2022 (arXiv 2206.00364), section 5 and
+Eqs. 2-3 and 7-8, for the preconditioning around it and its loss; Su et al. 2021 (arXiv 2104.09864) for its positions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ KERNEL = 5
 EMBEDDING = 128
 FREQUENCIES = 32
 SIGMA_RANGE = (1e-3, 50.0)
+ROWS = 64  # of one call of the network
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,69 @@ class DenoiserNet(nn.Module):
             h = block(torch.cat([up(h), skip], dim=1), condition)
         out: Tensor = self.head(h)
         return out
+
+
+class PreconditionedNet(nn.Module):
+    """D(x; sigma, class): the preconditioned network (Karras et al. 2022, Eq. 7)."""
+
+    groups = 1
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = DenoiserNet(config)
+
+    def forward(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """The estimate of the clean signal for rows (B, 1, T), noise levels (B,) and class numbers (B,): (B, 1, T)."""
+        skip, out = self._scales(sigma)
+        return skip * x + out * self.raw(x, sigma, label)
+
+    @torch.no_grad()
+    def denoise_rows(self, x: Tensor, sigma: float, labels: Tensor) -> Tensor:
+        """The estimates of the clean signals at one level for rows (M, 1, T) of classes (M,): (M, 1, T).
+
+        Raises `InputError` for signals of another length than the window. The level is not held against `SIGMA_RANGE`:
+        the last steps of a sampler may fall a rounding error short of it.
+        """
+        if x.shape[-1] != self.config.window:
+            raise InputError(
+                f"the signals have {x.shape[-1]} samples but these score priors work on {self.config.window}; cut them"
+            )
+        parts = [
+            self(some, some.new_full((len(some),), sigma), own)
+            for some, own in zip(x.split(ROWS), labels.split(ROWS), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def raw(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """The network's own output F for scaled input, (B, 1, T)."""
+        data = self.config.sigma_data
+        scaled = x / (sigma.square() + data**2).sqrt()[:, None, None]
+        result: Tensor = self.net(scaled, sigma.log() / 4, label)
+        return result
+
+    def _scales(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """c_skip and c_out, (B, 1, 1) each."""
+        data, total = self.config.sigma_data, sigma.square() + self.config.sigma_data**2
+        return (data**2 / total)[:, None, None], (sigma * data / total.sqrt())[:, None, None]
+
+    def loss(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """The denoising loss of every class, (G,), for clean signals (B, G, T), class g in channel g.
+
+        Mean squared error of F against its target, which is the weight lambda(sigma) = (sigma^2 + sigma_data^2) /
+        (sigma sigma_data)^2 on that of D (Karras et al. 2022, Eqs. 2 and 8). No unit: 1 is no better than the mean.
+        """
+        batch, groups, length = clean.shape
+        rows = clean.reshape(-1, 1, length)
+        label = torch.arange(groups, device=clean.device).repeat(batch)
+        normal = torch.randn(len(rows), generator=generator, device=clean.device)
+        sigma = (self.config.log_sigma_mean + self.config.log_sigma_std * normal).exp()
+        noise = torch.randn(rows.shape, generator=generator, device=clean.device)
+        noisy = rows + sigma[:, None, None] * noise
+        skip, out = self._scales(sigma)
+        target = (rows - skip * noisy) / out
+        error = (self.raw(noisy, sigma, label).float() - target).square().mean(dim=(1, 2))
+        return error.view(batch, groups).mean(dim=0)
 
 
 class ResidualBlock(nn.Module):

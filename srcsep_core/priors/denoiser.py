@@ -19,75 +19,10 @@ from torch import Tensor, nn
 
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import SIGMA_RANGE, DenoiserConfig, DenoiserNet
+from srcsep_core.nn.denoiser import SIGMA_RANGE, DenoiserConfig, PreconditionedNet
 from srcsep_core.priors.base import score_of
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
-
-ROWS = 64  # of one call of the network
-
-
-class Denoiser(nn.Module):
-    """D(x; sigma, class): the preconditioned network (Karras et al. 2022, Eq. 7)."""
-
-    groups = 1
-
-    def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.net = DenoiserNet(config)
-
-    def forward(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
-        """The estimate of the clean signal for rows (B, 1, T), noise levels (B,) and class numbers (B,): (B, 1, T)."""
-        skip, out = self._scales(sigma)
-        return skip * x + out * self.raw(x, sigma, label)
-
-    @torch.no_grad()
-    def denoise_rows(self, x: Tensor, sigma: float, labels: Tensor) -> Tensor:
-        """The estimates of the clean signals at one level for rows (M, 1, T) of classes (M,): (M, 1, T).
-
-        Raises `InputError` for signals of another length than the window. The level is not held against `SIGMA_RANGE`:
-        the last steps of a sampler may fall a rounding error short of it.
-        """
-        if x.shape[-1] != self.config.window:
-            raise InputError(
-                f"the signals have {x.shape[-1]} samples but these score priors work on {self.config.window}; cut them"
-            )
-        parts = [
-            self(some, some.new_full((len(some),), sigma), own)
-            for some, own in zip(x.split(ROWS), labels.split(ROWS), strict=True)
-        ]
-        return torch.cat(parts)
-
-    def raw(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
-        """The network's own output F for scaled input, (B, 1, T)."""
-        data = self.config.sigma_data
-        scaled = x / (sigma.square() + data**2).sqrt()[:, None, None]
-        result: Tensor = self.net(scaled, sigma.log() / 4, label)
-        return result
-
-    def _scales(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """c_skip and c_out, (B, 1, 1) each."""
-        data, total = self.config.sigma_data, sigma.square() + self.config.sigma_data**2
-        return (data**2 / total)[:, None, None], (sigma * data / total.sqrt())[:, None, None]
-
-    def loss(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """The denoising loss of every class, (G,), for clean signals (B, G, T), class g in channel g.
-
-        Mean squared error of F against its target, which is the weight lambda(sigma) = (sigma^2 + sigma_data^2) /
-        (sigma sigma_data)^2 on that of D (Karras et al. 2022, Eqs. 2 and 8). No unit: 1 is no better than the mean.
-        """
-        batch, groups, length = clean.shape
-        rows = clean.reshape(-1, 1, length)
-        label = torch.arange(groups, device=clean.device).repeat(batch)
-        normal = torch.randn(len(rows), generator=generator, device=clean.device)
-        sigma = (self.config.log_sigma_mean + self.config.log_sigma_std * normal).exp()
-        noise = torch.randn(rows.shape, generator=generator, device=clean.device)
-        noisy = rows + sigma[:, None, None] * noise
-        skip, out = self._scales(sigma)
-        target = (rows - skip * noisy) / out
-        error = (self.raw(noisy, sigma, label).float() - target).square().mean(dim=(1, 2))
-        return error.view(batch, groups).mean(dim=0)
 
 
 class ClassScorePrior(nn.Module):
@@ -96,7 +31,7 @@ class ClassScorePrior(nn.Module):
     Several of them share one network, and samplers call it once for all (`priors.base.SharingPrior`).
     """
 
-    def __init__(self, denoiser: Denoiser, label: int) -> None:
+    def __init__(self, denoiser: PreconditionedNet, label: int) -> None:
         super().__init__()
         if not 0 <= label < denoiser.config.classes:
             raise InputError(f"class {label} is not among the denoiser's {denoiser.config.classes}; use a smaller one")
@@ -104,7 +39,7 @@ class ClassScorePrior(nn.Module):
         self.label = label
 
     @property
-    def shared(self) -> Denoiser:
+    def shared(self) -> PreconditionedNet:
         """The network of all classes."""
         return self.denoiser
 
@@ -182,7 +117,7 @@ def karras_levels(sigma_max: float, sigma_min: float, steps: int, rho: float = 7
 class ScoreSet(Trained):
     """The score priors of all sources, which share one denoiser; they have no likelihood."""
 
-    denoiser: Denoiser
+    denoiser: PreconditionedNet
 
     @property
     def window(self) -> int:
@@ -198,13 +133,13 @@ def score_task(config: DenoiserConfig, groups: int = 0, objective: str = "") -> 
     """Train one denoiser for all sources by denoising score matching at noise levels drawn afresh for every signal."""
 
     def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-        return cast(Denoiser, network).loss(x, generator)[None]
+        return cast(PreconditionedNet, network).loss(x, generator)[None]
 
-    return Task("score", lambda: Denoiser(config), losses, multiple_of=config.stride, unit="")
+    return Task("score", lambda: PreconditionedNet(config), losses, multiple_of=config.stride, unit="")
 
 
 def _load(config: DenoiserConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> ScoreSet:
-    return ScoreSet(**vars(about), denoiser=restored(Denoiser(config), weights, device))
+    return ScoreSet(**vars(about), denoiser=restored(PreconditionedNet(config), weights, device))
 
 
 SCORE = register(

@@ -17,7 +17,7 @@ from srcsep_core.priors.sets import Trained
 
 
 @dataclass(frozen=True)
-class FlowPriors(Trained):
+class FlowSet(Trained):
     """Trained flows, in one grouped network."""
 
     flow: Flow
@@ -27,7 +27,7 @@ class FlowPriors(Trained):
         """What the length of a signal must be a multiple of."""
         return self.flow.multiple_of
 
-    def at(self, sigma: float) -> FlowPriors:
+    def at(self, sigma: float) -> FlowSet:
         """The same priors at another level, for a noise-conditional network."""
         return replace(self, sigma=sigma)
 
@@ -83,7 +83,7 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
     def task(size: Any, groups: int, objective: str) -> Task:
         return flow_task(lambda: build(size, groups), objective, size.squeeze_factor)
 
-    def load(size: Any, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowPriors:
-        return FlowPriors(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
+    def load(size: Any, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowSet:
+        return FlowSet(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
 
     return Kind(name, step, step, config, task, load, ("exact", "released"), density=True, ladder=True)

@@ -49,7 +49,7 @@ class Grouped(Protocol):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A trained network and its loss curve.
 
     `curve` has one row per bin of steps and source: step, source, loss, the task's terms (nats/sample),
@@ -105,7 +105,7 @@ def train(
     run_key: str = "",
     initial: Mapping[str, Tensor] | None = None,
     progress: bool = False,
-) -> Trained:
+) -> TrainingResult:
     """Train one network per source of `data`, all in one grouped network.
 
     `initial` are weights to start from (fine-tuning). Checkpoints are kept in `work_folder`; one that belongs
@@ -142,7 +142,7 @@ def train(
             if save:
                 run.save()
             bar.advance(note)
-    return Trained(run.network.eval(), run.curve_frame())
+    return TrainingResult(run.network.eval(), run.curve_frame())
 
 
 class _Run:
