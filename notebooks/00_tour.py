@@ -32,7 +32,7 @@ from IPython.display import display
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, mix
 from srcsep_core.metrics import si_sdr
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import flow_step
+from srcsep_core.run.steps import prior_step
 from srcsep_core.separate import SeparateConfig, separate_audio
 from srcsep_core.show.player import player
 from srcsep_core.show.plots import source_grid
@@ -66,7 +66,7 @@ run.save_figure(figure, "tour_sources", pd.DataFrame(signals)[: int(0.02 * toy.s
 # number of samples. The largest number of each row should stand on the diagonal.
 
 # %%
-step = flow_step(run.profile)
+step = prior_step(run.profile, "flowavenet")
 priors = run.pipeline.priors(step)
 length = run.profile.evaluation.length
 batch = sources[0, :, None, :length].to(run.pipeline.device)

@@ -36,14 +36,14 @@ from IPython.display import display
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.priors.flowavenet import FlowConfig, flow_receptive_field
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import flow_step
+from srcsep_core.run.steps import prior_step
 from srcsep_core.show.player import player
 from srcsep_core.show.styles import level_style, source_style
 from srcsep_core.training.config import OBJECTIVES
 
 run = start("02_flow_prior", profile, seed, device)
 toy = ToyWorld()
-steps = {objective: flow_step(run.profile, objective=objective) for objective in OBJECTIVES}
+steps = {objective: prior_step(run.profile, "flowavenet", objective=objective) for objective in OBJECTIVES}
 priors = {objective: run.pipeline.priors(step) for objective, step in steps.items()}
 
 # %% [markdown]

@@ -39,7 +39,7 @@ from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import protocol_values
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import cross_likelihood_step, flow_step
+from srcsep_core.run.steps import cross_likelihood_step, prior_step
 from srcsep_core.show.discrimination_figures import settings_figure
 from srcsep_core.show.plots import cross_likelihood_figure
 from srcsep_core.show.styles import source_style
@@ -67,7 +67,7 @@ def noise_free_flow(table):
 
 ratios = discrimination[discrimination["ratio"]].assign(ratio=False)
 likelihood, discrimination, ratios = (noise_free_flow(t) for t in (likelihood, discrimination, ratios))
-steps = {o: cross_likelihood_step(run.profile, flow_step(run.profile, objective=o)) for o in OBJECTIVES}
+steps = {o: cross_likelihood_step(run.profile, prior_step(run.profile, "flowavenet", objective=o)) for o in OBJECTIVES}
 values = {
     (protocol, objective): protocol_values(run.pipeline.values(step), protocol)
     for objective, step in steps.items()

@@ -40,14 +40,14 @@ from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.nn.wavenet import receptive_field
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import wavenet_step
+from srcsep_core.run.steps import prior_step
 from srcsep_core.show.discrimination_figures import models_figure
 from srcsep_core.show.player import player
 from srcsep_core.show.plots import cross_likelihood_figure, source_grid
 from srcsep_core.show.styles import source_style
 
 run = start("04_wavenet_prior", profile, seed, device)
-steps = {objective: wavenet_step(run.profile, objective=objective) for objective in ("exact", "released")}
+steps = {objective: prior_step(run.profile, "wavenet", objective=objective) for objective in ("exact", "released")}
 priors = {objective: run.pipeline.priors(step) for objective, step in steps.items()}
 before, after = receptive_field(priors["exact"].net.net.config)
 print(f"exact: an output depends on {before} samples before the current one and {after} after it")

@@ -37,7 +37,7 @@ from srcsep_core.audit.published import authors_noise_curve, printed_noise
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own, select
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import noisy_flow_step
+from srcsep_core.run.steps import prior_step
 from srcsep_core.show import noise_figures
 from srcsep_core.show.plots import cross_likelihood_figure
 
@@ -57,7 +57,7 @@ likelihood, discrimination = (select(t, length=run.profile.evaluation.length) fo
 curves = []
 for sigma in levels:
     for scratch in (False, True):
-        curve = run.pipeline.priors(noisy_flow_step(run.profile, sigma, scratch=scratch)).curve
+        curve = run.pipeline.priors(prior_step(run.profile, "flowavenet", sigma=sigma, scratch=scratch)).curve
         curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.plan_of("flowavenet").train.steps))
         curves.append(curve[curve["step"] > 0].assign(prior_sigma=sigma, scratch=scratch))
 curves = pd.concat(curves, ignore_index=True)

@@ -33,7 +33,7 @@ from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import score_step
+from srcsep_core.run.steps import prior_step
 from srcsep_core.show.explorer.exploration import ExplorerSettings, ToySource, explore, frames_table
 from srcsep_core.show.explorer.figures import noise_levels_figure, spread
 from srcsep_core.show.explorer.widget import explorer, listen
@@ -41,7 +41,7 @@ from srcsep_core.show.listening_grid import listening_grid
 
 run = start("07_explore", profile, seed, device)
 toy = ToyWorld()
-step = score_step(run.profile)
+step = prior_step(run.profile, "score")
 trained = run.pipeline.priors(step)
 priors = {
     "score": {name: trained.prior(name) for name in SOURCES},

@@ -38,7 +38,7 @@ from srcsep_core.diagnostics.scores import score_table, summarise_scores
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import conditional_flow_step, score_step
+from srcsep_core.run.steps import conditional_flow_step, prior_step
 from srcsep_core.run.steps.catalogue import WIDE
 from srcsep_core.show.player import player
 from srcsep_core.show.score_figures import score_against_oracle_figure
@@ -46,7 +46,7 @@ from srcsep_core.show.styles import source_style
 
 run = start("08_score_prior", profile, seed, device)
 data = ToyWorld()
-step = score_step(run.profile)
+step = prior_step(run.profile, "score")
 priors = run.pipeline.priors(step)
 window = priors.window
 size = sum(parameter.numel() for parameter in priors.denoiser.parameters())

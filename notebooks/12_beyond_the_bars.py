@@ -42,7 +42,7 @@ from srcsep_core.diagnostics.typicality import complexity_corrected, flac_nats_p
 from srcsep_core.diagnostics.windows import discrimination_window, mobility_onset
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import start
-from srcsep_core.run.steps import CrossLikelihood, Subject, flow_step, noisy_flow_step
+from srcsep_core.run.steps import CrossLikelihood, Subject, prior_step
 from srcsep_core.show import discrimination_figures
 from srcsep_core.show.score_figures import scores_figure
 
@@ -129,7 +129,7 @@ clean = toy.test_set(EvalConfig(signals=scored, length=scored_length))
 rows = []
 for objective in ("exact", "released"):
     for sigma in levels:
-        priors = run.pipeline.priors(noisy_flow_step(run.profile, sigma, objective=objective))
+        priors = run.pipeline.priors(prior_step(run.profile, "flowavenet", sigma=sigma, objective=objective))
         for k, name in enumerate(SOURCES):
             generator = torch.Generator().manual_seed(seed)
             own = clean[:, k : k + 1].to(run.pipeline.device)
@@ -156,8 +156,8 @@ run.save_figure(scores_figure(scores), "scores", scores)
 rows = []
 for objective in ("exact", "released"):
     for sigma in (0.0, *levels):
-        noise_free = flow_step(run.profile, objective=objective)
-        prior = noisy_flow_step(run.profile, sigma, objective=objective) if sigma else noise_free
+        noise_free = prior_step(run.profile, "flowavenet", objective=objective)
+        prior = prior_step(run.profile, "flowavenet", sigma=sigma, objective=objective) if sigma else noise_free
         subject = Subject(prior, toy, sigma)
         step = CrossLikelihood(subject, replace(run.profile.plan.noisy, data_sigma=sigma))
         reference = CrossLikelihood(subject, replace(step.evaluation, seed=4242))

@@ -126,7 +126,7 @@ def test_likelihood_of_a_file_under_every_prior(tmp_path: Path) -> None:
     assert rows[0] == ["prior", "log_likelihood"]
     table = {prior: float(value) for prior, value in rows[1:]}
     assert list(table) == list(SOURCES)
-    priors = pipeline.Pipeline().priors(steps.flow_step(get_profile("smoke")))
+    priors = pipeline.Pipeline().priors(steps.prior_step(get_profile("smoke"), "flowavenet"))
     heard = read_audio(tmp_path / "sine.wav").samples[None, :, :600]
     for name, value in table.items():
         assert value == pytest.approx(priors.prior(name).log_prob(heard).item() / 600, abs=1e-3)

@@ -18,7 +18,7 @@ from srcsep_core.priors.base import DensityPrior, ScorePrior
 from srcsep_core.priors.denoiser import SIGMA_RANGE, ClassScorePrior, PreconditionedNet, karras_levels, score_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
-from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors, score_step
+from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors, prior_step
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
@@ -313,7 +313,7 @@ def test_key_depends_on_the_network_and_title_on_the_label() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_priors_of_a_profile_are_trained_on_their_window(name: str) -> None:
-    step = score_step(get_profile(name))
+    step = prior_step(get_profile(name), "score")
     assert step.network.window == step.train.crop and step.network.classes == len(step.data.sources)
     assert step.train.noise_sigma == 0
 

@@ -16,7 +16,7 @@ from srcsep_core.priors.flowavenet import FlowConfig
 from srcsep_core.run.executors import Here, Workers, executor_for, prepare
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.steps import VALUES, Step, cross_likelihood_step, flow_step, noisy_flow_step
+from srcsep_core.run.steps import VALUES, Step, cross_likelihood_step, prior_step
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 
@@ -24,8 +24,11 @@ TRAINING = TrainConfig(steps=3, batch_size=2, crop=32, checkpoint_every=2)
 TINY = replace(get_profile("smoke"), evaluation=EvalConfig(signals=2, length=32)).with_plan(
     "flowavenet", network=FlowConfig(blocks=1, flows=1, layers=1, width=2), train=TRAINING, fine_tune=TRAINING
 )
-PRIOR = flow_step(TINY)
-TABLES = [cross_likelihood_step(TINY, flow_step(TINY, objective=objective)) for objective in ("exact", "released")]
+PRIOR = prior_step(TINY, "flowavenet")
+TABLES = [
+    cross_likelihood_step(TINY, prior_step(TINY, "flowavenet", objective=objective))
+    for objective in ("exact", "released")
+]
 
 
 class Recording:
@@ -41,10 +44,10 @@ class Recording:
 
 def test_parents_come_first_and_nothing_is_made_twice(tmp_path: Path) -> None:
     recording, line = Recording(), Pipeline(Store(tmp_path))
-    tuned = noisy_flow_step(TINY, 0.359)
+    tuned = prior_step(TINY, "flowavenet", sigma=0.359)
     assert prepare(line, [tuned, *TABLES, tuned], recording) == 5
     first, second = recording.made
-    assert set(first) == {PRIOR.title, flow_step(TINY, objective="released").title}
+    assert set(first) == {PRIOR.title, prior_step(TINY, "flowavenet", objective="released").title}
     assert set(second) == {tuned.title, *(table.title for table in TABLES)}
     assert prepare(line, [tuned, *TABLES], recording) == 0, "all is there"
 
@@ -61,7 +64,7 @@ def test_workers_make_what_this_process_makes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_error_in_a_worker_is_raised_here(tmp_path: Path) -> None:
-    wild = flow_step(TINY, learning_rate=1e30, clip_value=1e30, steps=60)
+    wild = prior_step(TINY, "flowavenet", learning_rate=1e30, clip_value=1e30, steps=60)
     with pytest.raises(DivergenceError, match="training diverged at step"):
         prepare(Pipeline(Store(tmp_path)), [wild], Workers(1))
 

@@ -21,7 +21,7 @@ from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline, describe, resolve_device
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.steps import CrossLikelihood, TrainPriors, cross_likelihood_step, flow_step, steps_of
+from srcsep_core.run.steps import CrossLikelihood, TrainPriors, cross_likelihood_step, prior_step, steps_of
 from srcsep_core.run.store import Store
 from srcsep_core.training import loop as train
 from srcsep_core.training.config import TrainConfig
@@ -33,7 +33,7 @@ TINY = (
     .with_plan("flowavenet", network=FLOW, train=TRAINING)
     .with_plan("wavenet", network=WaveNetPriorConfig(layers=1, width=2, head_width=2), train=TRAINING)
 )
-PRIOR = flow_step(TINY)
+PRIOR = prior_step(TINY, "flowavenet")
 TABLE = cross_likelihood_step(TINY, PRIOR)
 
 
@@ -127,7 +127,7 @@ def test_prior_of_a_source_is_its_group(line: Pipeline) -> None:
 
 
 def test_prior_knows_the_noise_level_that_it_was_trained_at(line: Pipeline) -> None:
-    noisy = flow_step(TINY, noise_sigma=0.077)
+    noisy = prior_step(TINY, "flowavenet", noise_sigma=0.077)
     assert line.priors(noisy).prior("sine").sigma == 0.077
     assert line.priors(PRIOR).prior("sine").sigma == 0
 
@@ -176,11 +176,11 @@ def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        flow_step(TINY, objective="released"),
-        flow_step(TINY, variant="paper"),
-        flow_step(TINY, seed=1),
-        flow_step(TINY, noise_sigma=0.1),
-        flow_step(TINY.with_plan("flowavenet", network=replace(FLOW, width=3))),
+        prior_step(TINY, "flowavenet", objective="released"),
+        prior_step(TINY, "flowavenet", variant="paper"),
+        prior_step(TINY, "flowavenet", seed=1),
+        prior_step(TINY, "flowavenet", noise_sigma=0.1),
+        prior_step(TINY.with_plan("flowavenet", network=replace(FLOW, width=3)), "flowavenet"),
     ],
     ids=["objective", "variant", "seed", "noise", "size"],
 )
@@ -190,7 +190,9 @@ def test_key_of_a_prior_and_of_what_is_made_from_it_depends_on_its_configuration
 
 
 @pytest.mark.parametrize(
-    "same", [flow_step(TINY, checkpoint_every=5), flow_step(replace(TINY, name="another name"))], ids=["saves", "name"]
+    "same",
+    [prior_step(TINY, "flowavenet", checkpoint_every=5), prior_step(replace(TINY, name="another name"), "flowavenet")],
+    ids=["saves", "name"],
 )
 def test_key_of_a_prior_does_not_depend_on_what_leaves_it_the_same(same: TrainPriors) -> None:
     assert same.key == PRIOR.key
@@ -288,7 +290,11 @@ def test_shipping_again_replaces_and_leaves_nothing_else(line: Pipeline, tmp_pat
 
 
 def test_steps_that_differ_are_shipped_side_by_side(line: Pipeline, tmp_path: Path) -> None:
-    for step in (PRIOR, flow_step(TINY, noise_sigma=0.077), flow_step(TINY, variant="paper")):
+    for step in (
+        PRIOR,
+        prior_step(TINY, "flowavenet", noise_sigma=0.077),
+        prior_step(TINY, "flowavenet", variant="paper"),
+    ):
         line.ship(step, tmp_path / "shipped")
     assert len(list((tmp_path / "shipped").iterdir())) == 3
 

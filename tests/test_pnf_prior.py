@@ -19,7 +19,7 @@ from srcsep_core.priors.flowavenet import ConditionalFlowConfig, flowavenet
 from srcsep_core.priors.pnf import PnFConfig, PnFNet, PnFPrior, pnf_task
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, get_profile
-from srcsep_core.run.steps import WEIGHTS, pnf_step
+from srcsep_core.run.steps import WEIGHTS, prior_step
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
@@ -272,7 +272,7 @@ def test_short_training_lowers_the_loss_of_every_source(tmp_path: Path) -> None:
 
 def test_step_stores_a_network_that_loads_to_the_same_score(tmp_path: Path) -> None:
     smoke = get_profile("smoke")
-    step = pnf_step(smoke, steps=2, crop=64, checkpoint_every=2)
+    step = prior_step(smoke, "pnf", steps=2, crop=64, checkpoint_every=2)
     line = Pipeline(Store(tmp_path))
     first = line.run(step)
     assert line.run(step) == first
@@ -287,7 +287,7 @@ def test_step_stores_a_network_that_loads_to_the_same_score(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", PROFILES)
 def test_step_of_a_profile_is_named_and_conditional(name: str) -> None:
     profile = get_profile(name)
-    step, other = pnf_step(profile), pnf_step(profile, variant="paper")
+    step, other = prior_step(profile, "pnf"), prior_step(profile, "pnf", variant="paper")
     assert (step.name, step.model, step.conditional) == ("pnf-prior", "pnf", True)
     assert (step.title, other.title) == (f"pnf-released-{name}", f"pnf-paper-{name}")
     assert step.key != other.key and step.parents == ()

@@ -21,7 +21,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
 from srcsep_core.run import pipeline
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.steps import score_step
+from srcsep_core.run.steps import prior_step
 from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig
@@ -390,7 +390,7 @@ def test_command_with_priors_trained_on_the_spot(
     assert result.exit_code == 0, result.output
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
     settings = json.loads((out / "separation.json").read_text())["settings"]
-    assert settings["prior_key"] == score_step(get_profile("smoke"), variant="paper").key
+    assert settings["prior_key"] == prior_step(get_profile("smoke"), "score", variant="paper").key
     assert settings["window"] == 256 and settings["sampler_config"]["restarts"] == 1
     stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
     assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1.5 / 32768

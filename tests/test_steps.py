@@ -37,13 +37,10 @@ from srcsep_core.run.steps import (
     TrainPriors,
     conditional_flow_step,
     evaluations_of,
-    flow_step,
-    noisy_flow_step,
-    noisy_wavenet_step,
+    prior_step,
     priors_of,
     steps_of,
     subjects_of,
-    wavenet_step,
 )
 from srcsep_core.run.steps.catalogue import (
     ORACLE_BEYOND,
@@ -106,7 +103,7 @@ def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: Objective) -> None:
-    step = flow_step(get_profile("laptop"), objective=objective)
+    step = prior_step(get_profile("laptop"), "flowavenet", objective=objective)
     marker = json.loads((shipped_root() / step.title / MARKER).read_text())
     assert step.key == marker["key"]
 
@@ -208,18 +205,18 @@ def test_noise_levels_are_those_of_the_thesis_or_some_of_them(profile: Profile) 
 
 
 def test_noise_of_a_step_is_that_of_its_objective_unless_said_otherwise() -> None:
-    assert noisy_flow_step(TINY, 0.077).train.noise == "thesis"
-    assert noisy_flow_step(TINY, 0.077, objective="released").train.noise == "released"
-    assert noisy_flow_step(TINY, 0.077, objective="released", noise="thesis").train.noise == "thesis"
-    assert noisy_wavenet_step(TINY, 0.077, objective="released").train.noise == "released"
-    assert noisy_flow_step(TINY, 0.077, scratch=True).initial is None
+    assert prior_step(TINY, "flowavenet", sigma=0.077).train.noise == "thesis"
+    assert prior_step(TINY, "flowavenet", sigma=0.077, objective="released").train.noise == "released"
+    assert prior_step(TINY, "flowavenet", sigma=0.077, objective="released", noise="thesis").train.noise == "thesis"
+    assert prior_step(TINY, "wavenet", sigma=0.077, objective="released").train.noise == "released"
+    assert prior_step(TINY, "flowavenet", sigma=0.077, scratch=True).initial is None
 
 
 def test_likelihood_of_a_wavenet_is_that_of_its_objective() -> None:
     for objective in OBJECTIVES:
-        step = noisy_wavenet_step(TINY, 0.077, objective=objective)
+        step = prior_step(TINY, "wavenet", sigma=0.077, objective=objective)
         assert step.network.likelihood == step.train.objective == objective
-        assert step.initial == wavenet_step(TINY, objective=objective)
+        assert step.initial == prior_step(TINY, "wavenet", objective=objective)
 
 
 def test_conditional_step_has_the_size_of_the_profile_and_takes_the_level_as_an_input() -> None:
@@ -228,7 +225,7 @@ def test_conditional_step_has_the_size_of_the_profile_and_takes_the_level_as_an_
     assert (step.network.blocks, step.network.flows, step.network.layers, step.network.width) == (2, 1, 1, 2)
     assert step.train.noise_sigma == 0
     assert step.network.sigma_min <= min(NOISE_LEVELS) and max(NOISE_LEVELS) <= step.network.sigma_max
-    assert step.key != flow_step(TINY).key
+    assert step.key != prior_step(TINY, "flowavenet").key
 
 
 # Keys
@@ -240,8 +237,8 @@ def test_key_of_an_evaluation_depends_on_its_subject_and_settings() -> None:
     different: list[Evaluation] = [
         CrossLikelihood(subject_of(conditional, 0.01), config),
         CrossLikelihood(subject_of(conditional, 0.077), config),
-        CrossLikelihood(subject_of(flow_step(TINY)), config),
-        CrossLikelihood(subject_of(wavenet_step(TINY)), config),
+        CrossLikelihood(subject_of(prior_step(TINY, "flowavenet")), config),
+        CrossLikelihood(subject_of(prior_step(TINY, "wavenet")), config),
         CrossLikelihood(Subject(None, DATA, 0.01), config),
         CrossLikelihood(Subject(None, DATA, 0.077), config),
         CrossLikelihood(Subject(None, ToyWorld("paper"), 0.01), config),
@@ -271,14 +268,14 @@ def test_key_of_an_evaluation_does_not_depend_on_what_leaves_it_the_same() -> No
 
 def test_facts_of_a_subject_say_which_priors_it_is() -> None:
     toy = {"dataset": "toy", "variant": "released"}
-    assert subject_of(flow_step(TINY)).facts == {
+    assert subject_of(prior_step(TINY, "flowavenet")).facts == {
         "model": "flowavenet",
         "objective": "exact",
         "training": "noise-free",
         "prior_sigma": 0.0,
         **toy,
     }
-    assert subject_of(noisy_wavenet_step(TINY, 0.077, objective="released")).facts == {
+    assert subject_of(prior_step(TINY, "wavenet", sigma=0.077, objective="released")).facts == {
         "model": "wavenet",
         "objective": "released",
         "training": "fine-tuned, released noise",
@@ -299,9 +296,9 @@ def test_training_of_a_subject_is_told_apart() -> None:
     found = [
         subject_of(step).facts["training"]
         for step in (
-            noisy_flow_step(TINY, 0.077),
-            noisy_flow_step(TINY, 0.077, noise="released"),
-            noisy_flow_step(TINY, 0.077, scratch=True),
+            prior_step(TINY, "flowavenet", sigma=0.077),
+            prior_step(TINY, "flowavenet", sigma=0.077, noise="released"),
+            prior_step(TINY, "flowavenet", sigma=0.077, scratch=True),
         )
     ]
     assert found == ["fine-tuned, thesis noise", "fine-tuned, released noise", "scratch, thesis noise"]
@@ -330,21 +327,21 @@ def test_subjects_are_every_set_of_priors_at_its_level_and_the_oracle_at_more(pr
 
 def test_sets_of_the_paper_and_the_oracle_are_measured_in_full() -> None:
     full = [
-        flow_step(TINY),
-        flow_step(TINY, objective="released"),
-        wavenet_step(TINY),
-        wavenet_step(TINY, objective="released"),
-        noisy_flow_step(TINY, 0.077),
-        noisy_flow_step(TINY, 0.077, objective="released"),
-        noisy_wavenet_step(TINY, 0.077),
-        noisy_wavenet_step(TINY, 0.077, objective="released"),
+        prior_step(TINY, "flowavenet"),
+        prior_step(TINY, "flowavenet", objective="released"),
+        prior_step(TINY, "wavenet"),
+        prior_step(TINY, "wavenet", objective="released"),
+        prior_step(TINY, "flowavenet", sigma=0.077),
+        prior_step(TINY, "flowavenet", sigma=0.077, objective="released"),
+        prior_step(TINY, "wavenet", sigma=0.077),
+        prior_step(TINY, "wavenet", sigma=0.077, objective="released"),
     ]
     assert all(subject_of(step).in_full for step in full)
     assert Subject(None, DATA, 0.077).in_full
     others = [
-        noisy_flow_step(TINY, 0.077, noise="released"),
-        noisy_flow_step(TINY, 0.077, objective="released", noise="thesis"),
-        noisy_flow_step(TINY, 0.077, scratch=True),
+        prior_step(TINY, "flowavenet", sigma=0.077, noise="released"),
+        prior_step(TINY, "flowavenet", sigma=0.077, objective="released", noise="thesis"),
+        prior_step(TINY, "flowavenet", sigma=0.077, scratch=True),
     ]
     assert not any(subject_of(step).in_full for step in others)
     assert not subject_of(conditional_flow_step(TINY), 0.077).in_full
@@ -366,13 +363,16 @@ def cross_likelihoods(subject: Subject) -> list[EvalConfig]:
 
 
 def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_their_level() -> None:
-    assert cross_likelihoods(subject_of(flow_step(TINY))) == [
+    assert cross_likelihoods(subject_of(prior_step(TINY, "flowavenet"))) == [
         TINY.evaluation,
         replace(TINY.plan.noisy, amplitude="training"),
         TINY.plan.long,
     ]
     oracle = Subject(None, DATA, 0.077)
-    for subject, own in ((subject_of(noisy_flow_step(TINY, 0.077)), TINY.plan.noisy), (oracle, TINY.plan.oracle)):
+    for subject, own in (
+        (subject_of(prior_step(TINY, "flowavenet", sigma=0.077)), TINY.plan.noisy),
+        (oracle, TINY.plan.oracle),
+    ):
         assert cross_likelihoods(subject) == [own, replace(own, data_sigma=0.077), TINY.plan.long]
     conditional = subject_of(conditional_flow_step(TINY), 0.077)
     assert cross_likelihoods(conditional) == [replace(TINY.plan.noisy, data_sigma=0.077)]
@@ -383,7 +383,7 @@ def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_
 
 
 def test_priors_that_a_step_trained_are_loaded_as_a_set(line: Pipeline) -> None:
-    flow, wavenet = noisy_flow_step(TINY, 0.077), wavenet_step(TINY, objective="released")
+    flow, wavenet = prior_step(TINY, "flowavenet", sigma=0.077), prior_step(TINY, "wavenet", objective="released")
     flows, wavenets = line.priors(flow), line.priors(wavenet)
     assert isinstance(flows, FlowSet) and isinstance(wavenets, WaveNetSet)
     assert flows.flow.multiple_of == TINY.plan_of("flowavenet").network.squeeze_factor
@@ -398,8 +398,8 @@ def test_priors_that_a_step_trained_are_loaded_as_a_set(line: Pipeline) -> None:
 
 def test_fine_tuning_of_a_wavenet_starts_from_its_noise_free_weights(line: Pipeline) -> None:
     standing = TINY.with_plan("wavenet", fine_tune=replace(TRAINING, learning_rate=0.0, seed=1))
-    tuned = line.priors(noisy_wavenet_step(standing, 0.077))
-    clean = line.priors(wavenet_step(standing))
+    tuned = line.priors(prior_step(standing, "wavenet", sigma=0.077))
+    clean = line.priors(prior_step(standing, "wavenet"))
     pairs = zip(tuned.net.parameters(), clean.net.parameters(), strict=True)
     assert all(torch.equal(a, b.half().float()) for a, b in pairs), "kept in half precision"
     assert tuned.curve["step"].max() == 2 * TRAINING.steps
@@ -418,11 +418,11 @@ def test_subject_loads_its_priors_at_its_level(line: Pipeline) -> None:
 # Tables
 
 SUBJECTS = {
-    "flow": subject_of(noisy_flow_step(TINY, 0.077)),
-    "released flow": subject_of(flow_step(TINY, objective="released")),
+    "flow": subject_of(prior_step(TINY, "flowavenet", sigma=0.077)),
+    "released flow": subject_of(prior_step(TINY, "flowavenet", objective="released")),
     "conditional flow": subject_of(conditional_flow_step(TINY), 0.359),
-    "wavenet": subject_of(wavenet_step(TINY)),
-    "released wavenet": subject_of(noisy_wavenet_step(TINY, 0.129, objective="released")),
+    "wavenet": subject_of(prior_step(TINY, "wavenet")),
+    "released wavenet": subject_of(prior_step(TINY, "wavenet", sigma=0.129, objective="released")),
     "oracle": Subject(None, ToyWorld(sources=("sine", "saw")), 0.129),
 }
 PROTOCOLS = {
@@ -482,13 +482,13 @@ def test_every_evaluation_of_a_subject_makes_its_table_once(
 
 
 def test_released_score_of_a_wavenet_lies_between_nought_and_one(line: Pipeline) -> None:
-    subject = subject_of(wavenet_step(TINY, objective="released"))
+    subject = subject_of(prior_step(TINY, "wavenet", objective="released"))
     table = line.values(CrossLikelihood(subject, TINY.evaluation))
     assert table["released"].between(0, 1).all()
 
 
 def test_values_are_those_of_the_loaded_priors(line: Pipeline) -> None:
-    subject = subject_of(wavenet_step(TINY))
+    subject = subject_of(prior_step(TINY, "wavenet"))
     config = replace(TINY.plan.noisy, data_sigma=0.1)
     expected = diagnostics.likelihood_table(subject.load(line), DATA.test_set(config))
     found = line.values(CrossLikelihood(subject, config))
@@ -576,7 +576,7 @@ def test_noise_curve_uses_one_set_of_clean_signals_at_every_level() -> None:
     ("length", "remedy"), [(30, "30, not a multiple of 4 .*; use 28"), (2, "2, not a multiple of 4 .*; use 4")]
 )
 def test_length_that_the_priors_cannot_take_is_named(length: int, remedy: str, line: Pipeline) -> None:
-    subject = subject_of(flow_step(TINY))
+    subject = subject_of(prior_step(TINY, "flowavenet"))
     config = EvalConfig(signals=1, length=length)
     wrong: list[Step] = [
         CrossLikelihood(subject, config),

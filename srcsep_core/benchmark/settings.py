@@ -30,10 +30,7 @@ from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.catalogue import (
     WIDE,
     conditional_flow_step,
-    flow_step,
-    noisy_flow_step,
-    pnf_step,
-    score_step,
+    prior_step,
 )
 from srcsep_core.run.steps.selection import SelectSources
 from srcsep_core.run.steps.separation import (
@@ -81,18 +78,22 @@ def prior_choices(profile: Profile, variant: str = "released") -> dict[str, Prio
         return PriorChoice(name, data, trained)
 
     choices = [
-        choice("score", score_step(profile, variant=variant)),
+        choice("score", prior_step(profile, "score", variant=variant)),
         choice("oracle"),
-        choice("pnf", pnf_step(profile, variant=variant)),
+        choice("pnf", prior_step(profile, "pnf", variant=variant)),
         choice("flow-conditional", conditional_flow_step(profile, variant=variant)),
         choice("flow-wide", conditional_flow_step(profile, variant=variant, sigma_max=WIDE)),
     ]
     levels = profile.noise_levels
-    scratch = [noisy_flow_step(profile, sigma, scratch=True, variant=variant) for sigma in levels]
+    scratch = [prior_step(profile, "flowavenet", sigma=sigma, scratch=True, variant=variant) for sigma in levels]
     choices.append(choice("flow-scratch", *scratch))
     for objective in OBJECTIVES:
-        tuned = [noisy_flow_step(profile, sigma, objective=objective, variant=variant) for sigma in levels]
-        choices.append(choice(f"flow-{objective}", flow_step(profile, objective=objective, variant=variant)))
+        tuned = [
+            prior_step(profile, "flowavenet", sigma=sigma, objective=objective, variant=variant) for sigma in levels
+        ]
+        choices.append(
+            choice(f"flow-{objective}", prior_step(profile, "flowavenet", objective=objective, variant=variant))
+        )
         choices.append(choice(f"flow-{objective}-tuned", *tuned))
     return {found.name: found for found in choices}
 

@@ -185,10 +185,10 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     from srcsep_core.diagnostics import file_likelihood
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
-    from srcsep_core.run.steps import flow_step
+    from srcsep_core.run.steps import prior_step
 
     chosen = get_profile(profile)
-    step = flow_step(chosen, objective=objective, variant=variant)  # type: ignore[arg-type]
+    step = prior_step(chosen, "flowavenet", objective=objective, variant=variant)  # type: ignore[arg-type]
     rate = ToyWorld(variant).sample_rate
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     audio = read_audio(path)

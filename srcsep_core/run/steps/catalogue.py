@@ -53,36 +53,6 @@ def prior_step(
     return replace(first, train=replace(_given(plan.fine_tune, model, "by fine-tuning"), **facts), initial=first)
 
 
-def flow_step(profile: Profile, **choice: Any) -> TrainPriors:
-    """`prior_step` of the FloWaveNets."""
-    return prior_step(profile, "flowavenet", **choice)
-
-
-def noisy_flow_step(profile: Profile, sigma: float, **choice: Any) -> TrainPriors:
-    """`prior_step` of the FloWaveNets at a noise level."""
-    return prior_step(profile, "flowavenet", sigma=sigma, **choice)
-
-
-def wavenet_step(profile: Profile, **choice: Any) -> TrainPriors:
-    """`prior_step` of the WaveNets."""
-    return prior_step(profile, "wavenet", **choice)
-
-
-def noisy_wavenet_step(profile: Profile, sigma: float, **choice: Any) -> TrainPriors:
-    """`prior_step` of the WaveNets at a noise level."""
-    return prior_step(profile, "wavenet", sigma=sigma, **choice)
-
-
-def score_step(profile: Profile, **choice: Any) -> TrainPriors:
-    """`prior_step` of the denoiser."""
-    return prior_step(profile, "score", **choice)
-
-
-def pnf_step(profile: Profile, **choice: Any) -> TrainPriors:
-    """`prior_step` of the PnF priors."""
-    return prior_step(profile, "pnf", **choice)
-
-
 def conditional_flow_step(profile: Profile, *, variant: str = "", sigma_max: float | None = None) -> TrainPriors:
     """The step that trains one flow per source over a continuous range of noise levels, from scratch.
 
