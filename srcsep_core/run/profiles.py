@@ -78,12 +78,54 @@ class Profile:
         return replace(self, kinds={**self.kinds, model: replace(self.plan_of(model), **changes)})
 
 
-def _ranges(flow: FlowConfig) -> tuple[ConditionalFlowConfig, ...]:
-    """The flows that are told the noise level: up to 0.5, and up to where samplers start."""
-    return tuple(ConditionalFlowConfig(**resolved(flow), sigma_max=top) for top in (0.5, 10.0))
+def _flows(
+    network: FlowConfig,
+    train: TrainConfig,
+    fine_tune: TrainConfig,
+    *,
+    scratch: Mapping[str, Any] | None = None,
+    conditional: Mapping[str, Any] | None = None,
+) -> KindPlan:
+    """Flows are trained in every way; from scratch and with the level as an input as `train`, but for these fields.
+
+    Those that are told the noise level cover it up to 0.5, and up to where samplers start.
+    """
+    sizes = resolved(network)
+    return KindPlan(
+        network,
+        train,
+        fine_tune,
+        scratch=replace(train, **{"seed": 1, **(scratch or {})}),
+        conditional=replace(train, **{"seed": 1, **(conditional or {})}),
+        conditional_networks=tuple(ConditionalFlowConfig(**sizes, sigma_max=top) for top in (0.5, 10.0)),
+        ablated=(0.359,),
+    )
 
 
-_LAPTOP_TRAINING = TrainConfig(
+def _profile(
+    name: str,
+    noise_levels: tuple[float, ...],
+    *,
+    signals: Mapping[str, int],
+    draws: tuple[int, int],
+    length: int = 4000,
+    long: int = 16_384,
+    inputs: int = 8000,
+    **kinds: KindPlan,
+) -> Profile:
+    """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
+
+    Constant and random inputs have `inputs` samples, or `long` ones.
+    """
+    sets = {
+        which: EvalConfig(signals=count, length=long if which.startswith("long") else length)
+        for which, count in signals.items()
+    }
+    evaluation = sets.pop("evaluation")
+    return Profile(name, noise_levels, kinds, evaluation, EvalPlan(**sets, input_lengths=(inputs, long), draws=draws))
+
+
+_LAPTOP = TrainConfig(
     steps=2400,
     batch_size=8,
     crop=2048,
@@ -94,122 +136,70 @@ _LAPTOP_TRAINING = TrainConfig(
     clip_norm=50.0,
     checkpoint_every=100,
 )
-
-_LAPTOP_FINE_TUNING = replace(_LAPTOP_TRAINING, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
-_SMOKE_TRAINING = replace(_LAPTOP_TRAINING, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
-_SMOKE_FINE_TUNING = replace(_SMOKE_TRAINING, steps=10, learning_rate=2e-3, seed=1)
-_LAPTOP_SCORE = replace(
-    _LAPTOP_TRAINING, steps=9000, crop=1024, learning_rate=1e-3, warmup_steps=100, clip_norm=1.0, mixed_precision=True
+_LAPTOP_TUNING = replace(_LAPTOP, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
+_SCORE = replace(
+    _LAPTOP, steps=9000, crop=1024, learning_rate=1e-3, warmup_steps=100, clip_norm=1.0, mixed_precision=True
 )
-_FULL_TRAINING = TrainConfig(mixed_precision=True)
-_FULL_FINE_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
+_SMOKE = replace(_LAPTOP, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
+_SMOKE_TUNING = replace(_SMOKE, steps=10, learning_rate=2e-3, seed=1)
+_FULL = TrainConfig(mixed_precision=True)
+_FULL_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
-PROFILES: dict[str, Profile] = {
-    "smoke": Profile(
+_ALL = (
+    _profile(
         "smoke",
-        noise_levels=(0.359,),
-        kinds={
-            "flowavenet": KindPlan(
-                FlowConfig(blocks=2, flows=2, layers=3, width=8),
-                train=_SMOKE_TRAINING,
-                fine_tune=_SMOKE_FINE_TUNING,
-                scratch=replace(_SMOKE_TRAINING, steps=10, seed=1),
-                conditional=replace(_SMOKE_TRAINING, steps=10),
-                conditional_networks=_ranges(FlowConfig(blocks=2, flows=2, layers=3, width=8)),
-                ablated=(0.359,),
-            ),
-            "wavenet": KindPlan(
-                WaveNetPriorConfig(layers=6, width=8, head_width=16),
-                train=_SMOKE_TRAINING,
-                fine_tune=_SMOKE_FINE_TUNING,
-            ),
-            "score": KindPlan(
-                DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
-                train=replace(_LAPTOP_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
-            ),
-            "pnf": KindPlan(PnFConfig(layers=6, width=8, head_width=16), train=replace(_SMOKE_TRAINING, crop=256)),
-        },
-        evaluation=EvalConfig(signals=16, length=512),
-        plan=EvalPlan(
-            noisy=EvalConfig(signals=6, length=512),
-            oracle=EvalConfig(signals=4, length=512),
-            long=EvalConfig(signals=2, length=1024),
-            curve=EvalConfig(signals=4, length=512),
-            long_curve=EvalConfig(signals=1, length=1024),
-            input_lengths=(512, 1024),
-            draws=(2, 2),
+        (0.359,),
+        flowavenet=_flows(
+            FlowConfig(blocks=2, flows=2, layers=3, width=8),
+            _SMOKE,
+            _SMOKE_TUNING,
+            scratch={"steps": 10},
+            conditional={"steps": 10, "seed": 0},
         ),
+        wavenet=KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _SMOKE, _SMOKE_TUNING),
+        score=KindPlan(
+            DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
+            replace(_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
+        ),
+        pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(_SMOKE, crop=256)),
+        signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
+        draws=(2, 2),
+        length=512,
+        long=1024,
+        inputs=512,
     ),
-    "laptop": Profile(
+    _profile(
         "laptop",
-        noise_levels=NOISE_LEVELS,
-        kinds={
-            "flowavenet": KindPlan(
-                FlowConfig(blocks=4, flows=4, layers=6, width=16),
-                train=_LAPTOP_TRAINING,
-                fine_tune=_LAPTOP_FINE_TUNING,
-                scratch=replace(_LAPTOP_TRAINING, steps=400, seed=1),
-                conditional=replace(_LAPTOP_TRAINING, steps=1000, seed=1),
-                conditional_networks=_ranges(FlowConfig(blocks=4, flows=4, layers=6, width=16)),
-                ablated=(0.359,),
-            ),
-            "wavenet": KindPlan(
-                WaveNetPriorConfig(layers=9, width=16, head_width=64),
-                train=_LAPTOP_TRAINING,
-                fine_tune=replace(_LAPTOP_FINE_TUNING, steps=240),
-            ),
-            "score": KindPlan(DenoiserConfig(), train=_LAPTOP_SCORE),
-            "pnf": KindPlan(PnFConfig(), train=replace(_LAPTOP_TRAINING, steps=2000, crop=1024, learning_rate=2e-3)),
-        },
-        evaluation=EvalConfig(signals=96, length=4000),
-        plan=EvalPlan(
-            noisy=EvalConfig(signals=32, length=4000),
-            oracle=EvalConfig(signals=16, length=4000),
-            long=EvalConfig(signals=3, length=16_384),
-            curve=EvalConfig(signals=8, length=4000),
-            long_curve=EvalConfig(signals=2, length=16_384),
-            input_lengths=(8000, 16_384),
-            draws=(6, 2),
+        NOISE_LEVELS,
+        flowavenet=_flows(
+            FlowConfig(blocks=4, flows=4, layers=6, width=16),
+            _LAPTOP,
+            _LAPTOP_TUNING,
+            scratch={"steps": 400},
+            conditional={"steps": 1000},
         ),
+        wavenet=KindPlan(
+            WaveNetPriorConfig(layers=9, width=16, head_width=64), _LAPTOP, replace(_LAPTOP_TUNING, steps=240)
+        ),
+        score=KindPlan(DenoiserConfig(), _SCORE),
+        pnf=KindPlan(PnFConfig(), replace(_LAPTOP, steps=2000, crop=1024, learning_rate=2e-3)),
+        signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
+        draws=(6, 2),
     ),
-    "full": Profile(
+    _profile(
         "full",
-        noise_levels=NOISE_LEVELS,
-        kinds={
-            "flowavenet": KindPlan(
-                FlowConfig(),
-                train=_FULL_TRAINING,
-                fine_tune=_FULL_FINE_TUNING,
-                scratch=replace(_FULL_TRAINING, seed=1),
-                conditional=replace(_FULL_TRAINING, seed=1),
-                conditional_networks=_ranges(FlowConfig()),
-                ablated=(0.359,),
-            ),
-            "wavenet": KindPlan(
-                WaveNetPriorConfig(),
-                train=replace(_FULL_TRAINING, crop=3074),
-                fine_tune=replace(_FULL_FINE_TUNING, crop=3074),
-            ),
-            "score": KindPlan(
-                DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
-                train=replace(_LAPTOP_SCORE, steps=100_000, batch_size=32),
-            ),
-            "pnf": KindPlan(PnFConfig(layers=10, width=64, head_width=256), train=replace(_FULL_TRAINING, crop=3074)),
-        },
-        evaluation=EvalConfig(length=4000),
-        plan=EvalPlan(
-            noisy=EvalConfig(length=4000),
-            oracle=EvalConfig(signals=256, length=4000),
-            long=EvalConfig(length=16_384),
-            curve=EvalConfig(length=4000),
-            long_curve=EvalConfig(length=16_384),
-            input_lengths=(8000, 16_384),
-            draws=(32, 32),
+        NOISE_LEVELS,
+        flowavenet=_flows(FlowConfig(), _FULL, _FULL_TUNING),
+        wavenet=KindPlan(WaveNetPriorConfig(), replace(_FULL, crop=3074), replace(_FULL_TUNING, crop=3074)),
+        score=KindPlan(
+            DenoiserConfig(channels=(64, 128, 256, 384), middle=4), replace(_SCORE, steps=100_000, batch_size=32)
         ),
+        pnf=KindPlan(PnFConfig(layers=10, width=64, head_width=256), replace(_FULL, crop=3074)),
+        signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
+        draws=(32, 32),
     ),
-}
-
-
+)
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
 FORMER_NAMES = {"paper": "full"}
 
 
