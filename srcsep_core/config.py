@@ -1,13 +1,32 @@
 """Configurations as plain data.
 
 A configuration is a frozen dataclass and complete: two equal ones give the same artefact, whatever the defaults become
-later. `resolved` turns one into the plain data that content keys hash.
+later. `resolved` turns one into the plain data that content keys hash; `check_least` and `check_choice` say what a
+senseless value should be.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
+
+from srcsep_core.errors import InputError
+
+
+def check_least(config: Any, least: int, *names: str) -> None:
+    """Raise `InputError` for a field among `names` that is below `least`."""
+    for name in names:
+        value = getattr(config, name)
+        if value < least:
+            remedy = f"at least {least}" if least else "0 or more"
+            raise InputError(f"{type(config).__name__}.{name} is {value}; use {remedy}")
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raise `InputError` unless `value` is one of the `choices` of what it is called."""
+    if value not in (known := list(choices)):
+        raise InputError(f"unknown {what} {value!r}; use one of {', '.join(known)}")
 
 
 def resolved(config: Any) -> Any:

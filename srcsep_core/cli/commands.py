@@ -11,6 +11,7 @@ from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.options import Choice, device_option, models, objectives, profile_option, variant_option
 from srcsep_core.cli.separate import evaluate, score, separate
+from srcsep_core.config import check_choice
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
 
@@ -71,8 +72,7 @@ def train(
     for name in chosen:
         kind_of(name), plans.plan_of(name)
     for name in wanted:
-        if name not in objectives():
-            raise InputError(f"unknown objective {name!r}; use one of {', '.join(objectives())}")
+        check_choice("objective", name, objectives())
     steps = priors_of(plans, variant)
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     for step in steps:

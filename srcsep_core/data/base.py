@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
-from srcsep_core.config import resolved
+from srcsep_core.config import check_choice, check_least, resolved
 from srcsep_core.errors import InputError
 
 Noise = Literal["thesis", "released"]
@@ -39,9 +39,7 @@ class EvalConfig:
     amplitude: Literal["released", "training"] = "released"
 
     def __post_init__(self) -> None:
-        for name in ("signals", "length", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"EvalConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_least(self, 1, "signals", "length", "batch_size")
         if self.data_sigma < 0:
             raise InputError(f"EvalConfig.data_sigma is {self.data_sigma}; a standard deviation is not negative")
         if self.amplitude not in ("released", "training"):
@@ -142,8 +140,8 @@ def world_of(variant: str = "") -> World:
     Raises `InputError` for a variant that no world has.
     """
     known = variants_of()
-    if variant and variant not in known:
-        raise InputError(f"unknown variant {variant!r}; use one of {', '.join(known)}")
+    if variant:
+        check_choice("variant", variant, known)
     make, variants = _WORLDS[known[variant] if variant else next(iter(known.values()))]
     return make(variant or variants[0])
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_least
 from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 
@@ -41,9 +42,7 @@ class MixConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise InputError("a mix of 0 sources was asked for; name at least one")
-        for name in ("mixes", "length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"MixConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_least(self, 1, "mixes", "length")
         if not 0 < self.gains[0] <= self.gains[1] or self.noise < 0:
             raise InputError(f"gains {self.gains} or noise {self.noise} is out of range; use positive, ordered gains")
 

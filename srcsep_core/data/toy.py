@@ -27,6 +27,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_choice
 from srcsep_core.data.base import EvalConfig, Split, World, register_world
 from srcsep_core.errors import InputError
 
@@ -53,8 +54,7 @@ class ToyWorld(World):
     amplitude: tuple[float, float] = (0.8, 1.0)
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise InputError(f"unknown toy variant {self.variant!r}; use one of {', '.join(VARIANTS)}")
+        check_choice("toy variant", self.variant, VARIANTS)
         unknown = [name for name in self.sources if name not in SOURCES]
         if len(set(self.sources)) < len(self.sources):
             raise InputError(f"the toy sources {', '.join(self.sources)} repeat one; name each once")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from srcsep_core.audio import MU_LAW_CLASSES, mu_law_decode, mu_law_encode
+from srcsep_core.config import check_choice, check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.autoregressive import AutoregressiveNet, ClassNet
 from srcsep_core.nn.wavenet import WaveNetConfig
@@ -43,11 +44,8 @@ class WaveNetPriorConfig:
     scale: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.likelihood not in LIKELIHOODS:
-            raise InputError(f"unknown likelihood {self.likelihood!r}; use one of {', '.join(LIKELIHOODS)}")
-        for name in ("layers", "width", "head_width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"WaveNetPriorConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_choice("likelihood", self.likelihood, LIKELIHOODS)
+        check_least(self, 1, "layers", "width", "head_width")
         if self.kernel_size < 2:
             raise InputError(f"WaveNetPriorConfig.kernel_size is {self.kernel_size}; use at least 2 to see the past")
         if self.scale <= 0:

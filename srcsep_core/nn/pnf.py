@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.autoregressive import AutoregressiveNet
 from srcsep_core.nn.levels import draw_levels, level_features
@@ -49,12 +50,8 @@ class PnFConfig:
     sigma_max: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width", "head_width", "context"):
-            if getattr(self, name) < 1:
-                raise InputError(f"PnFConfig.{name} is {getattr(self, name)}; use at least 1")
-        for name in ("kernel_size", "classes"):
-            if getattr(self, name) < 2:
-                raise InputError(f"PnFConfig.{name} is {getattr(self, name)}; use at least 2")
+        check_least(self, 1, "layers", "width", "head_width", "context")
+        check_least(self, 2, "kernel_size", "classes")
         if self.limit <= 0:
             raise InputError(f"PnFConfig.limit is {self.limit}; use for example 1.05")
         if not 0 < self.sigma_min < self.sigma_max:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Compose, Inverse, Transform
 from srcsep_core.flows.coupling import AffineCoupling
@@ -35,9 +36,7 @@ class FlowConfig:
     split_every: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("blocks", "flows", "layers", "width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"FlowConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_least(self, 1, "blocks", "flows", "layers", "width")
         if self.split_every < 0:
             raise InputError(f"FlowConfig.split_every is {self.split_every}; use 0 for no split, or 1 or more")
         if self.kernel_size % 2 == 0 or self.kernel_size < 1:

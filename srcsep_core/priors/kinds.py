@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srcsep_core.config import check_choice
 from srcsep_core.errors import InputError
 from srcsep_core.priors.sets import PriorSet, Trained
 
@@ -88,8 +89,7 @@ def all_kinds() -> dict[str, Kind]:
 def kind_of(name: str) -> Kind:
     """The kind called `name`; raises `InputError` for any other name."""
     kinds = all_kinds()
-    if name not in kinds:
-        raise InputError(f"unknown model {name!r}; use one of {', '.join(kinds)}")
+    check_choice("model", name, kinds)
     return kinds[name]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from srcsep_core.config import resolved
+from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
@@ -207,6 +207,5 @@ def get_profile(name: str) -> Profile:
     """The profile called `name`; raises `InputError` for any other name."""
     if name in FORMER_NAMES:
         raise InputError(f"the profile {name} is called {FORMER_NAMES[name]} now; use {FORMER_NAMES[name]}")
-    if name not in PROFILES:
-        raise InputError(f"unknown profile {name!r}; use one of {', '.join(PROFILES)}")
+    check_choice("profile", name, PROFILES)
     return PROFILES[name]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srcsep_core.errors import InputError
+from srcsep_core.config import check_choice, check_least
 from srcsep_core.samplers.base import (
     Callback,
     Priors,
@@ -74,14 +74,9 @@ class GibbsConfig:
 
     def __post_init__(self) -> None:
         geometric_levels(self.sigma_max, self.sigma_min, self.levels)
-        for name in ("sweeps", "draw_steps", "restarts"):
-            if getattr(self, name) < 1:
-                raise InputError(f"GibbsConfig.{name} is {getattr(self, name)}; use at least 1")
-        for name in ("swaps", "polish", "accept", "judge_sigma"):
-            if getattr(self, name) < 0:
-                raise InputError(f"GibbsConfig.{name} is {getattr(self, name)}; use 0 or more")
-        if self.swap not in SWAPS:
-            raise InputError(f"unknown swap {self.swap!r}; use one of {', '.join(SWAPS)}")
+        check_least(self, 1, "sweeps", "draw_steps", "restarts")
+        check_least(self, 0, "swaps", "polish", "accept", "judge_sigma")
+        check_choice("swap", self.swap, SWAPS)
 
 
 @sampler("gibbs", GibbsConfig, windows={"restarts": 3, "accept": 0.04})

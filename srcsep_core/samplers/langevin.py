@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.samplers.base import (
     Callback,
@@ -62,9 +63,7 @@ class LangevinConfig:
 
     def __post_init__(self) -> None:
         geometric_levels(self.sigma_max, self.sigma_min, self.levels)
-        for name in ("steps", "restarts"):
-            if getattr(self, name) < 1:
-                raise InputError(f"LangevinConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_least(self, 1, "steps", "restarts")
         if self.step_scale <= 0 or self.constraint_weight < 0:
             raise InputError(
                 f"LangevinConfig has step_scale {self.step_scale} and constraint_weight {self.constraint_weight}; "

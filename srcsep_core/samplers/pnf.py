@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_least
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.samplers.base import (
     Callback,
@@ -70,9 +71,7 @@ class PnFSamplerConfig:
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min <= self.sigma_max:
             raise InputError(f"sigma falls from {self.sigma_max} to {self.sigma_min}; use 0 < sigma_min <= sigma_max")
-        for name in ("levels", "updates", "restarts"):
-            if getattr(self, name) < 1:
-                raise InputError(f"PnFSamplerConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_least(self, 1, "levels", "updates", "restarts")
         if self.block is not None and self.block < 1:
             raise InputError(f"the block has {self.block} samples; use at least 1, or None for the whole signal")
         if not self.step_scale > 0 or not self.constraint_weight >= 0:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.priors.denoiser import karras_levels
 from srcsep_core.samplers.base import (
@@ -55,9 +56,7 @@ class ProjectionConfig:
         karras_levels(self.sigma_max, self.sigma_min, self.levels, self.rho)
         if self.restarts < 1:
             raise InputError(f"ProjectionConfig.restarts is {self.restarts}; use at least 1")
-        for name in ("churn", "corrector", "corrector_snr"):
-            if getattr(self, name) < 0:
-                raise InputError(f"ProjectionConfig.{name} is {getattr(self, name)}; use 0 or more")
+        check_least(self, 0, "churn", "corrector", "corrector_snr")
 
 
 @sampler("projection", ProjectionConfig, windows={})

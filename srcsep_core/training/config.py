@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from srcsep_core.config import check_choice, check_least
 from srcsep_core.data.base import Noise
 from srcsep_core.errors import InputError
 
@@ -44,11 +45,8 @@ class TrainConfig:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise InputError(f"unknown objective {self.objective!r}; use one of {', '.join(OBJECTIVES)}")
-        for name in ("steps", "batch_size", "crop", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"TrainConfig.{name} is {getattr(self, name)}; use at least 1")
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_least(self, 1, "steps", "batch_size", "crop", "checkpoint_every")
         if self.schedule not in ("multistep", "cosine"):
             raise InputError(f"unknown schedule {self.schedule!r}; use multistep or cosine")
         if self.learning_rate < 0:
