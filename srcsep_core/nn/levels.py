@@ -1,4 +1,4 @@
-"""Noise levels as the input of a network: drawn log-uniformly, presented as cosines of the scaled logarithm."""
+"""Noise levels: as the input of a network, drawn log-uniformly, and as the falling ladders that samplers go down."""
 
 from __future__ import annotations
 
@@ -32,3 +32,26 @@ def draw_levels(count: int, low: float, high: float, generator: torch.Generator)
     """Noise levels (count,), uniform in their logarithm between `low` and `high`."""
     uniform = torch.rand(count, generator=generator, device=generator.device)
     return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
+
+
+def geometric_levels(sigma_max: float, sigma_min: float, levels: int) -> list[float]:
+    """`levels` noise levels from `sigma_max` down to `sigma_min`, each the same factor below the one before."""
+    _check_span(sigma_max, sigma_min, levels)
+    ratio = (sigma_min / sigma_max) ** (1 / max(levels - 1, 1))
+    return [sigma_max * ratio**i for i in range(levels)]
+
+
+def karras_levels(sigma_max: float, sigma_min: float, steps: int, rho: float = 7.0) -> list[float]:
+    """`steps` noise levels from `sigma_max` down to `sigma_min` (Karras et al. 2022, arXiv 2206.00364, Eq. 5)."""
+    _check_span(sigma_max, sigma_min, steps)
+    if steps == 1:
+        return [sigma_max]
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return [float((high + i / (steps - 1) * (low - high)) ** rho) for i in range(steps)]
+
+
+def _check_span(sigma_max: float, sigma_min: float, levels: int) -> None:
+    if levels < 1 or not 0 < sigma_min <= sigma_max:
+        raise InputError(
+            f"cannot space {levels} levels from sigma {sigma_max} to {sigma_min}; use 1 or more, falling to above 0"
+        )

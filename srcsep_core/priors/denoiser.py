@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import SIGMA_RANGE, DenoiserConfig, PreconditionedNet
+from srcsep_core.nn.levels import karras_levels
 from srcsep_core.priors.base import score_of
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
@@ -99,18 +100,6 @@ def _checked_level(sigma: float | None) -> float:
     if sigma is None or not low <= sigma <= high:
         raise InputError(f"sigma is {sigma}; this prior has a score at {low:g} to {high:g}, pass one of these")
     return float(sigma)
-
-
-def karras_levels(sigma_max: float, sigma_min: float, steps: int, rho: float = 7.0) -> list[float]:
-    """`steps` noise levels from `sigma_max` down to `sigma_min` (Karras et al. 2022, Eq. 5)."""
-    if steps < 1 or not 0 < sigma_min <= sigma_max:
-        raise InputError(
-            f"cannot space {steps} levels from sigma {sigma_max} to {sigma_min}; use 1 or more, falling to above 0"
-        )
-    if steps == 1:
-        return [sigma_max]
-    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    return [float((high + i / (steps - 1) * (low - high)) ** rho) for i in range(steps)]
 
 
 @dataclass(frozen=True)

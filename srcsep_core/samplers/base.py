@@ -19,6 +19,7 @@ from torch import Tensor
 
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
+from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.priors.base import (
     DenoisingPrior,
     JointDenoiser,
@@ -127,14 +128,28 @@ def check_mix(mix: Tensor, priors: Priors) -> Tensor:
     return len(priors) * mix[:, None]
 
 
-def geometric_levels(sigma_max: float, sigma_min: float, levels: int) -> list[float]:
-    """`levels` noise levels from `sigma_max` down to `sigma_min`, each the same factor below the one before."""
-    if levels < 1 or not 0 < sigma_min <= sigma_max:
-        raise InputError(
-            f"cannot space {levels} levels from sigma {sigma_max} to {sigma_min}; use 1 or more, falling to above 0"
-        )
-    ratio = (sigma_min / sigma_max) ** (1 / max(levels - 1, 1))
-    return [sigma_max * ratio**i for i in range(levels)]
+class Chains:
+    """Chains that run side by side, `restarts` for each of B mixes: mix by mix, M = B * restarts rows.
+
+    `y` is the constraint of every chain, (M, 1, T), made of that of the mixes, `total` (B, 1, 1, T).
+    """
+
+    def __init__(self, total: Tensor, restarts: int, callback: Callback | None) -> None:
+        self.total, self.callback = total, callback
+        self.shape = len(total), restarts
+        self.y = total[:, 0].repeat_interleave(restarts, dim=0)
+        self.trace = Trace()
+
+    def record(self, step: int, steps: int, sigma: float, sources: Tensor, **figures: Tensor) -> None:
+        """Put figures (M,) into the trace, and tell the callback where the chains are (see `State`)."""
+        self.trace.add_all(step, sigma, **{name: value.view(self.shape) for name, value in figures.items()})
+        if self.callback is not None:
+            self.callback(State(step, steps, sigma, sources))
+
+    def keep(self, sources: Tensor, residual: Tensor) -> Separation:
+        """The best restart of every mix, from sources (M, K, T) and residuals (M,); see `keep_best`."""
+        restarts = sources.view(*self.shape, *sources.shape[1:])
+        return keep_best(self.total, restarts, residual.view(self.shape), self.trace)
 
 
 def residual_of(total: Tensor, sources: Tensor) -> Tensor:
@@ -202,6 +217,11 @@ def shared_denoiser(priors: Priors) -> JointDenoiser | None:
 def score_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
     """The score of sources (M, K, T) at level `sigma`, source k under prior k; same shape."""
     return (denoise_each(priors, x, sigma) - x) / sigma**2
+
+
+def posterior_score(priors: Priors, x: Tensor, y: Tensor, sigma: float, weight: float) -> Tensor:
+    """The score of sources (M, K, T) given their sum y (M, 1, T): `score_each` + (weight / sigma^2) (y - sum x)."""
+    return score_each(priors, x, sigma) + weight / sigma**2 * (y - x.sum(dim=1, keepdim=True))
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.config import check_choice, check_least
+from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.samplers.base import (
     Callback,
     Priors,
@@ -32,7 +33,6 @@ from srcsep_core.samplers.base import (
     check_densities,
     check_mix,
     denoise_each,
-    geometric_levels,
     keep_best,
     log_prob_rows,
     posterior_rows,

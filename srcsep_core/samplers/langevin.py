@@ -22,16 +22,18 @@ from torch import Tensor
 
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
+from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.samplers.base import (
     Callback,
+    Chains,
     Priors,
     Separation,
     State,
     Trace,
     check_mix,
     denoise_each,
-    geometric_levels,
     keep_best,
+    posterior_score,
     residual_of,
     rms,
     sampler,
@@ -91,25 +93,19 @@ def langevin(
     count = len(priors)
     pull = config.constraint_weight / (count**2 if config.mean_constraint else 1)
     _check_stable(config.step_scale * (1 + count * pull), count)
-    batch, chains = len(mix), config.restarts
-    y = total.expand(-1, chains, -1, -1).reshape(batch * chains, 1, -1)
-    shape = (batch * chains, count, mix.shape[2])
-    noise = torch.empty(shape, device=mix.device, dtype=mix.dtype)
+    chains = Chains(total, config.restarts, callback)
+    noise = torch.empty(len(chains.y), count, mix.shape[2], device=mix.device, dtype=mix.dtype)
     state = config.sigma_max * noise.normal_(generator=generator)
-    trace = Trace()
     for step, sigma in enumerate(geometric_levels(config.sigma_max, config.sigma_min, config.levels)):
         eta, before = config.step_scale * sigma**2, state
         for _ in range(config.steps):
-            drift = score_each(priors, state, sigma) + pull / sigma**2 * (y - state.sum(dim=1, keepdim=True))
+            drift = posterior_score(priors, state, chains.y, sigma, pull)
             state = state + eta * drift + (2 * eta) ** 0.5 * noise.normal_(generator=generator)
-        figures = {"residual": rms(residual_of(y, state)), "change": rms((state - before).flatten(1))}
-        trace.add_all(step, sigma, **{name: value.view(batch, chains) for name, value in figures.items()})
-        if callback is not None:
-            callback(State(step, config.levels, sigma, state))
+        figures = {"residual": rms(residual_of(chains.y, state)), "change": rms((state - before).flatten(1))}
+        chains.record(step, config.levels, sigma, state, **figures)
     if config.denoise:
         state = denoise_each(priors, state, config.sigma_min)
-    residuals = rms(residual_of(y, state)).view(batch, chains)
-    return keep_best(total, state.view(batch, chains, *shape[1:]), residuals, trace)
+    return chains.keep(state, rms(residual_of(chains.y, state)))
 
 
 @torch.no_grad()

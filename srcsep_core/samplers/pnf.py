@@ -30,20 +30,18 @@ from torch import Tensor
 
 from srcsep_core.config import check_least
 from srcsep_core.errors import DivergenceError, InputError
+from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.samplers.base import (
     Callback,
+    Chains,
     Priors,
     Separation,
-    State,
-    Trace,
     check_mix,
     denoise_each,
-    geometric_levels,
-    keep_best,
+    posterior_score,
     residual_of,
     rms,
     sampler,
-    score_each,
 )
 
 PRINTED_SOURCES = 2
@@ -115,26 +113,21 @@ def pnf(
         raise InputError(
             f"the block of {config.block} samples is longer than the mix of {length}; use None for the whole signal"
         )
-    restarts = (len(total), config.restarts)
-    own = total[:, 0].repeat_interleave(config.restarts, dim=0)
-    state = config.sigma_max * _normal(own.new_empty(len(own), len(priors), length), generator)
-    trace = Trace()
+    chains = Chains(total, config.restarts, callback)
+    state = config.sigma_max * _normal(mix.new_empty(len(chains.y), len(priors), length), generator)
     for step, sigma in enumerate(geometric_levels(config.sigma_max, config.sigma_min, config.levels)):
         for _ in range(config.updates):
-            move = _update(own, priors, state, sigma, config, generator)
+            move = _update(chains.y, priors, state, sigma, config, generator)
             state = state + move
             if not bool(state.isfinite().all()):
                 raise DivergenceError(
                     f"the chain left the finite numbers at sigma {sigma:g}; lower step_scale ({config.step_scale:g}) "
                     "or look for what is wrong with the priors' score"
                 )
-        residual, change = rms(residual_of(own, state)), rms(move.flatten(1))
-        trace.add_all(step, sigma, residual=residual.view(restarts), change=change.view(restarts))
-        if callback is not None:
-            callback(State(step, config.levels, sigma, state))
+        figures = {"residual": rms(residual_of(chains.y, state)), "change": rms(move.flatten(1))}
+        chains.record(step, config.levels, sigma, state, **figures)
     clean = denoise_each(priors, state, sigma)
-    residuals = rms(residual_of(own, clean)).view(restarts)
-    return keep_best(total, clean.view(*restarts, len(priors), length), residuals, trace)
+    return chains.keep(clean, rms(residual_of(chains.y, clean)))
 
 
 def _update(
@@ -142,9 +135,8 @@ def _update(
 ) -> Tensor:
     """The move of one Langevin update of the chains `state` (M, K, T) whose sums are `total` (M, 1, T)."""
     eta = config.step_scale * sigma**2
-    pull = config.weight(len(priors)) / sigma**2 * (total - state.sum(dim=1, keepdim=True))
-    gradient = score_each(priors, state, sigma) + pull
-    move = eta * gradient + (2 * eta) ** 0.5 * _normal(state, generator)
+    drift = posterior_score(priors, state, total, sigma, config.weight(len(priors)))
+    move = eta * drift + (2 * eta) ** 0.5 * _normal(state, generator)
     return move if config.block is None else move * _block(state, config.block, generator)
 
 

@@ -15,16 +15,14 @@ from torch import Tensor
 
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
-from srcsep_core.priors.denoiser import karras_levels
+from srcsep_core.nn.levels import karras_levels
 from srcsep_core.samplers.base import (
     Callback,
+    Chains,
     Priors,
     Separation,
-    State,
-    Trace,
     check_mix,
     denoise_each,
-    keep_best,
     residual_of,
     rms,
     sampler,
@@ -75,23 +73,22 @@ def projection(
     """
     config = config or ProjectionConfig()
     total = check_mix(mix, priors)
-    count, batch, chains = len(priors), len(mix), config.restarts
+    count = len(priors)
     if not -count <= config.pivot < count:
         raise InputError(f"the pivot {config.pivot} is not among the {count} sources; use 0 to {count - 1}")
     pivot = config.pivot % count
     free = [k for k in range(count) if k != pivot]
-    y = total.expand(-1, chains, -1, -1).reshape(batch * chains, 1, -1)
+    chains = Chains(total, config.restarts, callback)
     levels = karras_levels(config.sigma_max, config.sigma_min, config.levels, config.rho)
-    noise = torch.empty(batch * chains, len(free), mix.shape[2], device=mix.device, dtype=mix.dtype)
+    noise = torch.empty(len(chains.y), len(free), mix.shape[2], device=mix.device, dtype=mix.dtype)
     x = config.sigma_max * noise.normal_(generator=generator)
     gamma = min(config.churn / config.levels, 2**0.5 - 1)
-    trace = Trace()
 
     def constrained(x: Tensor) -> Tensor:
         """All sources, (M, K, T), from the free ones."""
         sources = x.new_empty(len(x), count, x.shape[2])
         sources[:, free] = x
-        sources[:, pivot] = y[:, 0] - x.sum(dim=1)
+        sources[:, pivot] = chains.y[:, 0] - x.sum(dim=1)
         return sources
 
     def drift(x: Tensor, sigma: float) -> Tensor:
@@ -109,13 +106,7 @@ def projection(
             x = x + size * slope + (2 * size) ** 0.5 * noise.normal_(generator=generator)
         if step % 10 == 9 or not there:
             sources = constrained(x)
-            residual = _misfit(priors, sources, y, max(there, config.sigma_min))
-            trace.add_all(step, there, residual=residual.view(batch, chains))
-            if callback is not None:
-                callback(State(step, config.levels, there, sources))
-    return keep_best(total, sources.view(batch, chains, count, -1), residual.view(batch, chains), trace)
-
-
-def _misfit(priors: Priors, sources: Tensor, y: Tensor, sigma: float) -> Tensor:
-    """How far the posterior means of the sources are from adding up, (M,)."""
-    return rms(residual_of(y, denoise_each(priors, sources, sigma)))
+            clean = denoise_each(priors, sources, max(there, config.sigma_min))
+            residual = rms(residual_of(chains.y, clean))
+            chains.record(step, config.levels, there, sources, residual=residual)
+    return chains.keep(sources, residual)
