@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
+from typing import NoReturn, Self
 
 from tqdm import tqdm
 
@@ -28,7 +29,21 @@ def interactive() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-class Progress:
+class _Bar:
+    """A bar that is closed at the end of a `with` block."""
+
+    _bar: tqdm[NoReturn]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+class Progress(_Bar):
     """Counts steps of a long job; shows value, speed and time left. Silent when `show` is False."""
 
     def __init__(self, total: int, title: str, *, initial: int = 0, show: bool = True) -> None:
@@ -46,14 +61,6 @@ class Progress:
             file=sys.stderr,
         )
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.close()
-
     def advance(self, note: str = "") -> None:
         """Count one step; `note` is shown beside the bar."""
         self.done += 1
@@ -67,7 +74,7 @@ class Progress:
             log.info("%s: %d/%d, %.2f/s, %s left, %s", self.title, self.done, self.total, speed, left, note)
 
 
-class Stages:
+class Stages(_Bar):
     """Follows a job of a few long stages, whose expected seconds are given by name, and is redrawn while one runs.
 
     Says which stage runs, for how long, and how much is left: once a second on a bar, every `LINE_EVERY_S` in a log.
@@ -85,14 +92,6 @@ class Stages:
             disable=not interactive(),
             file=sys.stderr,
         )
-
-    def __enter__(self) -> Stages:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.close()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

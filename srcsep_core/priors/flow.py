@@ -58,11 +58,10 @@ class Base(Protocol):
         ...
 
 
-class StandardNormal:
-    """Normal(0, 1) at every position."""
+class StandardNormal(Base):
+    """Normal(0, 1) at every position, drawn on the generator's device and then moved."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density in nats by position: (rows, 1, T) to the same shape."""
         return -0.5 * (math.log(2 * math.pi) + z.square())
 
     def sample(
@@ -73,7 +72,6 @@ class StandardNormal:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Tensor:
-        """Draw a latent of shape (rows, 1, T), on the generator's device and then moved to `device`."""
         source = generator.device if generator is not None else device
         return torch.randn(shape, generator=generator, device=source, dtype=dtype).to(device)
 

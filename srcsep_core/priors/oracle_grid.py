@@ -8,9 +8,9 @@ sum is a midpoint rule whose spacing follows the noise level (`OracleGrid`).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ def released_periods(sample_rate: int) -> tuple[Tensor, Tensor]:
     return edges[:-1][possible].long(), probability[possible]
 
 
-class ModeBlock(Protocol):
+class ModeBlock(ABC):
     """Some modes: Q phases of each of G frequencies, for signals of T samples.
 
     log_prior: log-probability of each mode, (G, Q) or (G, 1); energy (G, Q): squared norm of its wave.
@@ -77,16 +77,16 @@ class ModeBlock(Protocol):
     log_prior: Tensor
     energy: Tensor
 
+    @abstractmethod
     def correlate(self, rows: Tensor) -> Tensor:
         """Inner products of signals (B, T) with every wave: (B, G, Q)."""
-        ...
 
+    @abstractmethod
     def combine(self, weights: Tensor) -> Tensor:
         """The sum of all waves with weights (B, G, Q): (B, T)."""
-        ...
 
 
-class EvenPhases:
+class EvenPhases(ModeBlock):
     """Q evenly spaced phases of equal weight.
 
     Sample t lies in phase bin `index[g, t]` at phase 0, and the wave is, at phase j / Q, the sum over the parts
@@ -105,14 +105,12 @@ class EvenPhases:
         self.energy = energy.clamp(min=0)
 
     def correlate(self, rows: Tensor) -> Tensor:
-        """Inner products of signals (B, T) with every wave: (B, G, Q)."""
         result = torch.zeros(len(rows), *self.energy.shape, dtype=rows.dtype, device=rows.device)
         for coefficient, wave in self.parts:
             result += _correlate(_fold(self.index, rows[:, None] * coefficient, len(wave)), wave)
         return result
 
     def combine(self, weights: Tensor) -> Tensor:
-        """The sum of all waves with weights (B, G, Q): (B, T)."""
         index = self.index.expand(len(weights), -1, -1)
         result = weights.new_zeros(len(weights), index.shape[2])
         for coefficient, wave in self.parts:
@@ -120,7 +118,7 @@ class EvenPhases:
         return result
 
 
-class JumpPhases:
+class JumpPhases(ModeBlock):
     """Every phase interval between two jumps of a wave that jumps: square or saw.
 
     At sample t and phase p the wave is base[g, t] + slope p, less 2 jump[g, t] once p has passed that sample's jump
@@ -166,14 +164,12 @@ class JumpPhases:
         return padded.gather(-1, self.order.expand(padded.shape)).cumsum(dim=-1)
 
     def correlate(self, rows: Tensor) -> Tensor:
-        """Inner products of signals (B, T) with every wave: (B, G, Q)."""
         start = rows @ self.base.T
         drift = self.slope * rows.sum(dim=1)[:, None, None, None] * self.node
         passed = self._passed(rows[:, None] * self.jump)
         return self._both((start[..., None, None] + drift - 2 * passed[..., None]).flatten(2), -1)
 
     def combine(self, weights: Tensor) -> Tensor:
-        """The sum of all waves with weights (B, G, Q): (B, T)."""
         if self.mirrored:
             first, second = weights.chunk(2, dim=2)
             weights = first - second

@@ -57,3 +57,8 @@ class TrainConfig:
             raise InputError(f"unknown noise {self.noise!r}; use thesis or released")
         if self.noise_sigma < 0:
             raise InputError(f"TrainConfig.noise_sigma is {self.noise_sigma}; a standard deviation is not negative")
+
+
+def own_noise(objective: str) -> Noise:
+    """The noise of an objective: what the thesis says for the exact one, what was released for the other."""
+    return "thesis" if objective == "exact" else "released"

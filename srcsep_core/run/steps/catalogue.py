@@ -20,6 +20,7 @@ from srcsep_core.run.steps.evaluation import (
     has_oracle,
 )
 from srcsep_core.run.steps.training import TrainPriors
+from srcsep_core.training.config import own_noise
 
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
 WIDE = 10.0
@@ -168,11 +169,6 @@ def steps_of(profile: Profile, variant: str = "") -> list[Step]:
     for subject in subjects_of(profile, variant):
         steps += evaluations_of(profile, subject)
     return steps
-
-
-def own_noise(objective: str) -> str:
-    """The noise of an objective: what the thesis says for the exact one, what was released for the other."""
-    return "thesis" if objective == "exact" else "released"
 
 
 def _given(train: Any, model: str, how: str) -> Any:

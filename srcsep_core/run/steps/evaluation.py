@@ -21,6 +21,7 @@ from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.sets import LikelihoodSet
 from srcsep_core.run.steps.base import VALUES, Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
+from srcsep_core.training.config import own_noise
 
 ORACLE_BATCH = 128
 
@@ -52,8 +53,7 @@ class Subject:
         trained = self.trained
         if trained is None or not trained.train.noise_sigma:
             return trained is None or not trained.conditional
-        own = "thesis" if trained.train.objective == "exact" else "released"
-        return trained.initial is not None and trained.train.noise == own
+        return trained.initial is not None and trained.train.noise == own_noise(trained.train.objective)
 
     @property
     def facts(self) -> dict[str, Any]:
