@@ -219,7 +219,8 @@ player(tracks, data.sample_rate, "A mix of four, separated (the window, repeated
 # What is wrong with the sources that stay below 10 dB: another source's wave (swap), a multiple of the right frequency,
 # an error in a few samples at the edges, an offset, or something else (other). First the score prior with all known
 # classes (note the scale), then priors and samplers on pairs. Under Gibbs the estimates of noise-free and fine-tuned
-# flows do not even add up to the mix: what they leave is as large as the mix (`residual` in `figures/separation.csv`).
+# flows do not even add up to the mix: what they leave is as large as the mix (`residual` in
+# `data/measured/separation.csv`).
 
 # %%
 many = known[known["sources"].str.startswith("any") | (known["n_sources"] == len(SOURCES))]
