@@ -42,7 +42,8 @@ from srcsep_core.show.input_figures import inputs_figure
 run = start("09_inputs", profile, seed, device)
 widest = max(run.profile.noise_levels)
 constant, random = input_tables(run.pipeline, run.profile)
-run.save_table(constant, "constant_input")
+spread = ["mean", "q05", "q95", "median_low", "median_high"]
+run.save_table(constant.drop(columns=spread), "constant_input")  # a constant is one signal: its value is the median
 run.save_table(random, "random_input")
 likelihood = papers_own(likelihood_summary(run.pipeline, run.profile))
 in_class = likelihood[likelihood["source"] == likelihood["prior"]]

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from srcsep_core.audit.tables import FACTS, SIGNALS
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
+from srcsep_core.paths import project_root
 from srcsep_core.report import notebooks, timings
 from srcsep_core.report.results import results_of, write_table
 from srcsep_core.report.session import PARAMETERS
@@ -61,6 +62,10 @@ def test_one_parameters_cell_with_plain_literals(source: Path) -> None:
     exec(cells[0].source, {}, names)
     assert tuple(names) == PARAMETERS
     assert names["profile"] == "laptop"
+
+
+def test_no_table_among_the_figures_is_larger_than_a_megabyte() -> None:
+    assert [path.name for path in (project_root() / "figures").glob("*.csv") if path.stat().st_size > 1e6] == []
 
 
 @pytest.mark.slow
@@ -126,8 +131,9 @@ def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
     for table in (likelihood, discrimination):
         assert set(table["protocol"]) == {"released", "exact", "oracle"}
         assert set(table["model"]) == {"flowavenet", "wavenet", "oracle"}
-    for name, level in (("noise_curve", "data_sigma"), ("constant_input", "level"), ("random_input", "input_sigma")):
+    for name, level in (("noise_curve", "data_sigma"), ("random_input", "input_sigma")):
         assert {*FACTS, "length", "prior", level, *described} <= set(tables[name].columns)
+    assert list(tables["constant_input"].columns) == [*FACTS, "length", "prior", "level", "n", "median"]
     ledger = ["claim", "printed", "released", "exact", "oracle", "verdict", "low", "high", "n", "command"]
     assert set(ledger) <= set(tables["claims"].columns)
     toy = tables["coverage"][tables["coverage"]["dataset"] == "toy"]
