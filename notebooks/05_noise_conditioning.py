@@ -40,6 +40,7 @@ from srcsep_core.report.session import start
 from srcsep_core.run.steps import noisy_flow_step
 from srcsep_core.show import noise_figures
 from srcsep_core.show.plots import cross_likelihood_figure
+from srcsep_core.show.training_figures import noise_training_figure
 
 run = start("05_noise_conditioning", profile, seed, device)
 levels = run.profile.noise_levels
@@ -61,7 +62,7 @@ for sigma in levels:
         curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.plan_of("flowavenet").train.steps))
         curves.append(curve[curve["step"] > 0].assign(prior_sigma=sigma, scratch=scratch))
 curves = pd.concat(curves, ignore_index=True)
-run.save_figure(noise_figures.noise_training_figure(curves), "noise_training", curves)
+run.save_figure(noise_training_figure(curves), "noise_training", curves)
 
 # %% [markdown]
 # ## Figure 4: the cross-likelihood by noise level
