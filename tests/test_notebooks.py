@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,17 @@ def test_one_parameters_cell_with_plain_literals(source: Path) -> None:
     exec(cells[0].source, {}, names)
     assert tuple(names) == PARAMETERS
     assert names["profile"] == "laptop"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_cells_are_short_and_every_figure_is_followed_by_its_number(source: Path) -> None:
+    """At most twenty lines beside imports; a cell that saves a figure, or the next one, prints a sentence."""
+    cells = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    for cell, following in zip(cells, [*cells[1:], ""], strict=True):
+        imported = [n for n in ast.parse(cell).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        lines = len([line for line in cell.splitlines() if line.strip()])
+        assert lines - sum((n.end_lineno or n.lineno) - n.lineno + 1 for n in imported) <= 20, cell
+        assert "save_figure(" not in cell or "print(" in cell + following, cell
 
 
 def test_no_table_among_the_figures_is_larger_than_a_megabyte() -> None:

@@ -129,6 +129,12 @@ def papers_own(table: pd.DataFrame) -> pd.DataFrame:
     return table[chosen].reset_index(drop=True)
 
 
+def noise_free(table: pd.DataFrame, model: str, length: int) -> pd.DataFrame:
+    """The rows of one model's noise-free priors (`papers_own`), on signals of `length` samples."""
+    own = papers_own(table)
+    return own[(own["model"] == model) & (own["prior_sigma"] == 0) & (own["length"] == length)]
+
+
 def _ordered(frames: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
     table = pd.concat(frames, ignore_index=True)
     return table[keys + [column for column in table if column not in keys]]

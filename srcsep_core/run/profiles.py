@@ -35,6 +35,31 @@ class EvalPlan:
 
 
 @dataclass(frozen=True)
+class PagePlan:
+    """How much the notebooks themselves measure and draw, beside what steps make.
+
+    `modes`: signals whose plausible waves are counted; `scores`: signals on which flows' scores are measured;
+    `denoised`: how many signals the denoiser's scores; `drift`: steps of the released Langevin dynamics;
+    `sampled`: samples of a signal drawn from a prior sample by sample.
+    """
+
+    modes: EvalConfig
+    scores: EvalConfig
+    denoised: int
+    drift: int
+    sampled: int
+
+
+LAPTOP_PAGES = PagePlan(
+    modes=EvalConfig(signals=24, length=4000),
+    scores=EvalConfig(signals=12, length=2048),
+    denoised=16,
+    drift=300,
+    sampled=7350,
+)
+
+
+@dataclass(frozen=True)
 class KindPlan:
     """How one kind of prior is trained: its network, and one training configuration for each way.
 
@@ -58,7 +83,7 @@ class Profile:
     """Everything that scales with the machine.
 
     `noise_levels` are those that priors are conditioned on, `kinds` the plans by kind of prior, `evaluation` and `plan`
-    how they are measured.
+    how they are measured, `pages` what notebooks measure themselves.
     """
 
     name: str
@@ -66,6 +91,7 @@ class Profile:
     kinds: Mapping[str, KindPlan]
     evaluation: EvalConfig
     plan: EvalPlan
+    pages: PagePlan = LAPTOP_PAGES
 
     def plan_of(self, model: str) -> KindPlan:
         """The plan of a kind of prior; raises `InputError` if the profile has none."""
@@ -139,6 +165,13 @@ PROFILES: dict[str, Profile] = {
             input_lengths=(512, 1024),
             draws=(2, 2),
         ),
+        pages=PagePlan(
+            modes=EvalConfig(signals=4, length=512),
+            scores=EvalConfig(signals=4, length=512),
+            denoised=2,
+            drift=20,
+            sampled=2048,
+        ),
     ),
     "laptop": Profile(
         "laptop",
@@ -206,6 +239,7 @@ PROFILES: dict[str, Profile] = {
             input_lengths=(8000, 16_384),
             draws=(32, 32),
         ),
+        pages=replace(LAPTOP_PAGES, denoised=64),
     ),
 }
 

@@ -75,12 +75,6 @@ def noise_training_figure(curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def final_medians(curves: pd.DataFrame, last: float = 0.05) -> pd.DataFrame:
-    """The medians of the `TERMS` over the `last` share of the steps, nats/sample: one row an objective and source."""
-    end = curves[curves["step"] > (1 - last) * curves["step"].max()]
-    return end.groupby(["objective", "source"], sort=False)[list(TERMS)].median().rename(columns=TERMS)
-
-
 def _smoothed(curve: pd.DataFrame, column: str, window: int, how: str = "median") -> pd.DataFrame:
     """The curve with a running median or mean of `column` over `window` rows of each source."""
     rolling = curve.groupby("source")[column].rolling(window, min_periods=1)
