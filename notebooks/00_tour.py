@@ -31,7 +31,7 @@ from IPython.display import display
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, mix
 from srcsep_core.metrics import si_sdr
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.separate import SeparateConfig, separate_audio
 from srcsep_core.show.player import player
@@ -57,6 +57,8 @@ display(player(signals, toy.sample_rate, title="Four toy sources and their mix")
 # %%
 figure = source_grid(signals, toy.sample_rate, duration_s=0.02)
 run.save_figure(figure, "tour_sources", pd.DataFrame(signals)[: int(0.02 * toy.sample_rate)])
+peaks = {name: abs(wave).max() for name, wave in signals.items()}
+print("Peaks:", listed(peaks))
 
 # %% [markdown]
 # ## One prior, one likelihood

@@ -26,7 +26,6 @@ seed = 0
 device = "auto"
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -43,9 +42,15 @@ from srcsep_core.data.toy import (
     mix,
     waveform,
 )
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.show.player import player
-from srcsep_core.show.styles import source_style
+from srcsep_core.show.signal_figures import (
+    frequency_law_figure,
+    spectra_figure,
+    stft_figure,
+    stft_table,
+    waves_figure,
+)
 
 run = start("01_toy_data", profile, seed, device)
 
@@ -55,12 +60,10 @@ run = start("01_toy_data", profile, seed, device)
 # %%
 cycles = torch.linspace(0, 1, 513, dtype=torch.float64)[:-1]
 period = pd.DataFrame({"period": cycles.numpy(), **{name: waveform(name, cycles).numpy() for name in SOURCES}})
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.3), sharey=True)
-for ax, name in zip(axes, SOURCES, strict=True):
-    ax.plot(period["period"], period[name], color=source_style(name).colour)
-    ax.set(title=name, xlabel="time / period", ylim=(-1.15, 1.15))
-axes[0].set_ylabel("amplitude")
+waves = {"": {name: period[name] for name in SOURCES}}
+figure = waves_figure(waves, period["period"], size=(10, 2.3), x="time / period", ylim=(-1.15, 1.15))
 run.save_figure(figure, "toy_period", period)
+print("Mean square over a period:", listed(period[list(SOURCES)].pow(2).mean()))
 
 # %% [markdown]
 # The square takes two values only and never 0, which is why a zero signal is unlikely under the square prior
@@ -77,28 +80,15 @@ run.save_figure(figure, "toy_period", period)
 # | phase | U[0, 2 pi) | U[0, 2 pi) | whole samples |
 
 # %%
-draws = []
-for variant in PUBLISHED_VARIANTS:
-    parameters = draw_parameters(ToyWorld(variant), 5000, torch.Generator().manual_seed(run.seed))
-    draws.append(
-        pd.DataFrame(
-            {
-                "variant": variant,
-                "frequency_hz": parameters.frequency[:, 0].numpy(),
-                "amplitude": parameters.amplitude[:, 0].numpy(),
-            }
-        )
-    )
-laws = pd.concat(draws, ignore_index=True)
-edges = np.geomspace(25, 4400, 45)
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
-for ax, variant in zip(axes, PUBLISHED_VARIANTS, strict=True):
-    ax.hist(laws.loc[laws["variant"] == variant, "frequency_hz"], bins=edges, color="0.45")
-    ax.set(title=f"{variant} ({ToyWorld(variant).sample_rate} Hz)", xlabel="frequency / Hz", xscale="log")
-axes[0].set_ylabel("draws of 5000")
+draws = {v: draw_parameters(ToyWorld(v), 5000, torch.Generator().manual_seed(run.seed)) for v in PUBLISHED_VARIANTS}
+columns = {variant: {"frequency_hz": d.frequency[:, 0], "amplitude": d.amplitude[:, 0]} for variant, d in draws.items()}
+laws = pd.concat([pd.DataFrame(drawn).assign(variant=variant) for variant, drawn in columns.items()])
+figure = frequency_law_figure(laws, {variant: ToyWorld(variant).sample_rate for variant in PUBLISHED_VARIANTS})
 summary = laws.groupby("variant", sort=False).quantile([0.0, 0.25, 0.5, 0.75, 1.0]).reset_index(names=["variant", "q"])
 run.save_figure(figure, "toy_frequency_law", summary)
 display(summary.pivot(index="q", columns="variant", values="frequency_hz").round(1))
+medians = laws.groupby("variant", sort=False)["frequency_hz"].median()
+print("Median frequency:", listed(medians, ".0f", " Hz"))
 
 # %% [markdown]
 # They are three different data sets. Half of the `paper` signals lie above 2.1 kHz, with seven samples a period
@@ -107,22 +97,16 @@ display(summary.pivot(index="q", columns="variant", values="frequency_hz").round
 # results of the authors were made with it.
 
 # %%
-figure, axes = plt.subplots(3, 4, figsize=(10, 5), sharex=True, sharey=True)
-shown = []
-for row, variant in zip(axes, PUBLISHED_VARIANTS, strict=True):
+waves, times = {}, {}
+for variant in PUBLISHED_VARIANTS:
     config = ToyWorld(variant)
     example = draw_test_set(config, 1, int(0.01 * config.sample_rate), run.seed)
-    time_ms = np.arange(example.shape[2]) / config.sample_rate * 1e3
-    waves = {name: example[0, k].numpy() for k, name in enumerate(SOURCES)}
-    shown.append(pd.DataFrame({"variant": variant, "time_ms": time_ms, **waves}))
-    for k, (ax, name) in enumerate(zip(row, SOURCES, strict=True)):
-        ax.plot(time_ms, example[0, k], color=source_style(name).colour, linewidth=1)
-        if variant == PUBLISHED_VARIANTS[0]:
-            ax.set_title(name)
-    row[0].set_ylabel(f"{variant}\namplitude")
-for ax in axes[-1]:
-    ax.set_xlabel("time / ms")
+    times[variant] = np.arange(example.shape[2]) / config.sample_rate * 1e3
+    waves[variant] = {name: example[0, k].numpy() for k, name in enumerate(SOURCES)}
+shown = [pd.DataFrame({"variant": v, "time_ms": times[v], **waves[v]}) for v in PUBLISHED_VARIANTS]
+figure = waves_figure(waves, times, size=(10, 5), linewidth=1)
 run.save_figure(figure, "toy_variants", pd.concat(shown, ignore_index=True))
+print("Amplitude of the squares:", listed({v: abs(waves[v]["square"]).max() for v in PUBLISHED_VARIANTS}))
 
 # %% [markdown]
 # ## Spectra
@@ -138,16 +122,10 @@ signal = draw_test_set(config, 1, config.sample_rate, run.seed)[0].numpy()
 frequency = np.fft.rfftfreq(signal.shape[1], 1 / config.sample_rate)
 window = np.hanning(signal.shape[1])
 spectrum = 20 * np.log10(np.abs(np.fft.rfft(signal * window)) / (window.sum() / 2) + 1e-6)
-figure, axes = plt.subplots(2, 2, figsize=(10, 4.4), sharex=True, sharey=True)
-for k, (ax, name) in enumerate(zip(axes.flat, SOURCES, strict=True)):
-    ax.plot(frequency / 1e3, spectrum[k], color=source_style(name).colour, linewidth=0.7)
-    ax.set(title=name, ylim=(-100, 5))
-for ax in axes[-1]:
-    ax.set_xlabel("frequency / kHz")
-for ax in axes[:, 0]:
-    ax.set_ylabel("level / dB")
-levels = {f"{name}_db": spectrum[k] for k, name in enumerate(SOURCES)}
-run.save_figure(figure, "toy_spectra", pd.DataFrame({"frequency_hz": frequency, **levels}).round(1))
+levels = dict(zip(SOURCES, spectrum, strict=True))
+table = pd.DataFrame({"frequency_hz": frequency, **{f"{name}_db": level for name, level in levels.items()}})
+run.save_figure(spectra_figure(frequency, levels), "toy_spectra", table.round(1))
+print("Loudest line:", listed({name: frequency[level.argmax()] for name, level in levels.items()}, ".0f", " Hz"))
 
 # %% [markdown]
 # ## STFT magnitude and phase (thesis Figure 2)
@@ -157,34 +135,14 @@ run.save_figure(figure, "toy_spectra", pd.DataFrame({"frequency_hz": frequency, 
 # waveform itself. Window 256 samples, hop 64.
 
 # %%
-figure, axes = plt.subplots(2, 4, figsize=(10, 4.4), sharex=True, sharey=True)
-cells = []
-for k, name in enumerate(SOURCES):
-    part = torch.from_numpy(signal[k, : config.sample_rate // 8])
-    stft = stft_magnitude_phase(part, config.sample_rate, window=256, hop=64)
-    frequencies, times = np.meshgrid(stft.frequencies_hz, stft.times_s, indexing="ij")
-    columns = {
-        "source": name,
-        "frequency_hz": frequencies.ravel().round(1),
-        "time_s": times.ravel().round(4),
-        "magnitude_db": stft.magnitude_db.numpy().ravel().round(1),
-        "phase_rad": stft.phase_rad.numpy().ravel().round(2),
-    }
-    cells.append(pd.DataFrame(columns))
-    extent = {"shading": "nearest", "rasterized": True}
-    top = axes[0, k].pcolormesh(
-        stft.times_s, stft.frequencies_hz / 1e3, stft.magnitude_db, vmin=-80, vmax=0, cmap="magma", **extent
-    )
-    bottom = axes[1, k].pcolormesh(
-        stft.times_s, stft.frequencies_hz / 1e3, stft.phase_rad, vmin=-np.pi, vmax=np.pi, cmap="twilight", **extent
-    )
-    axes[0, k].set_title(name)
-    axes[1, k].set_xlabel("time / s")
-for ax in axes[:, 0]:
-    ax.set_ylabel("frequency / kHz")
-figure.colorbar(top, ax=axes[0], label="magnitude / dB")
-figure.colorbar(bottom, ax=axes[1], label="phase / rad")
-run.save_figure(figure, "toy_stft", pd.concat(cells, ignore_index=True))
+part = torch.from_numpy(signal[:, : config.sample_rate // 8])
+stfts = {
+    name: stft_magnitude_phase(wave, config.sample_rate, window=256, hop=64)
+    for name, wave in zip(SOURCES, part, strict=True)
+}
+run.save_figure(stft_figure(stfts), "toy_stft", stft_table(stfts))
+loud = {name: (stft.magnitude_db > stft.magnitude_db.max() - 40).float().mean() for name, stft in stfts.items()}
+print("Bins within 40 dB of the loudest:", listed(loud, ".0%"))
 
 # %% [markdown]
 # ## Listen

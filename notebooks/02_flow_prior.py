@@ -26,19 +26,20 @@ seed = 0
 device = "auto"
 
 # %%
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
+from srcsep_core.diagnostics.invertibility import inverse_errors
 from srcsep_core.priors.flowavenet import FlowConfig, flow_receptive_field
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.show.player import player
-from srcsep_core.show.styles import level_style, source_style
+from srcsep_core.show.prior_figures import likelihood_map_figure, receptive_field_figure
+from srcsep_core.show.signal_figures import waves_figure
+from srcsep_core.show.training_figures import TERMS, terms_figure
 from srcsep_core.training.config import OBJECTIVES
 
 run = start("02_flow_prior", profile, seed, device)
@@ -55,26 +56,14 @@ priors = {objective: run.pipeline.priors(step) for objective, step in steps.item
 # %%
 curves = pd.concat([p.curve.assign(objective=name) for name, p in priors.items()], ignore_index=True)
 curves["log_prob"] = curves["log_pz"] + curves["log_det"]
-labels = {"log_prob": "log-likelihood", "log_pz": "log p_Z", "log_det": "log |det|"}
-figure, axes = plt.subplots(2, 3, figsize=(10, 5), sharex=True, sharey="col")
-window = max(1, len(curves) // (2 * len(SOURCES) * 100))
-for row, objective in zip(axes, OBJECTIVES, strict=True):
-    for ax, column in zip(row, labels, strict=True):
-        for name in SOURCES:
-            part = curves[(curves["objective"] == objective) & (curves["source"] == name)]
-            smooth = part[column].rolling(window, min_periods=1).median()
-            ax.plot(part["step"], smooth, **source_style(name).line, label=name, linewidth=1)
-        ax.set_title(f"{labels[column]}, objective {objective}", fontsize=9)
-    row[0].set_ylabel("nats/sample")
-for ax in axes[-1]:
-    ax.set_xlabel("training step")
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-run.save_figure(figure, "training_curves", curves)
+run.save_figure(terms_figure(curves), "training_curves", curves)
 
 # %%
 last = curves[curves["step"] > 0.95 * curves["step"].max()]
-final = last.groupby(["objective", "source"], sort=False)[list(labels)].median().rename(columns=labels)
+final = last.groupby(["objective", "source"], sort=False)[list(TERMS)].median().rename(columns=TERMS)
 display(final.round(2))
+ends = final["log-likelihood"].groupby(level="objective", sort=False).mean()
+print("log-likelihood at the end, mean of the sources:", listed(ends, ".2f", " nats/sample"))
 
 # %% [markdown]
 # The `exact` objective reaches the higher log-likelihood, nearly all of it in log |det|. The `released` objective gives
@@ -91,29 +80,24 @@ display(final.round(2))
 
 # %%
 length = min(4096, 2 * run.profile.evaluation.length)
-drawn = {
-    objective: {
-        name: p.prior(name)
-        .sample((1, 1, length), torch.Generator().manual_seed(run.seed), temperature=0.7)[0, 0]
-        .cpu()
-        .numpy()
-        for name in SOURCES
-    }
-    for objective, p in priors.items()
-}
+
+
+def sample(objective: str, name: str) -> np.ndarray:
+    """A signal (T,) drawn from one prior."""
+    generator = torch.Generator().manual_seed(run.seed)
+    prior = priors[objective].prior(name)
+    return prior.sample((1, 1, length), generator, temperature=0.7)[0, 0].cpu().numpy()
+
+
+drawn = {objective: {name: sample(objective, name) for name in SOURCES} for objective in OBJECTIVES}
 shown = min(length, int(0.05 * toy.sample_rate))
 time_ms = np.arange(shown) / toy.sample_rate * 1e3
-figure, axes = plt.subplots(4, 2, figsize=(10, 6), sharex=True)
-for column, objective in enumerate(OBJECTIVES):
-    for ax, name in zip(axes[:, column], SOURCES, strict=True):
-        ax.plot(time_ms, drawn[objective][name][:shown], color=source_style(name).colour, linewidth=0.9)
-        ax.set_ylim(-1.6, 1.6)
-        if column == 0:
-            ax.set_ylabel(f"{name}\namplitude")
-    axes[0, column].set_title(f"objective {objective}")
-    axes[-1, column].set_xlabel("time / ms")
+waves = {name: {f"objective {o}": drawn[o][name][:shown] for o in OBJECTIVES} for name in SOURCES}
+figure = waves_figure(waves, time_ms, size=(10, 6), ylim=(-1.6, 1.6), sharey=False, linewidth=0.9)
 samples = pd.DataFrame({"time_ms": time_ms, **{f"{o}_{n}": drawn[o][n][:shown] for o in OBJECTIVES for n in SOURCES}})
 run.save_figure(figure, "prior_samples", samples)
+peaks = {o: max(abs(drawn[o][name][:shown]).max() for name in SOURCES) for o in OBJECTIVES}
+print("Largest sample of the figure:", listed(peaks))
 
 # %%
 for objective in OBJECTIVES:
@@ -129,23 +113,14 @@ for objective in OBJECTIVES:
 
 # %%
 test = draw_test_set(toy, 1, run.profile.evaluation.length, run.profile.evaluation.seed).to(run.pipeline.device)
-shown = slice(0, 400)
 time_ms = np.arange(400) / toy.sample_rate * 1e3
-figure, axes = plt.subplots(4, 2, figsize=(10, 6), sharex=True)
-maps = {}
-for k, name in enumerate(SOURCES):
-    with torch.no_grad():
-        maps[name] = priors["exact"].prior(name).log_prob_map(test[:, k : k + 1])[0].cpu().numpy()
-    axes[k, 0].plot(time_ms, test[0, k, shown].cpu(), color=source_style(name).colour, linewidth=1)
-    axes[k, 1].plot(time_ms, maps[name][shown], color=source_style(name).colour, linewidth=0.8)
-    axes[k, 0].set_ylabel(f"{name}\namplitude")
-    axes[k, 1].set_ylabel("nats")
-axes[0, 0].set_title("signal")
-axes[0, 1].set_title("log-likelihood by sample, own prior (exact)")
-for ax in axes[-1]:
-    ax.set_xlabel("time / ms")
-table = pd.DataFrame({"time_ms": time_ms, **{name: maps[name][shown] for name in SOURCES}})
-run.save_figure(figure, "likelihood_map", table)
+signals = {name: test[0, k, :400].cpu() for k, name in enumerate(SOURCES)}
+with torch.no_grad():
+    whole = {n: priors["exact"].prior(n).log_prob_map(test[:, k : k + 1])[0].cpu() for k, n in enumerate(SOURCES)}
+maps = {name: values[:400].numpy() for name, values in whole.items()}
+figure = likelihood_map_figure(signals, maps, time_ms)
+run.save_figure(figure, "likelihood_map", pd.DataFrame({"time_ms": time_ms, **maps}))
+print("Mean over the whole signal:", listed({n: values.mean() for n, values in whole.items()}, ".2f", " nats"))
 
 # %% [markdown]
 # ## Receptive field
@@ -160,22 +135,10 @@ run.save_figure(figure, "likelihood_map", table)
 rows = []
 for blocks in range(1, 9):
     for layers in (2, 4, 6, 8, 10):
-        config = FlowConfig(blocks=blocks, flows=6, layers=layers)
-        before, after = flow_receptive_field(config)
+        before, after = flow_receptive_field(FlowConfig(blocks=blocks, flows=6, layers=layers))
         rows.append({"blocks": blocks, "layers": layers, "samples": before + 1 + after})
 field = pd.DataFrame(rows)
-figure, ax = plt.subplots(figsize=(6, 3.4))
-for index, (layers, part) in enumerate(field.groupby("layers")):
-    ax.plot(
-        part["blocks"],
-        part["samples"] / 14_700,
-        label=f"{layers} layers",
-        **level_style(index, 5).marked,
-    )
-ax.set(yscale="log", xlabel="blocks (6 flows each)", ylabel="receptive field / s at 14 700 Hz")
-ax.axhline(16_384 / 14_700, color="0.5", linestyle=":", linewidth=1, label="training crop,\n16 384 samples")
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-run.save_figure(figure, "receptive_field", field)
+run.save_figure(receptive_field_figure(field, 14_700, 16_384), "receptive_field", field)
 
 # %%
 sizes = {
@@ -198,25 +161,13 @@ for name, config in sizes.items():
 # precisions, under every prior (rows) for every source.
 
 # %%
-rows = []
-for objective, trained in priors.items():
-    for name in SOURCES:
-        for dtype in (torch.float32, torch.float64):
-            flow = trained.prior(name).flow.to(dtype)
-            for k, data in enumerate(SOURCES):
-                x = test[:, k : k + 1].to(dtype)
-                with torch.no_grad():
-                    error = (flow.inverse(flow.terms(x).z) - x).abs().max().item()
-                rows.append(
-                    {"objective": objective, "prior": name, "data": data, "precision": str(dtype)[6:], "error": error}
-                )
-errors = pd.DataFrame(rows)
+found = {o: inverse_errors({name: p.prior(name) for name in SOURCES}, test) for o, p in priors.items()}
+errors = pd.concat(found, names=["objective"]).reset_index("objective")
 run.save_table(errors, "invertibility")
-display(
-    errors.pivot_table(index=["objective", "prior"], columns=["precision", "data"], values="error", sort=False).map(
-        "{:.1e}".format
-    )
-)
+by_cell = {"index": ["objective", "prior"], "columns": ["precision", "data"], "values": "error"}
+display(errors.pivot_table(**by_cell, sort=False).map("{:.1e}".format))
+worst = errors.groupby("precision")["error"].max()
+print("largest error:", listed(worst, ".0e"))
 
 # %% [markdown]
 # In float64 the inverse is exact to rounding for every source under every prior. In float32 the square priors, which

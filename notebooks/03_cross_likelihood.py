@@ -27,22 +27,20 @@ seed = 0
 device = "auto"
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.audit.matrices import matrix, panel_table
+from srcsep_core.audit.matrices import diagonal_margin, matrix, panel_table
 from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
-from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
+from srcsep_core.audit.tables import cross_likelihood_tables, noise_free, select
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import protocol_values
 from srcsep_core.report.session import start
 from srcsep_core.run.steps import cross_likelihood_step, prior_step
-from srcsep_core.show.discrimination_figures import settings_figure
+from srcsep_core.show.discrimination_figures import pitch_figure, settings_figure
 from srcsep_core.show.plots import cross_likelihood_figure
-from srcsep_core.show.styles import source_style
 from srcsep_core.training.config import OBJECTIVES
 
 run = start("03_cross_likelihood", profile, seed, device)
@@ -56,24 +54,17 @@ run = start("03_cross_likelihood", profile, seed, device)
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 run.save_table(likelihood, "cross_likelihood")
 run.save_table(discrimination, "discrimination")
-
-
-def noise_free_flow(table):
-    """The rows of the noise-free flows at the released length, amplitude 1.0."""
-    own = papers_own(table)
-    chosen = (own["model"] == "flowavenet") & (own["prior_sigma"] == 0)
-    return own[chosen & (own["length"] == run.profile.evaluation.length)]
-
-
 ratios = discrimination[discrimination["ratio"]].assign(ratio=False)
-likelihood, discrimination, ratios = (noise_free_flow(t) for t in (likelihood, discrimination, ratios))
+tables = (likelihood, discrimination, ratios)
+length = run.profile.evaluation.length
+likelihood, discrimination, ratios = (noise_free(table, "flowavenet", length) for table in tables)
 steps = {o: cross_likelihood_step(run.profile, prior_step(run.profile, "flowavenet", objective=o)) for o in OBJECTIVES}
 values = {
     (protocol, objective): protocol_values(run.pipeline.values(step), protocol)
     for objective, step in steps.items()
     for protocol in ("released", "exact")
 }
-print(f"{likelihood['n'].iloc[0]} test signals a source, {run.profile.evaluation.length} samples each")
+print(f"{likelihood['n'].iloc[0]} test signals a source, {length} samples each")
 
 # %% [markdown]
 # ## The matrix, printed and ours
@@ -97,6 +88,9 @@ panels = {
 }
 figure = cross_likelihood_figure(panels)
 run.save_figure(figure, "figure3_toy_flow", panel_table(panels))
+margins = {title: diagonal_margin(panel) for title, panel in panels.items()}
+print("How far each source's own prior is ahead of the next one, for the closest source (nats/sample):")
+print("; ".join(f"{title}: {margin:.2f}" for title, margin in margins.items()))
 
 # %%
 clipped = {
@@ -133,6 +127,8 @@ settings = [("released", "released"), ("exact", "released"), ("released", "exact
 run.save_figure(
     settings_figure(discrimination, authors_discrimination(), settings), "discrimination_toy_flow", discrimination
 )
+worst = discrimination.groupby(["protocol", "objective"])["auroc"].min()
+print("AUROC of the worst pair:", ", ".join(f"{p} protocol, {o} objective {worst[p, o]:.3f}" for p, o in settings))
 
 # %%
 for protocol, objective in [("exact", "exact"), ("released", "released")]:
@@ -159,27 +155,19 @@ print("AUROC of the log-likelihood ratio, exact protocol and objective (rows dat
 display(matrix(part, "auroc").round(4))
 
 # %%
-signals = draw_parameters(
-    evaluation_config(ToyWorld()),
-    run.profile.evaluation.signals,
-    torch.Generator().manual_seed(run.profile.evaluation.seed),
-)
-period = {name: 14_700 / signals.frequency[:, k].numpy() for k, name in enumerate(SOURCES)}
+size, generator = run.profile.evaluation.signals, torch.Generator().manual_seed(run.profile.evaluation.seed)
+frequency = draw_parameters(evaluation_config(ToyWorld()), size, generator).frequency
+period = {name: 14_700 / frequency[:, k].numpy() for k, name in enumerate(SOURCES)}
 single = values["exact", "exact"]
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True, sharey=True)
 pitch = []
-for ax, prior in zip(axes, ("sine", "triangle"), strict=True):
+for prior in ("sine", "triangle"):
     for name in ("sine", "triangle"):
-        rows = single[(single["prior"] == prior) & (single["source"] == name)].sort_values("signal")
-        ax.plot(period[name], rows["value"], **source_style(name).marks, markersize=3, label=f"{name} data")
+        rows = select(single, prior=prior, source=name).sort_values("signal")
         pitch.append(rows.assign(period=period[name])[["source", "prior", "signal", "period", "value"]])
-    ax.set(title=f"{prior} prior", xlabel="period / samples", xscale="log")
-    ax.set_xticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])
-    ax.minorticks_off()
-    ax.set_yscale("symlog", linthresh=10)
-axes[0].set_ylabel("log-likelihood / (nats/sample)")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-run.save_figure(figure, "likelihood_against_pitch", pd.concat(pitch, ignore_index=True))
+pitch = pd.concat(pitch, ignore_index=True)
+run.save_figure(pitch_figure(pitch), "likelihood_against_pitch", pitch)
+own, other = (pitch.loc[(pitch["source"] == pitch["prior"]) == same, "value"] for same in (True, False))
+print(f"Own signals reach down to {own.min():.2f} nats/sample, the other source's up to {other.max():.2f}.")
 
 # %% [markdown]
 # ## Published beside ours, by cell

@@ -28,23 +28,24 @@ seed = 0
 device = "auto"
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
-from srcsep_core.audit.matrices import matrix, panel_table
-from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
-from srcsep_core.audit.tables import cross_likelihood_tables, papers_own
+from srcsep_core.audit.by_source import told_apart
+from srcsep_core.audit.matrices import diagonal_margin, matrix, panel_table
+from srcsep_core.audit.published import authors_cross_likelihood
+from srcsep_core.audit.tables import cross_likelihood_tables, noise_free
 from srcsep_core.data.toy import SOURCES, ToyWorld
+from srcsep_core.metrics import fundamental_period
 from srcsep_core.nn.wavenet import receptive_field
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.show.discrimination_figures import models_figure
 from srcsep_core.show.player import player
 from srcsep_core.show.plots import cross_likelihood_figure, source_grid
-from srcsep_core.show.styles import source_style
+from srcsep_core.show.training_figures import losses_figure
 
 run = start("04_wavenet_prior", profile, seed, device)
 steps = {objective: prior_step(run.profile, "wavenet", objective=objective) for objective in ("exact", "released")}
@@ -59,19 +60,12 @@ print(f"exact: an output depends on {before} samples before the current one and 
 # log 256 = 5.55 and cannot go below log(255 + e) - 1 = 4.55 (dotted), however good the prediction.
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.2))
-curves = []
-for ax, (objective, found) in zip(axes, priors.items(), strict=True):
-    for name in SOURCES:
-        rows = found.curve[found.curve["source"] == name]
-        smooth = rows["loss"].rolling(5, min_periods=1).median()
-        ax.plot(rows["step"], smooth, **source_style(name).line, label=name)
-    ax.set(title=f"{objective} network and loss", xlabel="step", ylabel="loss / (nats/sample)")
-    curves.append(found.curve.assign(objective=objective))
-for bound in (np.log(255 + np.e) - 1, np.log(256)):
-    axes[1].axhline(bound, color="0.4", linestyle=":", linewidth=0.8)
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-run.save_figure(figure, "wavenet_training", pd.concat(curves, ignore_index=True))
+curves = {f"{objective} network and loss": found.curve for objective, found in priors.items()}
+figure = losses_figure(curves, (np.log(255 + np.e) - 1, np.log(256)))
+every = [found.curve.assign(objective=objective) for objective, found in priors.items()]
+run.save_figure(figure, "wavenet_training", pd.concat(every, ignore_index=True))
+ends = {objective: found.curve.groupby("source")["loss"].last().mean() for objective, found in priors.items()}
+print("last loss, mean of the sources:", listed(ends))
 
 # %% [markdown]
 # ## What each network sees
@@ -102,17 +96,10 @@ display(causality.pivot(index="network", columns="source", values="first_offset"
 #
 # Medians, rows data, columns priors. The first two panels are on the scale of a mean sigmoid, the third in nats/sample.
 
-
 # %%
-def noise_free(table, model):
-    """The rows of one model's noise-free priors at the released length."""
-    own = papers_own(table)
-    chosen = (own["model"] == model) & (own["prior_sigma"] == 0)
-    return own[chosen & (own["length"] == run.profile.evaluation.length)]
-
-
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
-ours = noise_free(likelihood, "wavenet").set_index("protocol")
+length = run.profile.evaluation.length
+ours = noise_free(likelihood, "wavenet", length).set_index("protocol")
 panels = {
     "published (mean sigmoid)": matrix(authors_cross_likelihood(model="wavenet")),
     "ours: released (mean sigmoid)": matrix(ours.loc["released"].reset_index()),
@@ -120,6 +107,8 @@ panels = {
 }
 figure = cross_likelihood_figure(panels)
 run.save_figure(figure, "figure3_toy_wavenet", panel_table(panels))
+margins = ", ".join(f"{title.split(' (')[0]} {diagonal_margin(panel):.3g}" for title, panel in panels.items())
+print(f"How far each source's own prior is ahead of the next one, for the closest source: {margins}")
 
 # %% [markdown]
 # ## Does it discriminate?
@@ -128,33 +117,14 @@ run.save_figure(figure, "figure3_toy_wavenet", panel_table(panels))
 # signals.
 
 # %%
-found = noise_free(discrimination, "wavenet")
-flow = noise_free(discrimination, "flowavenet")
-flow = flow[flow["protocol"] == flow["objective"]]
-rows = []
-for model, table in (("wavenet", found), ("flowavenet", flow)):
-    for protocol in ("released", "exact"):
-        part = table[table["protocol"] == protocol]
-        for name in SOURCES:
-            own = part[(part["source"] == name) & (part["prior"] == name)].iloc[0]
-            pairs = part[(part["prior"] == name) & (part["source"] != name)].sort_values("auroc")
-            worst = pairs.iloc[0]
-            rows.append(
-                {"model": model, "protocol": protocol, "source": name}
-                | {c: own[c] for c in ("accuracy", "accuracy_low", "accuracy_high")}
-                | {"auroc_worst": worst["auroc"], "auroc_low": worst["auroc_low"], "auroc_high": worst["auroc_high"]}
-                | {"against": worst["source"], "n": own["n"]}
-            )
-summary = pd.DataFrame(rows)
-published = pd.concat([authors_discrimination(model=m).assign(model=m) for m in ("wavenet", "flowavenet")])
-published = published.rename(columns={"prior": "source", "argmax_prior_accuracy": "published_accuracy"})
-published = published.rename(columns={"auroc_worst": "published_auroc_worst"})
-summary = summary.merge(published[["model", "source", "published_accuracy", "published_auroc_worst"]])
+summary = told_apart({model: noise_free(discrimination, model, length) for model in ("wavenet", "flowavenet")})
 run.save_table(summary, "wavenet_discrimination")
 display(summary.round(3))
 
 # %%
 run.save_figure(models_figure(summary), "discrimination_toy_wavenet", summary)
+worst = summary.groupby(summary["model"] + " " + summary["protocol"], sort=False)["accuracy"].min()
+print("accuracy of the worst source:", listed(worst, ".3f"))
 
 # %% [markdown]
 # ## Samples
@@ -163,7 +133,7 @@ run.save_figure(models_figure(summary), "discrimination_toy_wavenet", summary)
 # length). The shapes are right; the pitch wanders, for the network keeps it for a few periods only.
 
 # %%
-length = 2048 if run.profile.name == "smoke" else 7350
+length = run.profile.pages.sampled
 drawn = priors["exact"].net.sample(1, length, torch.Generator(run.pipeline.device).manual_seed(seed))[0].cpu()
 rate = ToyWorld().sample_rate
 tracks = {name: (drawn[k] / max(1.0, float(drawn[k].abs().max()))).clamp(-1, 1) for k, name in enumerate(SOURCES)}
@@ -171,6 +141,9 @@ figure = source_grid(tracks, rate, duration_s=0.05)
 shown = pd.DataFrame({name: track[: int(0.05 * rate)].numpy() for name, track in tracks.items()})
 run.save_figure(figure, "wavenet_samples", shown.rename_axis("sample").reset_index())
 display(player(tracks, rate, title="Samples of the exact WaveNet priors"))
+periods = {name: [fundamental_period(half) or np.nan for half in track.chunk(2)] for name, track in tracks.items()}
+print("Period in the first and the second half, in samples (nan: none found):")
+print(", ".join(f"{name} {first:.0f} and {second:.0f}" for name, (first, second) in periods.items()))
 
 # %% [markdown]
 # ## What it means

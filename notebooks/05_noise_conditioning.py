@@ -31,15 +31,16 @@ device = "auto"
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.audit.by_noise import setups_by_noise
-from srcsep_core.audit.matrices import noise_level_panels, panel_table
+from srcsep_core.audit.by_noise import gap_to_oracle, setups_by_noise
+from srcsep_core.audit.matrices import noise_level_panels, panel_table, widest_margins
 from srcsep_core.audit.published import authors_noise_curve, printed_noise
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own, select
 from srcsep_core.data.toy import SOURCES
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.show import noise_figures
 from srcsep_core.show.plots import cross_likelihood_figure
+from srcsep_core.show.training_figures import noise_training_figure
 
 run = start("05_noise_conditioning", profile, seed, device)
 levels = run.profile.noise_levels
@@ -61,7 +62,10 @@ for sigma in levels:
         curve = curve.assign(step=curve["step"] - (0 if scratch else run.profile.plan_of("flowavenet").train.steps))
         curves.append(curve[curve["step"] > 0].assign(prior_sigma=sigma, scratch=scratch))
 curves = pd.concat(curves, ignore_index=True)
-run.save_figure(noise_figures.noise_training_figure(curves), "noise_training", curves)
+run.save_figure(noise_training_figure(curves), "noise_training", curves)
+ends = curves.groupby(["prior_sigma", "scratch", "source"])["loss"].last().groupby(["prior_sigma", "scratch"]).mean()
+widest = ends[levels[-1]].rename({False: "fine-tuned", True: "from scratch"})
+print(f"Last loss at sigma {levels[-1]:g}, mean of the sources: {listed(widest, '.3f')} nats/sample")
 
 # %% [markdown]
 # ## Figure 4: the cross-likelihood by noise level
@@ -70,14 +74,16 @@ run.save_figure(noise_figures.noise_training_figure(curves), "noise_training", c
 # released. Bottom: ours with the exact objective and likelihood, on signals that carry the noise that the prior was
 # trained on, which is the question a sampler asks.
 
-
 # %%
 panels = noise_level_panels(likelihood, "flowavenet", levels)
 run.save_figure(cross_likelihood_figure(panels, columns=1 + len(levels)), "figure4_flow", panel_table(panels))
+print("Flows: margin of a source's own prior over the next one at the widest level, for the closest source:")
+print(widest_margins(panels))
 
 # %%
 panels = noise_level_panels(likelihood, "wavenet", levels)
 run.save_figure(cross_likelihood_figure(panels, columns=1 + len(levels)), "figure4_wavenet", panel_table(panels))
+print("WaveNets:", widest_margins(panels))
 
 # %% [markdown]
 # ## AUROC and accuracy against the noise level
@@ -88,6 +94,8 @@ run.save_figure(cross_likelihood_figure(panels, columns=1 + len(levels)), "figur
 # %%
 curve = setups_by_noise(discrimination, levels)
 run.save_figure(noise_figures.setups_by_noise_figure(curve), "discrimination_by_noise", curve)
+matched = select(curve, signals="matched", prior_sigma=levels[-1]).set_index("setup")["auroc_mean"]
+print(f"Mean AUROC at matched noise {levels[-1]:g}:", listed(matched, ".3f"))
 display(curve.pivot_table(index=["signals", "setup"], columns="prior_sigma", values="auroc_mean", sort=False).round(3))
 
 # %% [markdown]
@@ -109,6 +117,8 @@ for name, model in (("released", "flowavenet"), ("exact", "flowavenet"), ("oracl
 columns = ["prior", "data_sigma", "median", "prior_sigma"]
 drawn = pd.concat([table[columns].assign(case=name) for name, table in curves.items()], ignore_index=True)
 run.save_figure(noise_figures.noise_curve_figure(curves), "figure13_noise_curve", drawn)
+highest = select(drawn, data_sigma=0.3).groupby("case", sort=False)["median"].max()
+print("highest at data noise 0.3:", listed(highest), "nats/sample")
 
 # %%
 for name in SOURCES:
@@ -127,20 +137,14 @@ for name in SOURCES:
 # perfect, in nats/sample.
 
 # %%
-own = likelihood[
-    (likelihood["source"] == likelihood["prior"]) & (likelihood["data_sigma"] == likelihood["prior_sigma"])
-]
-own = own[(own["prior_sigma"] > 0) & own["protocol"].isin(["exact", "oracle"])]
-best = own[own["model"] == "oracle"].set_index(["source", "prior_sigma"])["mean"]
-gap = own[(own["model"] != "oracle") & own["prior_sigma"].isin(levels)]
-gap = gap.assign(gap=gap["mean"] - best.loc[list(zip(gap["source"], gap["prior_sigma"], strict=True))].to_numpy())
-gap = gap[["model", "objective", "training", "prior_sigma", "source", "n", "mean", "gap"]]
+gap = gap_to_oracle(likelihood, levels)
 run.save_table(gap, "gap_to_oracle")
 pivot = gap.pivot_table(index=["model", "objective", "training"], columns="prior_sigma", values="gap")
 display(pivot.round(3))
 
 # %%
 run.save_figure(noise_figures.gap_figure(gap), "gap_to_oracle", gap)
+print(f"From {-gap['gap'].max():.2g} to {-gap['gap'].min():.2g} nats/sample below the oracle.")
 
 # %% [markdown]
 # ## What it means

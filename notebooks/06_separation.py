@@ -43,7 +43,6 @@ seed = 0
 device = "auto"
 
 # %%
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from IPython.display import display
@@ -61,11 +60,11 @@ from srcsep_core.benchmark.settings import gibbs_for, prior_choices, settings_of
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.samplers import gibbs, released_langevin
 from srcsep_core.show.listening_grid import listening_grid
 from srcsep_core.show.player import player
-from srcsep_core.show.styles import prior_style
+from srcsep_core.show.prior_figures import drift_figure, residual_figure
 
 run = start("06_separation", profile, seed, device)
 plan = plan_of(run.profile)
@@ -93,20 +92,18 @@ def shares(rows: pd.DataFrame) -> pd.DataFrame:
 names = ("sine", "square")
 drawn = draw_mixes(data, MixConfig(names, 2, plan.length, seed=VALIDATION_SEED))
 sources = drawn.sources.to(run.pipeline.device)
-figure, ax = plt.subplots(figsize=(7, 3.2))
 traces = []
 for label in ("flow-released-tuned", "flow-exact-tuned", "score"):
     load = choices[label].load(run.pipeline)
     generator = torch.Generator(run.pipeline.device).manual_seed(seed)
-    steps = 20 if run.profile.name == "smoke" else 300
+    steps = run.profile.pages.drift
     result = released_langevin(sources, [load(name) for name in names], steps=steps, generator=generator)
-    ax.plot(result.trace["step"] + 1, result.trace["distance"], **prior_style(label).line, label=label)
     traces.append(result.trace.assign(prior=label))
-apart = (drawn.sources[:, 0] - drawn.sources[:, 1]).square().mean().sqrt()
-ax.axhline(float(apart), color="0.4", linestyle=":", linewidth=0.8, label="two independent sources")
-ax.set(xlabel="step of the released Langevin dynamics", ylabel="distance to the truth (rms)", ylim=(0, None))
-figure.legend(loc="outside right upper")
-run.save_figure(figure, "separation_released", pd.concat(traces, ignore_index=True))
+traces = pd.concat(traces, ignore_index=True)
+apart = float((drawn.sources[:, 0] - drawn.sources[:, 1]).square().mean().sqrt())
+run.save_figure(drift_figure(traces, apart), "separation_released", traces)
+ends = traces.groupby("prior", sort=False)["distance"].last()
+print("Last distance:", listed(ends), f"(independent: {apart:.2f})")
 
 # %% [markdown]
 # Under every prior it drifts away from the truth, faster under the flows. 300 small steps do not take it far: an end
@@ -138,6 +135,8 @@ order += ["flow-exact-tuned", "flow-released-tuned", "flow-exact", "flow-release
 three = {"sine+square", "sine+square+saw", "sine+square+saw+triangle"}
 cause = table[table["group"].isin(["causal", "oracle"]) & table["sources"].isin(three)]
 run.save_figure(share_by_prior(cause, order), "separation_cause", cause)
+best = cause[cause["n_sources"] == 2].groupby("prior")["all_above_10db"].max().reindex(order)
+print("Pairs separated, under each prior's best sampler:", listed(best, ".0%"))
 
 # %%
 display(shares(cause[cause["n_sources"] == 4]).reset_index(drop=True))
@@ -167,6 +166,8 @@ display(shares(controls.assign(prior=controls["prior"] + ", " + controls["varian
 # %%
 known = table[table["group"] == "known"]
 run.save_figure(known_classes(known), "separation_known", known)
+fours = known[known["n_sources"] == len(SOURCES)].set_index("variant")["all_above_10db"]
+print("Mixes of four separated, by variant:", listed(fours, ".0%"))
 
 # %%
 display(shares(known.assign(prior=known["variant"])).rename(columns={"prior": "variant"}).reset_index(drop=True))
@@ -183,15 +184,9 @@ load = choices["score"].load(run.pipeline)
 generator = torch.Generator(run.pipeline.device).manual_seed(seed)
 config = gibbs_for(plan, len(SOURCES))
 found = gibbs(example.mix.to(run.pipeline.device), [load(name) for name in SOURCES], config=config, generator=generator)
-figure, ax = plt.subplots(figsize=(7, 3))
-for restart, rows in found.trace.groupby("restart"):
-    kept = restart == int(found.chosen[0])
-    ax.plot(rows["sigma"], rows["residual"], color="black" if kept else "0.6", label="kept" if kept else "given up")
-ax.set(xscale="log", yscale="log", xlabel="sigma", ylabel="residual (rms)")
-ax.invert_xaxis()
-handles = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-figure.legend(handles.values(), handles.keys(), loc="outside right upper")
-run.save_figure(figure, "separation_chain", found.trace)
+run.save_figure(residual_figure(found.trace, int(found.chosen[0])), "separation_chain", found.trace)
+least = found.trace.groupby("restart")["residual"].last()
+print(f"{len(least)} chains; the one kept ends at a residual of {least[int(found.chosen[0])]:.3f}.")
 
 # %%
 estimates = found.sources[0].cpu()
@@ -204,6 +199,7 @@ figure = listening_grid(
     data.sample_rate,
 )
 run.save_figure(figure, "separation_example")
+print(f"SI-SDR from {float(quality.min()):.1f} to {float(quality.max()):.1f} dB.")
 
 # %%
 repeats = max(1, data.sample_rate // plan.length)
@@ -219,17 +215,22 @@ player(tracks, data.sample_rate, "A mix of four, separated (the window, repeated
 # What is wrong with the sources that stay below 10 dB: another source's wave (swap), a multiple of the right frequency,
 # an error in a few samples at the edges, an offset, or something else (other). First the score prior with all known
 # classes (note the scale), then priors and samplers on pairs. Under Gibbs the estimates of noise-free and fine-tuned
-# flows do not even add up to the mix: what they leave is as large as the mix (`residual` in `figures/separation.csv`).
+# flows do not even add up to the mix: what they leave is as large as the mix (`residual` in
+# `data/measured/separation.csv`).
 
 # %%
 many = known[known["sources"].str.startswith("any") | (known["n_sources"] == len(SOURCES))]
 labels = [f"toy variant {row.variant}: {row.sources}" for row in many.itertuples()]
 run.save_figure(failure_bars(many, labels), "separation_failures_known", many)
+worst = 1 - many["above_10db"].min()
+print(f"At most {worst:.1%} of the sources stay below 10 dB, {many['fail_swap'].max():.1%} by a swap.")
 
 # %%
 pairs = cause[cause["n_sources"] == 2].sort_values(["sampler", "note"], kind="stable")
 labels = [f"{row.prior}, {row.sampler}" + (f" ({row.note})" if row.note else "") for row in pairs.itertuples()]
 run.save_figure(failure_bars(pairs, labels), "separation_failures", pairs)
+kinds = pairs.filter(like="fail_").rename(columns=lambda name: name.removeprefix("fail_")).mean()
+print("Most frequent:", listed(kinds.sort_values(ascending=False).head(3), ".0%"))
 
 # %% [markdown]
 # ## Beside the baselines
@@ -255,6 +256,8 @@ run.save_table(summary.reset_index(), "separation_baselines")
 # %%
 beyond = table[table["group"] == "beyond"]
 run.save_figure(beyond_classes(beyond), "separation_beyond", beyond)
+eight = beyond[beyond["n_sources"] == beyond["n_sources"].max()].iloc[0]
+print(f"Of mixes of {eight['n_sources']} sources {eight['all_above_10db']:.0%} are separated.")
 
 # %%
 display(shares(beyond).drop(columns=["prior", "sampler"]).reset_index(drop=True))
@@ -279,6 +282,8 @@ display(unknown.drop(columns=["profile", "command"]).round(3))
 # %%
 compute = table[table["group"] == "compute"]
 run.save_figure(compute_curves(compute), "separation_compute", compute)
+most = compute.sort_values("all_above_10db").iloc[-1]
+print(f"The most, {most['all_above_10db']:.0%}, with {most['note']} in {most['seconds_per_mix']:.1f} s a mix.")
 
 # %% [markdown]
 # ## The same here, on fewer mixes

@@ -32,7 +32,7 @@ from IPython.display import display
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.show.explorer.exploration import ExplorerSettings, ToySource, explore, frames_table
 from srcsep_core.show.explorer.figures import noise_levels_figure, spread
@@ -88,6 +88,7 @@ for frame in result.frames:
 levels = pd.DataFrame(rows)
 run.save_table(levels, "explorer_levels")
 display(levels.iloc[indices].round(3))
+print(f"The residual fell from {levels['residual'].iloc[0]:.3f} to {levels['residual'].iloc[-1]:.3f}.")
 
 # %%
 change = levels[list(settings.labels)].mean(axis=1).diff()
@@ -110,6 +111,8 @@ figure = listening_grid(estimates, truths, result.mix[0], toy.sample_rate)
 waves = {"mix": result.mix[0], **{f"{k} (truth)": v for k, v in truths.items()}}
 waves |= {f"{k} (estimate)": v for k, v in estimates.items()}
 run.save_figure(figure, "explorer_result", pd.DataFrame({name: wave.numpy() for name, wave in waves.items()}))
+quality = si_sdr(estimate=result.estimates, reference=result.sources).tolist()
+print("SI-SDR:", listed(dict(zip(settings.labels, quality, strict=True)), ".1f", " dB"))
 
 # %%
 display(listen(result))

@@ -27,22 +27,22 @@ seed = 0
 device = "auto"
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources
-from srcsep_core.diagnostics.scores import score_table, summarise_scores
+from srcsep_core.diagnostics.scores import denoising_table, score_table, summarise_scores
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import conditional_flow_step, prior_step
 from srcsep_core.run.steps.catalogue import WIDE
 from srcsep_core.show.player import player
 from srcsep_core.show.score_figures import score_against_oracle_figure
-from srcsep_core.show.styles import source_style
+from srcsep_core.show.signal_figures import denoising_figure, waves_figure
+from srcsep_core.show.training_figures import denoising_loss_figure
 
 run = start("08_score_prior", profile, seed, device)
 data = ToyWorld()
@@ -59,14 +59,9 @@ print(f"{size / 1e6:.2f} million parameters, signals of {window} samples ({windo
 # the data, 0 would be a denoiser without error.
 
 # %%
-figure, ax = plt.subplots(figsize=(7, 3))
-for name in SOURCES:
-    rows = priors.curve[priors.curve["source"] == name]
-    smooth = rows["loss"].rolling(max(1, len(rows) // 40), min_periods=1).mean()
-    ax.plot(rows["step"], smooth, **source_style(name).line, label=name)
-ax.set(xlabel="step", ylabel="denoising loss", yscale="log")
-figure.legend(loc="outside right upper")
-run.save_figure(figure, "score_training", priors.curve)
+run.save_figure(denoising_loss_figure(priors.curve), "score_training", priors.curve)
+end = priors.curve[priors.curve["step"] > 0.9 * priors.curve["step"].max()]
+print("Mean loss of the last tenth:", listed(end.groupby("source", sort=False)["loss"].mean(), ".3f"))
 
 # %% [markdown]
 # ## One signal, more and more noise
@@ -82,34 +77,13 @@ generator = torch.Generator().manual_seed(seed)
 clean = draw_sources(data, 1, window, generator)[:, 1:2]
 noise = torch.randn(clean.shape, generator=generator)
 shown = min(300, window)
-time_ms = np.arange(shown) / data.sample_rate * 1e3
-figure, axes = plt.subplots(1 + len(SOURCES), len(levels), figsize=(11, 8), sharex=True)
-rows = []
-for column, sigma in enumerate(levels):
-    noisy = clean + sigma * noise
-    axes[0, column].plot(time_ms, noisy[0, 0, :shown], color="0.6", linewidth=0.6, label="noisy")
-    axes[0, column].set(title=f"sigma {sigma:g}", ylim=(-3 * max(1, sigma), 3 * max(1, sigma)))
-    for row, name in enumerate(SOURCES, start=1):
-        estimate = priors.prior(name).denoise(noisy.to(run.pipeline.device), sigma).cpu()
-        ax = axes[row, column]
-        ax.plot(time_ms, clean[0, 0, :shown], color="0.3", linewidth=0.8, linestyle="--", label="clean square")
-        ax.plot(
-            time_ms, estimate[0, 0, :shown], color=source_style(name).colour, linewidth=1.2, label=f"denoised as {name}"
-        )
-        ax.set(ylim=(-1.4, 1.4))
-        rows += [
-            {"sigma": sigma, "prior": name, "sample": i, "clean": float(c), "noisy": float(n), "denoised": float(d)}
-            for i, (c, n, d) in enumerate(
-                zip(clean[0, 0, :shown], noisy[0, 0, :shown], estimate[0, 0, :shown], strict=True)
-            )
-        ]
-for row, name in enumerate(("noisy", *SOURCES)):
-    axes[row, 0].set_ylabel(f"{name}\namplitude")
-for ax in axes[-1]:
-    ax.set_xlabel("time / ms")
-handles = {label: handle for ax in axes[:, 0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6)
-run.save_figure(figure, "score_denoising", pd.DataFrame(rows))
+by_name = {name: priors.prior(name) for name in SOURCES}
+on_device = (x.to(run.pipeline.device) for x in (clean, noise))
+table = denoising_table(by_name, *on_device, levels, shown)
+run.save_figure(denoising_figure(table, data.sample_rate, "clean square"), "score_denoising", table)
+error = (table["denoised"] - table["clean"]).pow(2).groupby([table["sigma"], table["prior"]], sort=False).mean()
+print("Mean squared error at sigma 0.1:", listed(error[0.1], ".2g"))
+print("Mean squared error at sigma 3:", listed(error[3.0], ".2g"))
 
 # %% [markdown]
 # ## Against the oracle
@@ -121,21 +95,15 @@ run.save_figure(figure, "score_denoising", pd.DataFrame(rows))
 
 # %%
 sigmas = (0.1, 0.3, 1.0, 3.0, 10.0)
-count = {"smoke": 2, "laptop": 16}.get(run.profile.name, 64)
 flows = run.pipeline.priors(conditional_flow_step(run.profile, sigma_max=WIDE))
-signals = draw_sources(data, count, window, torch.Generator().manual_seed(seed + 1))
+signals = draw_sources(data, run.profile.pages.denoised, window, torch.Generator().manual_seed(seed + 1))
 tables = []
 for k, name in enumerate(SOURCES):
+    own, oracle = signals[:, k : k + 1], OraclePrior(name, data)
     candidates = {"score prior": priors.prior(name), "flow, all levels": NoiseLadder({0.0: flows.prior(name)})}
     for label, prior in candidates.items():
         for sigma in sigmas:
-            single = score_table(
-                prior,
-                signals[:, k : k + 1],
-                sigma,
-                torch.Generator().manual_seed(seed + 2),
-                oracle=OraclePrior(name, data),
-            )
+            single = score_table(prior, own, sigma, torch.Generator().manual_seed(seed + 2), oracle=oracle)
             tables.append(summarise_scores(single).assign(model=label, source=name, sigma=sigma))
 scores = pd.concat(tables, ignore_index=True)
 models = {"score prior": "score", "flow, all levels": "flow-wide"}
@@ -150,7 +118,7 @@ def by_source(quantity: str, model: str) -> pd.DataFrame:
     return rows.pivot(index="source", columns="sigma", values="mean").loc[list(SOURCES)]
 
 
-print("Mean squared error of the denoiser, in units of the least possible (that of the oracle):")
+print("Mean squared error of the denoisers, in units of the least possible (that of the oracle):")
 for model in ("score prior", "flow, all levels"):
     display((by_source("denoising_mse", model) / by_source("oracle_mse", model)).rename_axis(index=model).round(1))
 
@@ -163,16 +131,12 @@ for model in ("score prior", "flow, all levels"):
 # %%
 generator = torch.Generator(run.pipeline.device).manual_seed(seed)
 drawn = {name: priors.prior(name).sample((2, 1, window), generator, steps=20).cpu() for name in SOURCES}
-figure, axes = plt.subplots(2, len(SOURCES), figsize=(11, 3.6), sharex=True, sharey=True)
-for column, name in enumerate(SOURCES):
-    for row in range(2):
-        axes[row, column].plot(time_ms, drawn[name][row, 0, :shown], color=source_style(name).colour, linewidth=1.2)
-    axes[0, column].set_title(name)
-    axes[1, column].set_xlabel("time / ms")
-axes[0, 0].set_ylabel("draw 1\namplitude")
-axes[1, 0].set_ylabel("draw 2\namplitude")
+time_ms = np.arange(shown) / data.sample_rate * 1e3
+waves = {f"draw {row + 1}": {name: drawn[name][row, 0, :shown] for name in SOURCES} for row in range(2)}
+figure = waves_figure(waves, time_ms, size=(11, 3.6), linewidth=1.2)
 table = pd.DataFrame({f"{name} {row + 1}": drawn[name][row, 0].numpy() for name in SOURCES for row in range(2)})
 run.save_figure(figure, "score_samples", table)
+print("Peaks:", listed(table.abs().max()))
 
 # %%
 repeats = max(1, data.sample_rate // window)

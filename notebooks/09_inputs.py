@@ -31,18 +31,19 @@ device = "auto"
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.audit.claims.measures import FLOW
-from srcsep_core.audit.input_rows import input_margins, of_protocol, printed_beside_ours
+from srcsep_core.audit.claims.measures import FLOW, own_rows
+from srcsep_core.audit.input_rows import input_cases, input_margins, plotted, printed_beside_ours
 from srcsep_core.audit.published import authors_constant_input, authors_random_input
-from srcsep_core.audit.tables import input_tables, likelihood_summary, papers_own
+from srcsep_core.audit.tables import input_tables, likelihood_summary, papers_own, select
 from srcsep_core.data.toy import SOURCES
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.show.input_figures import inputs_figure
 
 run = start("09_inputs", profile, seed, device)
 widest = max(run.profile.noise_levels)
 constant, random = input_tables(run.pipeline, run.profile)
-run.save_table(constant, "constant_input")
+spread = ["mean", "q05", "q95", "median_low", "median_high"]
+run.save_table(constant.drop(columns=spread), "constant_input")  # a constant is one signal: its value is the median
 run.save_table(random, "random_input")
 likelihood = papers_own(likelihood_summary(run.pipeline, run.profile))
 in_class = likelihood[likelihood["source"] == likelihood["prior"]]
@@ -70,28 +71,17 @@ display(wide.round(2))
 # One line a prior; the marker at the right edge is the median of the prior's own test signals (clean). A constant above
 # its source's marker is likelier than a signal of the class.
 
-
 # %%
 sigmas = (0.0, widest)
-markers = {name: of_protocol(in_class, name) for name in FLOW}
-
-
-def with_published(table, published):
-    """Published, released, exact and oracle values of one kind of input."""
-    stored = pd.concat(published(prior_sigma=s).assign(prior_sigma=s) for s in sigmas)
-    return {"published": stored.rename(columns={"value": "median"})} | {n: of_protocol(table, n) for n in FLOW}
-
-
-def plotted(cases, column):
-    """The medians that a figure shows."""
-    tables = [table[["prior", column, "median", "prior_sigma"]].assign(case=name) for name, table in cases.items()]
-    shown = pd.concat(tables, ignore_index=True)
-    return shown[shown["prior_sigma"].isin(sigmas)]
-
-
-cases = with_published(constant, authors_constant_input)
+markers = {name: own_rows(in_class, case) for name, case in FLOW.items()}
+stored = pd.concat(authors_constant_input(prior_sigma=s).assign(prior_sigma=s) for s in sigmas)
+cases = input_cases(constant, stored)
 figure = inputs_figure(cases, markers, sigmas, "level", "constant input (amplitude)")
-run.save_figure(figure, "figure15_constant_input", plotted(cases, "level"))
+shown = plotted(cases, "level", sigmas)
+run.save_figure(figure, "figure15_constant_input", shown)
+zero = shown[(shown["level"].abs() < 1e-3) & (shown["prior_sigma"] == 0)]
+for case, part in zero.groupby("case", sort=False):
+    print(f"zero under noise-free priors, {case}: {listed(part.set_index('prior')['median'], '.3g')} nats/sample")
 
 # %% [markdown]
 # ## Noise inputs of every standard deviation
@@ -99,9 +89,14 @@ run.save_figure(figure, "figure15_constant_input", plotted(cases, "level"))
 # Medians over the draws; the shade spans the 5 % and 95 % quantiles. As before, markers are the clean in-class signals.
 
 # %%
-cases = with_published(random, authors_random_input)
+stored = pd.concat(authors_random_input(prior_sigma=s).assign(prior_sigma=s) for s in sigmas)
+cases = input_cases(random, stored)
 figure = inputs_figure(cases, markers, sigmas, "input_sigma", "standard deviation of the input")
-run.save_figure(figure, "figure15_random_input", plotted(cases, "input_sigma"))
+shown = plotted(cases, "input_sigma", sigmas)
+run.save_figure(figure, "figure15_random_input", shown)
+strong = select(shown, input_sigma=0.5, prior_sigma=widest)
+for case, part in strong.groupby("case", sort=False):
+    print(f"N(0, 0.5) at sigma {widest:g}, {case}, nats/sample: {listed(part.set_index('prior')['median'], '.3g')}")
 
 # %% [markdown]
 # ## Is the input as likely as a signal of the class?

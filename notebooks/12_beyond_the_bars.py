@@ -27,21 +27,20 @@ device = "auto"
 # %%
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.audit.ablation import ablation_table
+from srcsep_core.audit.by_noise import windows_by_source, worst_pairs
 from srcsep_core.audit.published import authors_discrimination
 from srcsep_core.audit.tables import cross_likelihood_tables, select
-from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import SOURCES, ToyWorld
-from srcsep_core.diagnostics import discriminate, protocol_values
+from srcsep_core.diagnostics import protocol_values
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
-from srcsep_core.diagnostics.typicality import complexity_corrected, flac_nats_per_sample, typicality_table
-from srcsep_core.diagnostics.windows import discrimination_window, mobility_onset
+from srcsep_core.diagnostics.typicality import worst_by_statistic
 from srcsep_core.priors.oracle import OraclePrior
-from srcsep_core.report.session import start
+from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import CrossLikelihood, Subject, prior_step
 from srcsep_core.show import discrimination_figures
 from srcsep_core.show.score_figures import scores_figure
@@ -62,51 +61,20 @@ plain = plain[plain["length"] == plain.groupby("prior_sigma")["length"].transfor
 # sigma_mob the smallest at which a noisy wave has 10 or more plausible explanations, the exponential of the entropy
 # over (period, phase). The paper's claim amounts to sigma_disc < sigma_mob.
 
+
 # %%
+def mode_count(name: str, sigma: float) -> float:
+    """The median number of plausible waves of a source's noisy test signals."""
+    noisy = toy.test_set(run.profile.pages.modes, sigma=sigma)[:, [SOURCES.index(name)]]
+    return float(OraclePrior(name, toy, sigma).mode_entropy(noisy).exp().median())
+
+
 grid = tuple(sorted({*levels, 0.359, 1.0, 3.0, 10.0}))
-count = 4 if run.profile.name == "smoke" else 24
-length = 512 if run.profile.name == "smoke" else 4000
-evaluation = EvalConfig(signals=count, length=length)
-rows = []
-for k, name in enumerate(SOURCES):
-    for sigma in grid:
-        noisy = toy.test_set(evaluation, sigma=sigma)[:, k : k + 1]
-        entropy = OraclePrior(name, toy, sigma).mode_entropy(noisy)
-        rows.append({"source": name, "sigma": sigma, "modes": float(entropy.exp().median()), "n": count})
-modes = pd.DataFrame(rows)
-setups = {
-    "oracle": {"model": "oracle", "protocol": "oracle"},
-    "exact flow": {
-        "model": "flowavenet",
-        "protocol": "exact",
-        "training": "fine-tuned, thesis noise",
-        "objective": "exact",
-    },
-    "released flow": {
-        "model": "flowavenet",
-        "protocol": "released",
-        "training": "fine-tuned, released noise",
-        "objective": "released",
-    },
-}
-windows, pairs = [], []
-by_statistic = {"log p": plain, "ratio": select(discrimination, ratio=True, amplitude="released")}
-for statistic, table in by_statistic.items():
-    for setup, facts in setups.items():
-        part = select(table, **facts)
-        part = part[(part["data_sigma"] == part["prior_sigma"]) & part["auroc"].notna()]
-        for name in SOURCES:
-            worst = part[part["prior"] == name].groupby("prior_sigma")["auroc"].min()
-            about = {"statistic": statistic, "setup": setup, "prior": name}
-            pairs.append(pd.DataFrame({**about, "sigma": worst.index, "auroc_worst": worst.to_numpy()}))
-            own = modes[modes["source"] == name]
-            windows.append(
-                about
-                | {"sigma_disc": discrimination_window(worst.index.to_list(), worst.to_list())}
-                | {"largest_tested": worst.index.max() if len(worst) else np.nan}
-                | {"sigma_mob": mobility_onset(own["sigma"].to_list(), own["modes"].to_list())}
-            )
-windows, pairs = pd.DataFrame(windows), pd.concat(pairs, ignore_index=True)
+cells = [(name, sigma) for name in SOURCES for sigma in grid]
+modes = pd.DataFrame({"source": name, "sigma": sigma, "modes": mode_count(name, sigma)} for name, sigma in cells)
+modes["n"] = run.profile.pages.modes.signals
+pairs = worst_pairs({"log p": plain, "ratio": select(discrimination, ratio=True, amplitude="released")})
+windows = windows_by_source(pairs, modes)
 run.save_table(windows, "noise_windows_by_source")
 display(windows)
 
@@ -114,6 +82,8 @@ display(windows)
 stored = {s: authors_discrimination(prior_sigma=s)["auroc_worst"].min() for s in levels}
 figure = discrimination_figures.windows_figure(pairs, modes, stored)
 run.save_figure(figure, "noise_windows", pairs.merge(modes.rename(columns={"source": "prior"}), how="outer"))
+narrowest = select(windows, setup="oracle").groupby("statistic", sort=False)["sigma_disc"].min()
+print(f"Oracle, narrowest sigma_disc: {listed(narrowest, 'g')}; smallest sigma_mob: {windows['sigma_mob'].min():g}")
 
 # %% [markdown]
 # ## Scores: length and direction
@@ -123,9 +93,7 @@ run.save_figure(figure, "noise_windows", pairs.merge(modes.rename(columns={"sour
 # with the oracle's score on the same signal.
 
 # %%
-scored = 4 if run.profile.name == "smoke" else 12
-scored_length = 512 if run.profile.name == "smoke" else 2048
-clean = toy.test_set(EvalConfig(signals=scored, length=scored_length))
+clean = toy.test_set(run.profile.pages.scores)
 rows = []
 for objective in ("exact", "released"):
     for sigma in levels:
@@ -143,6 +111,8 @@ display(wide.round(3))
 
 # %%
 run.save_figure(scores_figure(scores), "scores", scores)
+cosines = wide["alignment_oracle"].groupby(level="objective").mean()
+print("Mean cosine with the oracle's score, by objective:", listed(cosines))
 
 # %% [markdown]
 # ## Would another statistic have told them apart?
@@ -152,38 +122,25 @@ run.save_figure(scores_figure(scores), "scores", scores)
 # code length (Serra et al. 2020). Noise-free priors on clean signals, and priors at every level on signals with that
 # noise.
 
+
 # %%
-rows = []
-for objective in ("exact", "released"):
-    for sigma in (0.0, *levels):
-        noise_free = prior_step(run.profile, "flowavenet", objective=objective)
-        prior = prior_step(run.profile, "flowavenet", sigma=sigma, objective=objective) if sigma else noise_free
-        subject = Subject(prior, toy, sigma)
-        step = CrossLikelihood(subject, replace(run.profile.plan.noisy, data_sigma=sigma))
-        reference = CrossLikelihood(subject, replace(step.evaluation, seed=4242))
-        values = protocol_values(run.pipeline.values(step), objective)
-        known = protocol_values(run.pipeline.values(reference), objective)
-        signals = toy.test_set(step.evaluation)
-        code = {n: flac_nats_per_sample(signals[:, k], toy.sample_rate) for k, n in enumerate(SOURCES)}
-        codes = np.array([code[s][i] for s, i in zip(values["source"], values["signal"], strict=True)])
-        corrected = values.assign(value=complexity_corrected(values["value"].to_numpy(), codes))
-        own = known[known["source"] == known["prior"]]
-        found = {
-            "log p": discriminate(values),
-            "likelihood ratio": discriminate(values, ratio=True),
-            "typicality": typicality_table(values, own),
-            "log p + FLAC": discriminate(corrected),
-        }
-        for statistic, table in found.items():
-            worst = table.dropna(subset="auroc").sort_values("auroc").iloc[0]
-            rows.append(
-                {"objective": objective, "sigma": sigma, "statistic": statistic, "auroc_worst": worst["auroc"]}
-                | {"low": worst["auroc_low"], "high": worst["auroc_high"], "n": worst["n"]}
-                | {"data": worst["source"], "prior": worst["prior"]}
-            )
-statistics = pd.DataFrame(rows)
+def statistics_of(objective: str, sigma: float) -> pd.DataFrame:
+    """`worst_by_statistic` of the flows of one objective and level, on signals with that noise."""
+    noise_free = prior_step(run.profile, "flowavenet", objective=objective)
+    prior = prior_step(run.profile, "flowavenet", sigma=sigma, objective=objective) if sigma else noise_free
+    step = CrossLikelihood(Subject(prior, toy, sigma), replace(run.profile.plan.noisy, data_sigma=sigma))
+    other = replace(step, evaluation=replace(step.evaluation, seed=4242))
+    values, reference = (protocol_values(run.pipeline.values(s), objective) for s in (step, other))
+    return worst_by_statistic(values, reference, toy.test_set(step.evaluation), toy.sample_rate)
+
+
+cases = [(objective, sigma) for objective in ("exact", "released") for sigma in (0.0, *levels)]
+found = {case: statistics_of(*case) for case in cases}
+statistics = pd.concat(found, names=["objective", "sigma"]).reset_index(["objective", "sigma"])
 run.save_table(statistics, "statistics")
 run.save_figure(discrimination_figures.statistics_figure(statistics), "statistics", statistics)
+last = select(statistics, objective="exact", sigma=levels[-1]).set_index("statistic")["auroc_worst"]
+print(f"AUROC of the worst pair at sigma {levels[-1]:g}, exact:", listed(last, ".3f"))
 
 # %% [markdown]
 # ## One cause at a time
@@ -193,52 +150,13 @@ run.save_figure(discrimination_figures.statistics_figure(statistics), "statistic
 # length. Mean AUROC and accuracy over the four sources.
 
 # %%
-widest = max(levels)
-fine = "fine-tuned, thesis noise"
-flow = {"model": "flowavenet", "amplitude": "released", "data_sigma": 0.0, "prior_sigma": 0.0, "ratio": False}
-noisy = flow | {"prior_sigma": widest, "data_sigma": widest}
-short, short_noisy = run.profile.evaluation.length, run.profile.plan.noisy.length
-ablations = {
-    "noise-free, all exact": flow | {"objective": "exact", "protocol": "exact", "length": short},
-    "metric without log-det": flow | {"objective": "exact", "protocol": "released", "length": short},
-    "objective weight 1/4": flow | {"objective": "released", "protocol": "exact", "length": short},
-    "both": flow | {"objective": "released", "protocol": "released", "length": short},
-    "amplitude U[0.8, 1] in tests": flow
-    | {"objective": "exact", "protocol": "exact", "amplitude": "training", "length": short},
-    "length 16 384": flow | {"objective": "exact", "protocol": "exact", "length": run.profile.plan.long.length},
-    f"sigma {widest:g}, all exact": noisy
-    | {"objective": "exact", "protocol": "exact", "training": fine, "length": short_noisy},
-    f"sigma {widest:g}, metric without log-det": noisy
-    | {"objective": "exact", "protocol": "released", "training": fine, "length": short_noisy},
-    f"sigma {widest:g}, released noise": noisy
-    | {"objective": "exact", "protocol": "exact", "training": "fine-tuned, released noise", "length": short_noisy},
-    f"sigma {widest:g}, objective weight 1/4": noisy
-    | {"objective": "released", "protocol": "exact", "training": fine, "length": short_noisy},
-    f"sigma {widest:g}, clean test signals": noisy
-    | {"objective": "exact", "protocol": "exact", "training": fine, "length": short_noisy, "data_sigma": 0.0},
-    f"sigma {widest:g}, all released, clean": noisy
-    | {"objective": "released", "protocol": "released", "training": "fine-tuned, released noise"}
-    | {"length": short_noisy, "data_sigma": 0.0},
-}
-rows = []
-for name, facts in ablations.items():
-    part = select(discrimination, **facts)
-    pairs_of, own = part.dropna(subset="auroc"), part.dropna(subset="accuracy")
-    worst = pairs_of.sort_values("auroc").iloc[0] if len(pairs_of) else None
-    rows.append(
-        {"setting": name, "auroc_mean": pairs_of["auroc"].mean(), "accuracy_mean": own["accuracy"].mean()}
-        | {
-            c: np.nan if worst is None else worst[o]
-            for c, o in (("auroc_worst", "auroc"), ("low", "auroc_low"), ("high", "auroc_high"))
-        }
-        | {"worst_pair": "" if worst is None else f"{worst['source']} under {worst['prior']}", "n": own["n"].max()}
-    )
-ablation = pd.DataFrame(rows)
+ablation = ablation_table(discrimination, run.profile)
 run.save_table(ablation, "ablation")
 display(ablation.round(3))
 
 # %%
 run.save_figure(discrimination_figures.ablation_figure(ablation), "ablation", ablation)
+print("AUROC of the worst pair:", listed(ablation.set_index("setting")["auroc_worst"]))
 
 # %% [markdown]
 # ## What it means

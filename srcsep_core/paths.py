@@ -35,7 +35,17 @@ def figures_folder(profile: str) -> Path:
     return figures_root() if profile == REFERENCE else figures_root() / profile
 
 
-def table_path(name: str) -> Path:
-    """Where `name`.csv is read from: the folder that figures go to if it is there, else the committed `figures`."""
-    redirected = figures_root() / f"{name}.csv"
-    return redirected if redirected.exists() else project_root() / "figures" / f"{name}.csv"
+def measured_folder(profile: str) -> Path:
+    """Where the tables that notebooks read are written: `data/measured`, unless figures go elsewhere.
+
+    They do for another profile than the reference, and with SRCSEP_FIGURES: then it is the folder of the figures.
+    """
+    if profile != REFERENCE or os.environ.get("SRCSEP_FIGURES"):
+        return figures_folder(profile)
+    return project_root() / "data" / "measured"
+
+
+def measured_table(name: str) -> Path:
+    """Where notebooks read the table `name`.csv: where it is written if it is there, else in `data/measured`."""
+    written = measured_folder(REFERENCE) / f"{name}.csv"
+    return written if written.exists() else project_root() / "data" / "measured" / f"{name}.csv"

@@ -499,8 +499,8 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
     """The word none is no missing value when the table is read, and an empty note is an empty string."""
     line = Pipeline(Store(tmp_path / "cache"))
     rows = [separation_row(line, baseline(name), profile="smoke", command="-") for name in ("mix", "ibm")]
-    (tmp_path / "figures").mkdir()
-    pd.DataFrame(rows).to_csv(tmp_path / "figures" / "separation.csv", index=False)
+    (tmp_path / "data" / "measured").mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(tmp_path / "data" / "measured" / "separation.csv", index=False)
     monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     table = benchmark_table()
@@ -518,8 +518,9 @@ def test_table_that_is_missing_is_named_with_what_makes_it(
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     with pytest.raises(InputError, match=rf"there is no .*/{name}\.csv; make it with `srcsep benchmark`"):
         read()
-    (tmp_path / "figures").mkdir()
-    pd.DataFrame({"n_sources": [2], "note": [""]}).to_csv(tmp_path / "figures" / f"{name}.csv", index=False)
+    (tmp_path / "data" / "measured").mkdir(parents=True)
+    table = pd.DataFrame({"n_sources": [2], "note": [""]})
+    table.to_csv(tmp_path / "data" / "measured" / f"{name}.csv", index=False)
     assert read()["n_sources"].tolist() == [2]
 
 
@@ -531,9 +532,9 @@ def test_redirected_table_is_read_where_it_is_written(
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "elsewhere"))
     committed = pd.DataFrame({"n_sources": [2], "note": [""]})
-    write_table(committed, tmp_path / "figures", name)
+    write_table(committed, tmp_path / "data" / "measured", name)
     assert read()["n_sources"].tolist() == [2]
-    write_table(committed.assign(n_sources=3), paths.figures_folder("laptop"), name)
+    write_table(committed.assign(n_sources=3), paths.measured_folder("laptop"), name)
     assert read()["n_sources"].tolist() == [3]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from srcsep_core.audit.agreement import agreement, concordance
-from srcsep_core.audit.comparison import NO_ORACLE, PENDING, compare, coverage_table
+from srcsep_core.audit.comparison import NO_ORACLE, PENDING, compare, coverage_table, kept_rows
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
@@ -165,6 +165,18 @@ def test_reasons_are_named(cells: pd.DataFrame) -> None:
     assert reasons[("Table 2", "flowavenet", "saw", 0.0, 0.0)] == "our value is not a number"
     assert reasons[("Table 3", "flowavenet", "sine", 0.0, 0.0)] == "we have no noise_curve table"
     assert reasons[("constant input", "wavenet", "sine", 0.0, 0.0)] == "our constant_input table has no wavenet rows"
+
+
+def test_the_table_keeps_what_is_like_for_like(cells: pd.DataFrame) -> None:
+    sine = constants({"sine": 1.0})
+    both = pd.concat([sine, sine.assign(objective="exact", median=2.0), sine.assign(level=0.0667)])
+    whole = compare(cells, {"constant_input": both})
+    kept = kept_rows(whole)
+    assert list(kept) == list(whole)
+    assert set(kept["objective"]) == {"released", ""} and set(kept["model"]) == {"flowavenet", "wavenet"}
+    assert set(kept.loc[kept["item"] == "constant input", "level"]) == {0.0, 1.0}
+    printed = whole[(whole["document"] != "authors' arrays") & (whole["objective"] != "exact")]
+    assert len(kept[kept["document"] != "authors' arrays"]) == len(printed)
 
 
 def test_the_oracle_stands_beside_every_model_but_not_without_noise(cells: pd.DataFrame) -> None:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from srcsep_core.diagnostics.discrimination import summarise
 from srcsep_core.diagnostics.inputs import (
     CONSTANT_LEVELS,
     DATA_SIGMAS,
     RANDOM_SIGMAS,
     constant_table,
     random_table,
-    summarise_inputs,
 )
 from srcsep_core.diagnostics.windows import discrimination_window, mobility_onset
 from srcsep_core.errors import InputError
@@ -99,7 +99,7 @@ def test_batches_have_the_size_asked_for_and_change_nothing(batch_size: int) -> 
 
 def test_summary_has_one_row_a_group() -> None:
     table = random_table(evaluate, SOURCES, LENGTH, draws=DRAWS, seed=0)
-    summary = summarise_inputs(table, ["prior", "protocol", "input_sigma"])
+    summary = summarise(table, ["prior", "protocol", "input_sigma"])
     names = ["n", "mean", "median", "q05", "q95", "median_low", "median_high"]
     assert summary.columns.tolist() == ["prior", "protocol", "input_sigma", *names]
     assert len(summary) == 2 * 2 * len(RANDOM_SIGMAS)
@@ -112,16 +112,16 @@ def test_summary_has_one_row_a_group() -> None:
 
 
 def test_one_column_is_enough_to_group_by() -> None:
-    summary = summarise_inputs(constant_table(evaluate, SOURCES, LENGTH), ["prior"])
+    summary = summarise(constant_table(evaluate, SOURCES, LENGTH), ["prior"])
     assert summary[["prior", "n"]].to_numpy().tolist() == [["narrow", 62], ["wide", 62]]
 
 
 def test_columns_that_are_not_there_are_named() -> None:
     table = constant_table(evaluate, SOURCES, LENGTH)
     with pytest.raises(InputError, match="'draw'"):
-        summarise_inputs(table, ["prior", "draw"])
+        summarise(table, ["prior", "draw"])
     with pytest.raises(InputError, match="no column"):
-        summarise_inputs(table, [])
+        summarise(table, [])
 
 
 def test_sizes_must_be_positive() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from srcsep_core.audit.tables import FACTS, SIGNALS
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
+from srcsep_core.paths import project_root
 from srcsep_core.report import notebooks, timings
 from srcsep_core.report.results import results_of, write_table
 from srcsep_core.report.session import PARAMETERS
@@ -61,6 +63,21 @@ def test_one_parameters_cell_with_plain_literals(source: Path) -> None:
     exec(cells[0].source, {}, names)
     assert tuple(names) == PARAMETERS
     assert names["profile"] == "laptop"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_cells_are_short_and_every_figure_is_followed_by_its_number(source: Path) -> None:
+    """At most twenty lines beside imports; a cell that saves a figure, or the next one, prints a sentence."""
+    cells = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    for cell, following in zip(cells, [*cells[1:], ""], strict=True):
+        imported = [n for n in ast.parse(cell).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        lines = len([line for line in cell.splitlines() if line.strip()])
+        assert lines - sum((n.end_lineno or n.lineno) - n.lineno + 1 for n in imported) <= 20, cell
+        assert "save_figure(" not in cell or "print(" in cell + following, cell
+
+
+def test_no_table_among_the_figures_is_larger_than_a_megabyte() -> None:
+    assert [path.name for path in (project_root() / "figures").glob("*.csv") if path.stat().st_size > 1e6] == []
 
 
 @pytest.mark.slow
@@ -126,8 +143,9 @@ def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
     for table in (likelihood, discrimination):
         assert set(table["protocol"]) == {"released", "exact", "oracle"}
         assert set(table["model"]) == {"flowavenet", "wavenet", "oracle"}
-    for name, level in (("noise_curve", "data_sigma"), ("constant_input", "level"), ("random_input", "input_sigma")):
+    for name, level in (("noise_curve", "data_sigma"), ("random_input", "input_sigma")):
         assert {*FACTS, "length", "prior", level, *described} <= set(tables[name].columns)
+    assert list(tables["constant_input"].columns) == [*FACTS, "length", "prior", "level", "n", "median"]
     ledger = ["claim", "printed", "released", "exact", "oracle", "verdict", "low", "high", "n", "command"]
     assert set(ledger) <= set(tables["claims"].columns)
     toy = tables["coverage"][tables["coverage"]["dataset"] == "toy"]

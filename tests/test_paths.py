@@ -21,11 +21,14 @@ def test_the_environment_moves_cache_and_figures(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(name, "")
     assert paths.default_root() == tmp_path / ".cache"
     assert paths.figures_folder("laptop") == tmp_path / "figures"
+    assert paths.measured_folder("laptop") == tmp_path / "data" / "measured"
+    assert paths.measured_folder("smoke") == tmp_path / "figures" / "smoke"
     monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "a"))
     monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "b"))
     assert paths.default_root() == tmp_path / "a"
     assert paths.figures_folder("laptop") == tmp_path / "b"
-    assert paths.figures_folder("smoke") == tmp_path / "b" / "smoke"
+    assert paths.figures_folder("smoke") == paths.measured_folder("smoke") == tmp_path / "b" / "smoke"
+    assert paths.measured_folder("laptop") == tmp_path / "b"
 
 
 def test_asking_for_a_path_does_not_load_torch(start_python: Callable[..., object]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from srcsep_core.audit.tables import select
+
 SETTING = ["protocol", "objective"]
 CHECKS = ("same_sign", "same_sign_mean", "same_order", "same_rank_row", "same_rank_column")
 
@@ -49,6 +51,28 @@ def concordance(rows: pd.DataFrame, *, apart: float = 1.0) -> float:
             agree = np.sign(published[first] - published[second]) == np.sign(ours[first] - ours[second])
             same += agree[far].tolist()
     return float(np.mean(same)) if same else float("nan")
+
+
+def reproduction(comparison: pd.DataFrame) -> pd.DataFrame:
+    """How like the authors' flow our `released` one is, for the noise-free matrix and for thesis Tables 3 to 6.
+
+    Columns: cells of, n, the shares same_sign, same_order, same_rank_row and same_rank_column, pairs_in_order
+    (`concordance`), spearman.
+    """
+    rows = select(comparison, model="flowavenet", protocol="released", objective="released")
+    medians = select(rows, statistic="median")
+    parts = {
+        "noise-free matrix (stored medians)": select(medians, item="cross-likelihood", prior_sigma=0.0),
+        "Tables 3-6 (printed means)": select(rows, quantity="noise_curve", document="thesis"),
+        "Tables 3-6 (stored medians)": select(medians, item="noise curve"),
+    }
+    found = []
+    for name, part in parts.items():
+        shares = {check: part[check].dropna().astype(float).mean() for check in CHECKS if check != "same_sign_mean"}
+        spearman = part[["published", "ours_median"]].corr(method="spearman").iloc[0, 1]
+        about = {"cells of": name, "n": len(part)}
+        found.append(about | shares | {"pairs_in_order": concordance(part), "spearman": spearman})
+    return pd.DataFrame(found)
 
 
 def _spearman(published: pd.Series, ours: pd.Series) -> float:

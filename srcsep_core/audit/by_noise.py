@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import pandas as pd
 from srcsep_core.audit.claims.measures import FLOW, Results, discrimination_rows, mean
 from srcsep_core.audit.published import authors_discrimination
 from srcsep_core.audit.tables import select
+from srcsep_core.data.toy import SOURCES
+from srcsep_core.diagnostics.windows import discrimination_window, mobility_onset
 
 STORED = {"auroc": "auroc_mean", "accuracy": "argmax_prior_accuracy"}
 STORED_SIGNALS = 1500
@@ -25,6 +27,7 @@ SETUPS = {
     "WaveNet exact": ("wavenet", "exact", "exact", "fine-tuned, thesis noise"),
     "oracle": ("oracle", "oracle", "", ""),
 }
+WINDOW_SETUPS = {"oracle": "oracle", "exact flow": "exact, fine-tuned", "released flow": "released, fine-tuned"}
 
 
 def protocols_by_noise(results: Results, levels: Sequence[float]) -> pd.DataFrame:
@@ -62,6 +65,56 @@ def setups_by_noise(discrimination: pd.DataFrame, levels: Sequence[float]) -> pd
     return pd.DataFrame([*_ours(plain, levels), *_published(levels)])
 
 
+def gap_to_oracle(likelihood: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
+    """How far the exact likelihood of signals at the prior's own noise lies from the oracle's, nats/sample.
+
+    Columns: model, objective, training, prior_sigma, source, n, mean, gap (0 is perfect).
+    """
+    own = likelihood[likelihood["source"] == likelihood["prior"]]
+    own = own[(own["data_sigma"] == own["prior_sigma"]) & own["prior_sigma"].isin(levels)]
+    keys = ["source", "prior_sigma"]
+    best = select(own, model="oracle")[[*keys, "mean"]]
+    learned = own[(own["protocol"] == "exact") & (own["model"] != "oracle")]
+    both = learned.merge(best, on=keys, how="left", suffixes=("", "_oracle"))
+    both = both.assign(gap=both["mean"] - both["mean_oracle"])
+    return both[["model", "objective", "training", "prior_sigma", "source", "n", "mean", "gap"]]
+
+
+def worst_pairs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """AUROC of each prior's worst pair on signals with the prior's own noise, by statistic and noise level.
+
+    `tables` are discrimination rows by the name of their statistic. Columns: statistic, setup (`WINDOW_SETUPS`),
+    prior, sigma, auroc_worst.
+    """
+    parts = []
+    for statistic, table in tables.items():
+        for setup, name in WINDOW_SETUPS.items():
+            facts = dict(zip(("model", "protocol", "objective", "training"), SETUPS[name], strict=True))
+            part = select(table, **facts)
+            part = part[part["data_sigma"] == part["prior_sigma"]]
+            for source in SOURCES:
+                worst = select(part, prior=source).dropna(subset="auroc").groupby("prior_sigma")["auroc"].min()
+                about = {"statistic": statistic, "setup": setup, "prior": source}
+                parts.append(pd.DataFrame({**about, "sigma": worst.index, "auroc_worst": worst.to_numpy()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def windows_by_source(pairs: pd.DataFrame, modes: pd.DataFrame) -> pd.DataFrame:
+    """sigma_disc and sigma_mob of every prior (`diagnostics.windows`), and the largest level that was tested.
+
+    `pairs` is `worst_pairs`; `modes` has the columns source, sigma, modes. Columns: statistic, setup, prior,
+    sigma_disc, largest_tested, sigma_mob.
+    """
+    rows = []
+    for (statistic, setup, prior), part in pairs.groupby(["statistic", "setup", "prior"], sort=False):
+        own = select(modes, source=prior)
+        row = {"statistic": statistic, "setup": setup, "prior": prior}
+        row |= {"sigma_disc": discrimination_window(part["sigma"].to_list(), part["auroc_worst"].to_list())}
+        row |= {"largest_tested": part["sigma"].max()}
+        rows.append(row | {"sigma_mob": mobility_onset(own["sigma"].to_list(), own["modes"].to_list())})
+    return pd.DataFrame(rows)
+
+
 def _ours(plain: pd.DataFrame, levels: Sequence[float]) -> Iterator[dict[str, Any]]:
     for name, (model, protocol, objective, training) in SETUPS.items():
         part = select(plain, model=model, protocol=protocol, objective=objective)
@@ -74,18 +127,9 @@ def _ours(plain: pd.DataFrame, levels: Sequence[float]) -> Iterator[dict[str, An
 
 
 def _spread(cell: pd.DataFrame) -> dict[str, float]:
-    pairs, own = cell.dropna(subset="auroc"), cell.dropna(subset="accuracy")["accuracy"]
+    pairs, own = cell.dropna(subset="auroc"), cell.dropna(subset="accuracy")
     by_prior = pairs.groupby("prior")["auroc"].mean()
-    return {
-        "n": int(cell.loc[own.index, "n"].iloc[0]),
-        "auroc_mean": pairs["auroc"].mean(),
-        "auroc_worst": pairs["auroc"].min(),
-        "auroc_low": by_prior.min(),
-        "auroc_high": by_prior.max(),
-        "accuracy_mean": own.mean(),
-        "accuracy_low": own.min(),
-        "accuracy_high": own.max(),
-    }
+    return _measures(int(own["n"].iloc[0]), pairs["auroc"].mean(), pairs["auroc"].min(), by_prior, own["accuracy"])
 
 
 def _published(levels: Sequence[float]) -> Iterator[dict[str, Any]]:
@@ -93,16 +137,19 @@ def _published(levels: Sequence[float]) -> Iterator[dict[str, Any]]:
         for sigma in (0.0, *levels):
             stored = authors_discrimination(model=model, prior_sigma=sigma)
             auroc, accuracy = stored["auroc_mean"], stored["argmax_prior_accuracy"]
-            yield {
-                "setup": f"published ({model})",
-                "prior_sigma": sigma,
-                "signals": "clean",
-                "n": STORED_SIGNALS,
-                "auroc_mean": auroc.mean(),
-                "auroc_worst": stored["auroc_worst"].min(),
-                "auroc_low": auroc.min(),
-                "auroc_high": auroc.max(),
-                "accuracy_mean": accuracy.mean(),
-                "accuracy_low": accuracy.min(),
-                "accuracy_high": accuracy.max(),
-            }
+            about = {"setup": f"published ({model})", "prior_sigma": sigma, "signals": "clean"}
+            yield about | _measures(STORED_SIGNALS, auroc.mean(), stored["auroc_worst"].min(), auroc, accuracy)
+
+
+def _measures(n: int, auroc: float, worst: float, by_prior: pd.Series, accuracy: pd.Series) -> dict[str, float]:
+    """The columns of numbers: `by_prior` are the priors' mean AUROCs, `accuracy` the sources'."""
+    return {
+        "n": n,
+        "auroc_mean": auroc,
+        "auroc_worst": worst,
+        "auroc_low": by_prior.min(),
+        "auroc_high": by_prior.max(),
+        "accuracy_mean": accuracy.mean(),
+        "accuracy_low": accuracy.min(),
+        "accuracy_high": accuracy.max(),
+    }

@@ -19,8 +19,9 @@ PENDING = "pending: musdb18"
 NO_LENGTH = "not evaluated at this length"
 NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
-WAVENET_NOTE = "mean sigmoid in [0, 1]: the sign is always positive"
-WAVENET_SCALE_NOTE = "published: mean sigmoid in [0, 1]; ours: nats/sample; only ranks compare"
+WAVENET_NOTE = "mean sigmoid: always positive"
+WAVENET_SCALE_NOTE = "print is a mean sigmoid: only ranks compare"
+KEPT_CONSTANTS = (0.0, 1.0)
 
 _LEVEL_COLUMN = {
     "cross_likelihood": "data_sigma",
@@ -76,6 +77,18 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
     return table.drop(columns=["cell", "sigma_key", "level_key", "missing"]).assign(
         missing=table["missing"], note=_notes(table)
     )
+
+
+def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `compare` that `published_vs_ours.csv` holds: every printed cell, and the stored ones like for like.
+
+    Left out are protocols read of priors with another objective, the stored run flowavenet_classified, which neither
+    text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those.
+    """
+    objective = comparison["objective"].fillna("")
+    like = (comparison["protocol"] == objective) | (objective == "")
+    constants = (comparison["item"] == "constant input") & ~comparison["level"].isin(KEPT_CONSTANTS)
+    return comparison[like & (comparison["model"] != "flowavenet_classified") & ~constants].reset_index(drop=True)
 
 
 def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from srcsep_core.audit.claims.measures import FLOW, facts_of
+from srcsep_core.audit.claims.measures import FLOW, own_rows
 from srcsep_core.audit.published import printed_inputs
-from srcsep_core.audit.tables import papers_own, select
+from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
 
 NEAR = 1e-3
 
 
-def of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """The paper's own flows (or the oracle) under one protocol, every prior at its shortest length."""
-    rows = select(papers_own(table), **facts_of(FLOW[protocol]))
-    return rows[rows["length"] == rows.groupby("prior_sigma")["length"].transform("min")]
+def input_cases(table: pd.DataFrame, stored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The `stored` values (a column `value`) and ours under each protocol, all with a column `median`."""
+    ours = {name: own_rows(table, case) for name, case in FLOW.items()}
+    return {"published": stored.rename(columns={"value": "median"})} | ours
+
+
+def plotted(cases: Mapping[str, pd.DataFrame], column: str, sigmas: Sequence[float]) -> pd.DataFrame:
+    """What a figure of `input_cases` shows: prior, `column` (the input's), median, prior_sigma (of `sigmas`), case."""
+    tables = [table[["prior", column, "median", "prior_sigma"]].assign(case=name) for name, table in cases.items()]
+    shown = pd.concat(tables, ignore_index=True)
+    return shown[shown["prior_sigma"].isin(sigmas)]
 
 
 def printed_beside_ours(constant: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
@@ -29,7 +37,7 @@ def printed_beside_ours(constant: pd.DataFrame, random: pd.DataFrame) -> pd.Data
             table, column = (random, "input_sigma") if noise else (constant, "level")
             value = printed["input_sigma"] if noise else float(str(printed["input"]).split()[-1])
             for protocol in FLOW:
-                part = select(of_protocol(table, protocol), prior_sigma=printed["prior_sigma"])
+                part = select(own_rows(table, FLOW[protocol]), prior_sigma=printed["prior_sigma"])
                 found = part[(part[column] - value).abs() < NEAR].set_index("prior")
                 for source in SOURCES:
                     about = {name: printed[name] for name in ("input", "prior_sigma")}
@@ -44,9 +52,9 @@ def input_margins(constant: pd.DataFrame, random: pd.DataFrame, likelihood: pd.D
     inputs = (("zero", constant, "level", 0.0), ("one", constant, "level", 1.0))
     parts = []
     for protocol in FLOW:
-        own = of_protocol(likelihood[likelihood["source"] == likelihood["prior"]], protocol)
+        own = own_rows(likelihood[likelihood["source"] == likelihood["prior"]], FLOW[protocol])
         for label, table, column, value in (*inputs, ("N(0, 0.5)", random, "input_sigma", 0.5)):
-            part = of_protocol(table, protocol)
+            part = own_rows(table, FLOW[protocol])
             part = part[(part[column] - value).abs() < NEAR]
             both = part.merge(
                 own[["prior", "prior_sigma", "q05"]], on=["prior", "prior_sigma"], suffixes=("", "_class")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from srcsep_core.audit.published import authors_cross_likelihood
@@ -14,6 +15,13 @@ from srcsep_core.data.toy import SOURCES
 def matrix(frame: pd.DataFrame, column: str = "median") -> pd.DataFrame:
     """One number of every source (rows) under every prior (columns)."""
     return frame.pivot(index="source", columns="prior", values=column).loc[list(SOURCES), list(SOURCES)]
+
+
+def diagonal_margin(table: pd.DataFrame) -> float:
+    """By how much a source's own prior (the diagonal) is ahead of the next likeliest one, for the closest source."""
+    values = table.to_numpy(dtype=float)
+    others = np.where(np.eye(len(values), dtype=bool), -np.inf, values)
+    return float((values.diagonal() - others.max(axis=1)).min())
 
 
 def noise_level_panels(likelihood: pd.DataFrame, model: str, levels: Sequence[float]) -> dict[str, pd.DataFrame]:
@@ -34,6 +42,12 @@ def noise_level_panels(likelihood: pd.DataFrame, model: str, levels: Sequence[fl
             rows = select(likelihood, **facts, prior_sigma=sigma, data_sigma=data_sigma, amplitude="released")
             panels[f"{protocol}, {what} sigma {sigma:g}"] = matrix(rows)
     return panels
+
+
+def widest_margins(panels: Mapping[str, pd.DataFrame]) -> str:
+    """The `diagonal_margin` of the last panel of each row of `noise_level_panels`, in words."""
+    last = {title.split(",")[0]: panel for title, panel in panels.items()}
+    return ", ".join(f"{row} {diagonal_margin(panel):.3g}" for row, panel in last.items())
 
 
 def panel_table(panels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -7,12 +7,11 @@ A row says which priors it is about (protocol, objective, model, training, prior
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from srcsep_core.diagnostics import discriminate, protocol_values, protocols_of, summarise, summarise_inputs
+from srcsep_core.diagnostics import discriminate, protocol_values, protocols_of, summarise
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import (
@@ -29,24 +28,20 @@ FACTS = ["protocol", "objective", "model", "training", "dataset", "variant", "pr
 SIGNALS = ["data_sigma", "amplitude", "length"]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The single values of one evaluation under one protocol, with the facts that belong in every row."""
+def measurements(
+    pipeline: Pipeline, profile: Profile, kind: type[Evaluation], variant: str = ""
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Every evaluation of one kind that the profile asks for, made where it is missing, under each protocol.
 
-    step: Evaluation
-    facts: dict[str, Any]
-    values: pd.DataFrame
-
-
-def measurements(pipeline: Pipeline, profile: Profile, kind: type[Evaluation], variant: str = "") -> Iterator[Measured]:
-    """Every evaluation of one kind that the profile asks for, made where it is missing."""
+    The facts that belong in every row, and the single values.
+    """
     for subject in subjects_of(profile, variant):
         for step in evaluations_of(profile, subject):
             if not isinstance(step, kind):
                 continue
             table = pipeline.values(step)
             for protocol, values in _by_protocol(table):
-                yield Measured(step, {"protocol": protocol, **subject.facts}, values)
+                yield {"protocol": protocol, **subject.facts, **_signals(step)}, values
 
 
 def _by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -66,50 +61,47 @@ def cross_likelihood_tables(
     The second table has both kinds of AUROC, told apart by its column `ratio` (False: the log-likelihood itself;
     True: log p(prior) - log p(source), in which the pitch cancels).
     """
-    discrimination = []
-    for found in measurements(pipeline, profile, CrossLikelihood, variant):
-        for ratio in (False, True):
-            table = discriminate(found.values, ratio=ratio)
-            discrimination.append(table.assign(**found.facts, **_signals(found.step), ratio=ratio))
+    discrimination = [
+        discriminate(values, ratio=ratio).assign(**facts, ratio=ratio)
+        for facts, values in measurements(pipeline, profile, CrossLikelihood, variant)
+        for ratio in (False, True)
+    ]
     return likelihood_summary(pipeline, profile, variant), _ordered(discrimination, [*FACTS, *SIGNALS, "ratio"])
 
 
 def likelihood_summary(pipeline: Pipeline, profile: Profile, variant: str = "") -> pd.DataFrame:
     """Likelihood of every source under every prior: the first of the `cross_likelihood_tables`."""
-    frames = []
-    for found in measurements(pipeline, profile, CrossLikelihood, variant):
-        frames.append(summarise(found.values).assign(**found.facts, **_signals(found.step)))
-    return _ordered(frames, [*FACTS, *SIGNALS])
-
-
-def _signals(step: Evaluation) -> dict[str, Any]:
-    assert isinstance(step, CrossLikelihood)
-    config = step.evaluation
-    return {"data_sigma": config.data_sigma, "amplitude": config.amplitude, "length": config.length}
+    return _summary(pipeline, profile, CrossLikelihood, ["source", "prior"], SIGNALS, variant)
 
 
 def noise_curve_table(pipeline: Pipeline, profile: Profile) -> pd.DataFrame:
     """Likelihood of noised test signals under their own source's prior, by noise level of data and prior."""
-    frames = []
-    for found in measurements(pipeline, profile, NoiseCurve):
-        assert isinstance(found.step, NoiseCurve)
-        table = summarise_inputs(found.values, ["prior", "data_sigma"])
-        frames.append(table.assign(**found.facts, length=found.step.evaluation.length))
-    return _ordered(frames, [*FACTS, "length"])
+    return _summary(pipeline, profile, NoiseCurve, ["prior", "data_sigma"], ["length"])
 
 
 def input_tables(pipeline: Pipeline, profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Likelihood of constant inputs by level, and of Gaussian noise by standard deviation, under every prior."""
-    constant, random = [], []
-    for found in measurements(pipeline, profile, ConstantInput):
-        assert isinstance(found.step, ConstantInput)
-        table = summarise_inputs(found.values, ["prior", "level"])
-        constant.append(table.assign(**found.facts, length=found.step.length))
-    for found in measurements(pipeline, profile, RandomInput):
-        assert isinstance(found.step, RandomInput)
-        table = summarise_inputs(found.values, ["prior", "input_sigma"])
-        random.append(table.assign(**found.facts, length=found.step.length))
-    return _ordered(constant, [*FACTS, "length"]), _ordered(random, [*FACTS, "length"])
+    constant = _summary(pipeline, profile, ConstantInput, ["prior", "level"], ["length"])
+    return constant, _summary(pipeline, profile, RandomInput, ["prior", "input_sigma"], ["length"])
+
+
+def _summary(
+    pipeline: Pipeline, profile: Profile, kind: type[Evaluation], by: list[str], about: list[str], variant: str = ""
+) -> pd.DataFrame:
+    """The values of every evaluation of a kind, summarised `by` columns; its facts and `about` come first."""
+    found = measurements(pipeline, profile, kind, variant)
+    return _ordered([summarise(values, by).assign(**facts) for facts, values in found], [*FACTS, *about])
+
+
+def _signals(step: Evaluation) -> dict[str, Any]:
+    """Of the signals that a step evaluates, what belongs in every row."""
+    if isinstance(step, CrossLikelihood):
+        config = step.evaluation
+        return {"data_sigma": config.data_sigma, "amplitude": config.amplitude, "length": config.length}
+    if isinstance(step, NoiseCurve):
+        return {"length": step.evaluation.length}
+    assert isinstance(step, ConstantInput | RandomInput)
+    return {"length": step.length}
 
 
 def papers_own(table: pd.DataFrame) -> pd.DataFrame:
@@ -127,6 +119,12 @@ def papers_own(table: pd.DataFrame) -> pd.DataFrame:
     if "data_sigma" in table and "source" in table:
         chosen &= table["data_sigma"] == 0
     return table[chosen].reset_index(drop=True)
+
+
+def noise_free(table: pd.DataFrame, model: str, length: int) -> pd.DataFrame:
+    """The rows of one model's noise-free priors (`papers_own`), on signals of `length` samples."""
+    own = papers_own(table)
+    return own[(own["model"] == model) & (own["prior_sigma"] == 0) & (own["length"] == length)]
 
 
 def _ordered(frames: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:

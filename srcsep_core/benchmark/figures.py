@@ -1,4 +1,4 @@
-"""Figures of the separation benchmark, from the rows of `figures/separation.csv`."""
+"""Figures of the separation benchmark, from the rows of `data/measured/separation.csv`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of the separation benchmark (`figures/separation.csv`): one row a setting, from its values by mix."""
+"""The table of the separation benchmark (`data/measured/separation.csv`): one row a setting, from its values by mix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from srcsep_core.benchmark.settings import Setting
 from srcsep_core.diagnostics.discrimination import interval, resample
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
-from srcsep_core.paths import table_path
+from srcsep_core.paths import measured_table
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import VALUES
 from srcsep_core.run.steps.selection import SelectSources
@@ -190,7 +190,7 @@ def unknown_table(pipeline: Pipeline, step: SelectSources, *, profile: str, comm
 
 
 def benchmark_table() -> pd.DataFrame:
-    """The table of the benchmark, `separation.csv` of `table_path` (`command` says how each row was made).
+    """The table of the benchmark, `separation.csv` of `measured_table` (`command` says how each row was made).
 
     Raises `InputError` if it is missing.
     """
@@ -198,12 +198,12 @@ def benchmark_table() -> pd.DataFrame:
 
 
 def committed_unknown() -> pd.DataFrame:
-    """The table of unknown sources, `separation_unknown.csv` of `table_path`; raises `InputError` if missing."""
+    """The table of unknown sources, `separation_unknown.csv` of `measured_table`; raises `InputError` if missing."""
     return _read("separation_unknown")
 
 
 def _read(name: str) -> pd.DataFrame:
-    path = table_path(name)
+    path = measured_table(name)
     if not path.exists():
         raise InputError(f"there is no {path}; make it with `srcsep benchmark`")
     return pd.read_csv(path, dtype={"note": str})  # a column of nothing but empty notes would be numbers

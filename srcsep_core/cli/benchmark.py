@@ -24,7 +24,7 @@ from srcsep_core.cli.options import device_option, profile_option
     multiple=True,
     help="One or more of known, baseline, oracle, causal, beyond, compute, controls and unknown; default all.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: among the figures.")
+@click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: data/measured.")
 @click.option("--overwrite", is_flag=True, help="Replace rows that were measured on more mixes.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the settings and whether they are done.")
 def benchmark(
@@ -52,7 +52,7 @@ def benchmark(
         with_other_groups,
     )
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
-    from srcsep_core.paths import figures_folder
+    from srcsep_core.paths import measured_folder
     from srcsep_core.report.results import write_table
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
@@ -70,7 +70,7 @@ def benchmark(
             click.echo(f"{'done' if done else 'open'}  {group:8s} {one.title}  {note}")
         return
     command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
-    folder = out or figures_folder(profile)
+    folder = out or measured_folder(profile)
     if settings and not overwrite:
         check_no_loss(folder / "separation.csv", planned_rows(settings))
     if step is not None and not overwrite:

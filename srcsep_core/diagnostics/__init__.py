@@ -13,7 +13,6 @@ from srcsep_core.diagnostics.inputs import (
     RANDOM_SIGMAS,
     constant_table,
     random_table,
-    summarise_inputs,
 )
 from srcsep_core.diagnostics.likelihood import (
     file_likelihood,
@@ -44,5 +43,4 @@ __all__ = [
     "random_table",
     "single",
     "summarise",
-    "summarise_inputs",
 ]

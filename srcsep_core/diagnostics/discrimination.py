@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -9,23 +10,29 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from srcsep_core.errors import InputError
+
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 
 
-def summarise(values: pd.DataFrame) -> pd.DataFrame:
-    """Mean, median and 5 % and 95 % quantiles of `value` for every source and prior, with intervals.
+def summarise(values: pd.DataFrame, by: Sequence[str] = ("source", "prior")) -> pd.DataFrame:
+    """The columns `by`, then the numbers of `describe` for `value` in each of their groups.
 
-    Columns: source, prior, n, mean, median, q05, q95, median_low, median_high (percentile bootstrap, 95 %).
+    Raises `InputError` if a column is missing.
     """
-    rows = []
-    for (source, prior), group in values.groupby(["source", "prior"], sort=False):
-        rows.append({"source": source, "prior": prior, **describe(group["value"].to_numpy())})
-    return pd.DataFrame(rows)
+    missing = [name for name in (*by, "value") if name not in values]
+    if missing or not by:
+        raise InputError(f"cannot group by {missing or 'no column'}; the table has {', '.join(map(str, values))}")
+    groups = values.groupby(list(by), sort=False)["value"]
+    return pd.DataFrame([dict(zip(by, keys, strict=True)) | describe(group.to_numpy()) for keys, group in groups])
 
 
 def describe(x: NDArray[np.floating]) -> dict[str, float]:
-    """n, mean, median, q05, q95, median_low and median_high of the values `x` (n,), in their unit."""
+    """n, mean, median, q05, q95 of the values `x` (n,), in their unit, and median_low and median_high.
+
+    These bound the median: percentile bootstrap, 95 %.
+    """
     low, high = interval(np.median(x[resample(len(x))], axis=1))
     return {
         "n": len(x),
@@ -72,18 +79,8 @@ def discriminate(values: pd.DataFrame, *, ratio: bool = False) -> pd.DataFrame:
                 row |= {"auroc": float(auroc(positive, negative)), "auroc_low": low, "auroc_high": high}
                 row["n"] = len(positive) + len(negative)
             rows.append(row)
-    columns = [
-        "source",
-        "prior",
-        "auroc",
-        "auroc_low",
-        "auroc_high",
-        "accuracy",
-        "accuracy_low",
-        "accuracy_high",
-        "n",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    measures = [f"{name}{end}" for name in ("auroc", "accuracy") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["source", "prior", *measures, "n"])
 
 
 def auroc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> NDArray[np.float64]:

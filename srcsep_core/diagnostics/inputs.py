@@ -6,21 +6,18 @@ authors' result arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.diagnostics.discrimination import describe
+from srcsep_core.diagnostics.likelihood import Evaluate
 from srcsep_core.errors import InputError
 
 CONSTANT_LEVELS = tuple(round(k / 15 - 1, 4) for k in range(31))
 RANDOM_SIGMAS = (0.0, 0.001, 0.01, 0.027, 0.077, 0.1, 0.3, 0.5, 0.7, 1.0)
 DATA_SIGMAS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3)
-
-Evaluate = Callable[[Tensor], Mapping[str, Tensor]]
-"""Signals (B, 1, T) to the values (B, G), nats/sample, of each row under each of G priors, by protocol."""
 
 
 def constant_table(evaluate: Evaluate, sources: Sequence[str], length: int, *, batch_size: int = 8) -> pd.DataFrame:
@@ -49,20 +46,6 @@ def random_table(
     x = torch.cat([sigma * unit if sigma else torch.zeros_like(unit[:1]) for sigma in RANDOM_SIGMAS])
     levels = [(sigma, draw) for sigma in RANDOM_SIGMAS for draw in range(draws if sigma else 1)]
     return _table(evaluate, sources, x, pd.DataFrame(levels, columns=["input_sigma", "draw"]), batch_size)
-
-
-def summarise_inputs(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The columns `by`, then n, mean, median, q05, q95, median_low, median_high of `value` in each of their groups.
-
-    The interval of the median is percentile bootstrap over rows (95 %). Raises `InputError` if a column is missing.
-    """
-    missing = [name for name in (*by, "value") if name not in table]
-    if missing or not by:
-        raise InputError(f"cannot group by {missing or 'no column'}; the table has {', '.join(map(str, table))}")
-    rows = []
-    for keys, group in table.groupby(list(by), sort=False):
-        rows.append({**dict(zip(by, keys, strict=True)), **describe(group["value"].to_numpy())})
-    return pd.DataFrame(rows)
 
 
 def _table(

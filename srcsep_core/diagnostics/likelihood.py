@@ -13,8 +13,11 @@ from srcsep_core.errors import InputError
 from srcsep_core.priors.sets import PROTOCOLS, LikelihoodSet
 from srcsep_core.progress import Progress
 
+Evaluate = Callable[[Tensor], Mapping[str, Tensor]]
+"""Signals (B, C, T) to the values (B, G), nats/sample, of each row under each of G priors, by protocol."""
 
-def single(priors: LikelihoodSet) -> Callable[[Tensor], Mapping[str, Tensor]]:
+
+def single(priors: LikelihoodSet) -> Evaluate:
     """A function from one-channel signals (B, 1, T) to their values under each of G priors, (B, G), by protocol."""
 
     def evaluate(x: Tensor) -> Mapping[str, Tensor]:
@@ -31,17 +34,10 @@ def likelihood_table(
     `signals` (N, K, T) hold the sources of `priors` in order. Columns: source, prior, signal, and one for every
     protocol that applies to the model (nats/sample: summed over the T samples and divided by T).
     """
-    evaluate = single(priors)
     count, kinds, length = signals.shape
     rows = signals.transpose(0, 1).reshape(-1, 1, length)
     about = pd.DataFrame({"source": np.repeat(priors.sources, count), "signal": np.tile(np.arange(count), kinds)})
-    frames = []
-    with Progress(-(-len(rows) // batch_size), "cross-likelihood", show=progress) as bar:
-        for start in range(0, len(rows), batch_size):
-            part = slice(start, start + batch_size)
-            frames += _frames(evaluate(rows[part]), priors.sources, about[part])
-            bar.advance()
-    table = pd.concat(frames, ignore_index=True)
+    table = _in_batches(single(priors), priors.sources, rows, about, batch_size, "cross-likelihood", progress)
     return table[["source", "prior", "signal", *protocols_of(table)]]
 
 
@@ -54,13 +50,7 @@ def noise_curve_table(
     """
     rows = torch.cat(list(signals.values()))
     about = pd.concat([pd.DataFrame({"data_sigma": sigma, "signal": range(len(x))}) for sigma, x in signals.items()])
-    frames = []
-    with Progress(-(-len(rows) // batch_size), "noise curve", show=progress) as bar:
-        for start in range(0, len(rows), batch_size):
-            part = slice(start, start + batch_size)
-            frames += _frames(priors.likelihoods(rows[part]), priors.sources, about[part])
-            bar.advance()
-    table = pd.concat(frames, ignore_index=True)
+    table = _in_batches(priors.likelihoods, priors.sources, rows, about, batch_size, "noise curve", progress)
     return table[["data_sigma", "prior", "signal", *protocols_of(table)]]
 
 
@@ -87,10 +77,23 @@ def protocol_values(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return table.drop(columns=found).assign(value=table[protocol])
 
 
-def _frames(values: Mapping[str, Tensor], sources: tuple[str, ...], about: pd.DataFrame) -> list[pd.DataFrame]:
-    """One table a prior: what each row is about, the prior, and its value under every protocol."""
-    arrays = {protocol: tensor.detach().cpu().numpy() for protocol, tensor in values.items()}
-    return [
-        about.assign(prior=name, **{protocol: array[:, g] for protocol, array in arrays.items()})
-        for g, name in enumerate(sources)
-    ]
+def _in_batches(
+    evaluate: Evaluate,
+    sources: tuple[str, ...],
+    rows: Tensor,
+    about: pd.DataFrame,
+    batch_size: int,
+    name: str,
+    progress: bool,
+) -> pd.DataFrame:
+    """`evaluate` on the `rows`: of each batch a table a prior, with what `about` says of the rows, and the values."""
+    frames = []
+    with Progress(-(-len(rows) // batch_size), name, show=progress) as bar:
+        for start in range(0, len(rows), batch_size):
+            part = slice(start, start + batch_size)
+            values = {p: found.detach().cpu().numpy() for p, found in evaluate(rows[part]).items()}
+            for g, source in enumerate(sources):
+                own = {protocol: array[:, g] for protocol, array in values.items()}
+                frames.append(about[part].assign(prior=source, **own))
+            bar.advance()
+    return pd.concat(frames, ignore_index=True)

@@ -12,6 +12,7 @@ and a score that is too long, too short or astray misses it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -21,7 +22,7 @@ from torch.nn.functional import cosine_similarity
 from srcsep_core.checks import check_waveform
 from srcsep_core.diagnostics.discrimination import describe, interval, resample
 from srcsep_core.errors import InputError
-from srcsep_core.priors.base import ScorePrior
+from srcsep_core.priors.base import DenoisingPrior, ScorePrior
 
 QUANTITIES = (
     "gradient_norm_squared_per_sample",
@@ -100,6 +101,23 @@ def summarise_scores(table: pd.DataFrame) -> pd.DataFrame:
             rows.append({"quantity": quantity, "mean_low": low, "mean_high": high, **describe(x)})
     middle = [f"{name}{end}" for name in ("mean", "median") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["quantity", "n", *middle, "q05", "q95"])
+
+
+def denoising_table(
+    priors: Mapping[str, DenoisingPrior], clean: Tensor, noise: Tensor, sigmas: Sequence[float], shown: int
+) -> pd.DataFrame:
+    """One signal `clean` (1, 1, T) in `noise` (1, 1, T) of each level, and what every prior makes of it.
+
+    Columns: sigma, prior, sample (the first `shown`), clean, noisy, denoised.
+    """
+    parts = []
+    for sigma in sigmas:
+        noisy = clean + sigma * noise
+        for name, prior in priors.items():
+            waves = {"clean": clean, "noisy": noisy, "denoised": prior.denoise(noisy, sigma)}
+            columns = {kind: wave[0, 0, :shown].cpu().numpy() for kind, wave in waves.items()}
+            parts.append(pd.DataFrame({"sigma": sigma, "prior": name, "sample": range(shown), **columns}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _score(prior: ScorePrior, x: Tensor, sigma: float) -> Tensor:

@@ -62,6 +62,31 @@ def typicality_table(values: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFr
     return discriminate(pd.concat(parts))
 
 
+def worst_by_statistic(
+    values: pd.DataFrame, reference: pd.DataFrame, signals: Tensor, sample_rate: int
+) -> pd.DataFrame:
+    """The pair of sources that each of four statistics tells apart worst.
+
+    `values` and `reference` as for `typicality_table`; `signals` (N, K, T) are those of `values`, at `sample_rate` Hz.
+    Columns: statistic (log p; likelihood ratio; typicality; log p + FLAC), auroc_worst, low and high (95 %), n, data,
+    prior.
+    """
+    sources = list(dict.fromkeys(values["source"]))
+    codes = np.stack([flac_nats_per_sample(signals[:, k], sample_rate) for k in range(len(sources))])
+    own_code = codes[values["source"].map(sources.index), values["signal"]]
+    corrected = values.assign(value=complexity_corrected(values["value"].to_numpy(), own_code))
+    found = {
+        "log p": discriminate(values),
+        "likelihood ratio": discriminate(values, ratio=True),
+        "typicality": typicality_table(values, reference),
+        "log p + FLAC": discriminate(corrected),
+    }
+    worst = pd.concat([table.dropna(subset="auroc").sort_values("auroc").head(1) for table in found.values()])
+    names = {"auroc": "auroc_worst", "auroc_low": "low", "auroc_high": "high", "n": "n", "source": "data"}
+    named = worst.rename(columns=names).assign(statistic=list(found))
+    return named[["statistic", *names.values(), "prior"]].reset_index(drop=True)
+
+
 def flac_bits_per_sample(signals: Tensor, sample_rate: int, *, scale: float = FLAC_SCALE) -> NDArray[np.float64]:
     """Length of each of `signals` (N, T) as 16-bit FLAC, (N,), in bits/sample; silence costs 0.
 

@@ -13,10 +13,11 @@ from srcsep_core.errors import InputError
 from srcsep_core.paths import project_root
 
 NUMBERS = (
-    "<!-- numbers: written by `srcsep readme` from figures/separation.csv and figures/discrimination.csv -->",
+    "<!-- numbers: written by `srcsep readme` from data/measured/separation.csv and figures/discrimination.csv -->",
     "<!-- /numbers -->",
 )
 CLAIMS = ("<!-- claims: written by `srcsep readme` from figures/claims.csv -->", "<!-- /claims -->")
+TABLES = ("data/measured/separation.csv", "figures/discrimination.csv", "figures/claims.csv")
 NOT_SETTLED = "not settled"
 
 # Tables made before names changed hold the older word.
@@ -156,25 +157,27 @@ def shown_verdict(row: Mapping[str, Any]) -> str:
     return "undecided" if verdict.startswith("undecided") else verdict
 
 
-def update_readme(readme: Path | None = None, figures: Path | None = None) -> str:
-    """The README's text with both blocks renewed; raises `InputError` if a marker or a table is missing."""
+def update_readme(readme: Path | None = None, folder: Path | None = None) -> str:
+    """The README's text with both blocks renewed, from `TABLES` as committed or, if given, all from one `folder`.
+
+    Raises `InputError` if a marker or a table is missing.
+    """
     readme = readme or project_root() / "README.md"
-    figures = figures or project_root() / "figures"
     text = readme.read_text()
     for marker in (*NUMBERS, *CLAIMS):
         if marker not in text:
             raise InputError(f"{readme} lacks the line {marker!r}; put it back")
     separation, discrimination, claims = (
-        _table(figures, name) for name in ("separation.csv", "discrimination.csv", "claims.csv")
+        _table(folder / Path(name).name if folder else project_root() / name) for name in TABLES
     )
     text = _between(text, NUMBERS, numbers_block(separation, discrimination))
     return _between(text, CLAIMS, claims_block(claims))
 
 
-def _table(figures: Path, name: str) -> pd.DataFrame:
-    if not (figures / name).exists():
-        raise InputError(f"{figures / name} does not exist; run `srcsep notebooks` first")
-    return pd.read_csv(figures / name)
+def _table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; restore it, or make it with `srcsep notebooks` or `srcsep benchmark`")
+    return pd.read_csv(path)
 
 
 def _between(text: str, markers: tuple[str, str], block: str) -> str:
@@ -193,6 +196,6 @@ def _rows(table: pd.DataFrame, **wanted: Sequence[Any]) -> pd.DataFrame:
 def _best(rows: pd.DataFrame, column: str, table: str) -> dict[str, Any]:
     """The first row with the largest value of a column."""
     if rows.empty:
-        raise InputError(f"figures/{table}.csv lacks rows that the README's numbers come from; make it anew")
+        raise InputError(f"{table}.csv lacks rows that the README's numbers come from; make it anew")
     best = rows.sort_values(column, ascending=False, kind="stable").iloc[0]
     return {str(name): value for name, value in best.items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -71,6 +72,11 @@ def start(notebook: str, profile: str, seed: int, device: str) -> Session:
     set_style()
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     return Session(notebook, get_profile(profile), seed, pipeline, results_of(profile))
+
+
+def listed(values: Mapping[Any, float] | pd.Series, spec: str = ".2f", unit: str = "") -> str:
+    """Named numbers in words, each in the format `spec` and followed by `unit`: "sine 0.50, square 1.00"."""
+    return ", ".join(f"{name} {value:{spec}}{unit}" for name, value in values.items())
 
 
 def _injected_parameters() -> set[str]:

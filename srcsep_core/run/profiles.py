@@ -35,6 +35,31 @@ class EvalPlan:
 
 
 @dataclass(frozen=True)
+class PagePlan:
+    """How much the notebooks themselves measure and draw, beside what steps make.
+
+    `modes`: signals whose plausible waves are counted; `scores`: signals on which flows' scores are measured;
+    `denoised`: how many signals the denoiser's scores; `drift`: steps of the released Langevin dynamics;
+    `sampled`: samples of a signal drawn from a prior sample by sample.
+    """
+
+    modes: EvalConfig
+    scores: EvalConfig
+    denoised: int
+    drift: int
+    sampled: int
+
+
+LAPTOP_PAGES = PagePlan(
+    modes=EvalConfig(signals=24, length=4000),
+    scores=EvalConfig(signals=12, length=2048),
+    denoised=16,
+    drift=300,
+    sampled=7350,
+)
+
+
+@dataclass(frozen=True)
 class KindPlan:
     """How one kind of prior is trained: its network, and one training configuration for each way.
 
@@ -58,7 +83,7 @@ class Profile:
     """Everything that scales with the machine.
 
     `noise_levels` are those that priors are conditioned on, `kinds` the plans by kind of prior, `evaluation` and `plan`
-    how they are measured.
+    how they are measured, `pages` what notebooks measure themselves.
     """
 
     name: str
@@ -66,6 +91,7 @@ class Profile:
     kinds: Mapping[str, KindPlan]
     evaluation: EvalConfig
     plan: EvalPlan
+    pages: PagePlan = LAPTOP_PAGES
 
     def plan_of(self, model: str) -> KindPlan:
         """The plan of a kind of prior; raises `InputError` if the profile has none."""
@@ -111,18 +137,20 @@ def _profile(
     length: int = 4000,
     long: int = 16_384,
     inputs: int = 8000,
+    pages: PagePlan = LAPTOP_PAGES,
     **kinds: KindPlan,
 ) -> Profile:
     """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
 
-    Constant and random inputs have `inputs` samples, or `long` ones.
+    Constant and random inputs have `inputs` samples, or `long` ones; `pages` is what notebooks do themselves.
     """
     sets = {
         which: EvalConfig(signals=count, length=long if which.startswith("long") else length)
         for which, count in signals.items()
     }
     evaluation = sets.pop("evaluation")
-    return Profile(name, noise_levels, kinds, evaluation, EvalPlan(**sets, input_lengths=(inputs, long), draws=draws))
+    plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages)
 
 
 _LAPTOP = TrainConfig(
@@ -167,6 +195,13 @@ _ALL = (
         length=512,
         long=1024,
         inputs=512,
+        pages=PagePlan(
+            modes=EvalConfig(signals=4, length=512),
+            scores=EvalConfig(signals=4, length=512),
+            denoised=2,
+            drift=20,
+            sampled=2048,
+        ),
     ),
     _profile(
         "laptop",
@@ -197,6 +232,7 @@ _ALL = (
         pnf=KindPlan(PnFConfig(layers=10, width=64, head_width=256), replace(_FULL, crop=3074)),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),
+        pages=replace(LAPTOP_PAGES, denoised=64),
     ),
 )
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}

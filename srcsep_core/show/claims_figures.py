@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srcsep_core.show.panels import shared_legend
 from srcsep_core.show.styles import GUIDE, level_style, protocol_style
 
 AGREES = 0.8
@@ -42,5 +43,5 @@ def agreement_figure(agree: pd.DataFrame, checks: Sequence[str]) -> Figure:
         ax.set(xlabel="share of cells", xlim=(-0.03, 1.03), title=check.replace("_", " "))
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].invert_yaxis()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    shared_legend(figure, 3)
     return figure

@@ -1,4 +1,4 @@
-"""How well sources are told apart: AUROC and accuracy by protocol, statistic, noise level and cause."""
+"""How well sources are told apart: AUROC and accuracy by protocol, statistic, pitch and cause."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from srcsep_core.data.toy import SOURCES
+from srcsep_core.show.panels import lines_by_source, shared_legend, with_interval
 from srcsep_core.show.styles import (
     GUIDE,
-    Style,
     prior_style,
     protocol_style,
     setting_style,
@@ -36,8 +35,8 @@ def settings_figure(discrimination: pd.DataFrame, stored: pd.DataFrame, settings
             rows = rows[rows["objective"] == objective].dropna(subset=[name])
             part = rows.sort_values(name).drop_duplicates("prior").set_index("prior").loc[list(SOURCES)]
             label = f"ours: {protocol} protocol, {objective} objective"
-            place = (index - 1.5) * 0.2
-            _bars(ax, part, name, place, setting_style(protocol, objective), label)
+            look = setting_style(protocol, objective).marks
+            with_interval(ax, np.arange(4) + (index - 1.5) * 0.2, part, name, label, capsize=3, **look)
         ax.plot(np.arange(4) + 0.5, published[column], **protocol_style("published").marks, label="published")
         ax.set_ylim(min(0.75, ax.get_ylim()[0]), 1.02)
         for border in (0.6, 1.6, 2.6):
@@ -45,7 +44,7 @@ def settings_figure(discrimination: pd.DataFrame, stored: pd.DataFrame, settings
     axes[0].set_ylabel("AUROC, worst pair")
     axes[1].set(ylabel="accuracy", xlabel="prior (AUROC), source (accuracy)")
     axes[1].set_xticks(range(4), SOURCES)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    shared_legend(figure, 3)
     return figure
 
 
@@ -57,7 +56,8 @@ def models_figure(summary: pd.DataFrame) -> Figure:
         for index, ((model, protocol), part) in enumerate(table.groupby(["model", "protocol"])):
             own = prior_style(f"wavenet-{protocol}") if model == "wavenet" else protocol_style(str(protocol))
             part = part.set_index("source").loc[list(SOURCES)]
-            _bars(ax, part, value, (index - 1.5) * 0.18, own, f"{model}, {protocol}")
+            places = np.arange(4) + (index - 1.5) * 0.18
+            with_interval(ax, places, part, value, f"{model}, {protocol}", capsize=3, **own.marks)
         part = table[table["model"] == "wavenet"].drop_duplicates("source").set_index("source").loc[list(SOURCES)]
         marks = prior_style("wavenet-published").marks
         ax.plot(np.arange(4) + 0.45, part[f"published_{value}"], **marks, label="published WaveNet")
@@ -65,7 +65,23 @@ def models_figure(summary: pd.DataFrame) -> Figure:
     lowest = table[["auroc_low", "accuracy_low", "published_auroc", "published_accuracy"]].min().min()
     axes[0].set(ylabel="AUROC, worst pair", xlabel="prior", ylim=(lowest - 0.03, 1.03))
     axes[1].set(ylabel="accuracy", xlabel="source")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    shared_legend(figure, 5)
+    return figure
+
+
+def pitch_figure(values: pd.DataFrame) -> Figure:
+    """Likelihood against pitch, one panel a prior: `values` has the columns source, prior, period, value."""
+    priors = list(dict.fromkeys(values["prior"]))
+    figure, axes = plt.subplots(1, len(priors), figsize=(10, 3.4), sharex=True, sharey=True)
+    for ax, prior in zip(axes, priors, strict=True):
+        for name, rows in values[values["prior"] == prior].groupby("source", sort=False):
+            ax.plot(rows["period"], rows["value"], **source_style(str(name)).marks, markersize=3, label=f"{name} data")
+        ax.set(title=f"{prior} prior", xlabel="period / samples", xscale="log")
+        ax.set_xticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])
+        ax.minorticks_off()
+        ax.set_yscale("symlog", linthresh=10)
+    axes[0].set_ylabel("log-likelihood / (nats/sample)")
+    shared_legend(figure, 2)
     return figure
 
 
@@ -82,13 +98,10 @@ def windows_figure(pairs: pd.DataFrame, modes: pd.DataFrame, published: Mapping[
         ax.set(xscale="log", xlabel="sigma", ylabel="AUROC, worst pair of all", title=f"told apart by {statistic}")
     style = protocol_style("published").marked
     axes[0].plot(list(published), list(published.values()), **style, label="published (clean signals)")
-    for name in SOURCES:
-        part = modes[modes["source"] == name]
-        axes[2].plot(part["sigma"], part["modes"], **source_style(name).marked, label=name)
+    lines_by_source(axes[2], modes, "sigma", "modes", marked=True)
     axes[2].axhline(MOBILE, **GUIDE)
     axes[2].set(xscale="log", yscale="log", xlabel="sigma", ylabel="plausible waves exp(H)", title="mobile (oracle)")
-    handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    shared_legend(figure, 4)
     return figure
 
 
@@ -99,14 +112,13 @@ def statistics_figure(statistics: pd.DataFrame) -> Figure:
     for ax, objective in zip(axes, objectives, strict=True):
         rows = statistics[statistics["objective"] == objective]
         for index, (name, part) in enumerate(rows.groupby("statistic", sort=False)):
-            x = np.arange(len(part)) + (index - 1.5) * 0.08
-            spread = _spread(part["auroc_worst"], part["low"], part["high"])
-            style = statistic_style(str(name)).marked
-            ax.errorbar(x, part["auroc_worst"], yerr=spread, **style, capsize=2, label=str(name))
+            places = np.arange(len(part)) + (index - 1.5) * 0.08
+            look = statistic_style(str(name)).marked
+            with_interval(ax, places, part, "auroc_worst", str(name), capsize=2, **look)
         ax.set_xticks(range(len(levels)), [f"{s:g}" for s in levels])
         ax.set(title=f"{objective} objective and protocol", xlabel="sigma of prior and data")
     axes[0].set_ylabel("AUROC, worst pair")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    shared_legend(figure, 4)
     return figure
 
 
@@ -114,22 +126,11 @@ def ablation_figure(ablation: pd.DataFrame) -> Figure:
     """AUROC of the worst pair with its interval, and mean accuracy, one row a setting."""
     figure, ax = plt.subplots(figsize=(8, 4))
     y = np.arange(len(ablation))
-    auroc = ablation["auroc_worst"]
-    spread = _spread(auroc, ablation["low"], ablation["high"])
-    ax.errorbar(auroc, y, xerr=spread, **statistic_style("auroc").marks, capsize=3, label="AUROC, worst pair")
+    look = statistic_style("auroc").marks
+    with_interval(ax, y, ablation, "auroc_worst", "AUROC, worst pair", across=True, capsize=3, **look)
     ax.plot(ablation["accuracy_mean"], y, **statistic_style("accuracy").marks, label="mean accuracy")
     ax.set_yticks(y, ablation["setting"])
     ax.invert_yaxis()
     ax.set(xlabel="AUROC or accuracy", xlim=(-0.03, 1.03))
-    figure.legend(loc="outside lower center", ncols=2)
+    shared_legend(figure, 2)
     return figure
-
-
-def _bars(ax: Axes, part: pd.DataFrame, value: str, shift: float, style: Style, label: str) -> None:
-    """One mark with its interval for each of the four rows of `part`."""
-    spread = _spread(part[value], part[f"{value}_low"], part[f"{value}_high"])
-    ax.errorbar(np.arange(len(part)) + shift, part[value], yerr=spread, **style.marks, capsize=3, label=label)
-
-
-def _spread(centre: pd.Series, low: pd.Series, high: pd.Series) -> list[pd.Series]:
-    return [(centre - low).clip(lower=0), (high - centre).clip(lower=0)]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 
 from srcsep_core.data.toy import SOURCES
+from srcsep_core.show.panels import label_edges, shared_legend
 from srcsep_core.show.styles import source_style
 
 
@@ -34,10 +35,8 @@ def inputs_figure(
             own = in_class.get(name)
             _panel(ax, part, None if own is None else own[(own["prior_sigma"] - sigma).abs() < 1e-9], column, edge)
             ax.set_title(f"{name}, prior sigma {sigma:g}")
-        cells[0].set_ylabel("nats/sample")
-    for ax in axes[-1]:
-        ax.set_xlabel(label)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    label_edges(axes, x=label, y="nats/sample")
+    shared_legend(figure, 4)
     return figure
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from srcsep_core.data.toy import SOURCES
+from srcsep_core.show.panels import label_edges, shared_legend, with_interval
 from srcsep_core.show.styles import (
     BOUND,
     GUIDE,
@@ -20,7 +20,6 @@ from srcsep_core.show.styles import (
     prior_style,
     protocol_style,
     setting_style,
-    source_style,
 )
 
 QUANTITIES = {"auroc": "AUROC", "accuracy": "accuracy"}
@@ -49,50 +48,45 @@ def protocols_by_noise_figure(curve: pd.DataFrame) -> Figure:
     `curve` is `audit.by_noise.protocols_by_noise`; bars are its intervals.
     """
     levels = sorted(curve["sigma"].unique())
-    figure, axes = _quantity_grid(levels)
+    figure, panels = _quantity_grid(levels)
     protocols = list(dict.fromkeys(curve["protocol"]))
-    for column, signals in enumerate(KINDS):
-        for row, quantity in enumerate(QUANTITIES):
-            for index, protocol in enumerate(protocols):
-                part = curve[(curve["protocol"] == protocol) & (curve["quantity"] == quantity)]
-                part = part[part["signals"] == signals]
-                if part.empty:
-                    continue
+    for (signals, quantity), ax in panels.items():
+        rows = curve[(curve["signals"] == signals) & (curve["quantity"] == quantity)]
+        for index, protocol in enumerate(protocols):
+            part = rows[rows["protocol"] == protocol]
+            if len(part):
                 places = [levels.index(sigma) + 0.05 * (index - 1.5) for sigma in part["sigma"]]
-                spread = [(part["mean"] - part["low"]).clip(lower=0), (part["high"] - part["mean"]).clip(lower=0)]
-                style = protocol_style(protocol)
-                axes[row, column].errorbar(
-                    places, part["mean"], yerr=spread, **style.marked, capsize=3, label=protocol, markersize=5
-                )
-    return _finished(figure, axes, columns=len(protocols))
+                look = protocol_style(protocol).marked
+                with_interval(ax, places, part, "mean", protocol, **look, capsize=3, markersize=5)
+    shared_legend(figure, len(protocols))
+    return figure
 
 
 def setups_by_noise_figure(curve: pd.DataFrame) -> Figure:
     """The same for every way to train and read a prior: `curve` is `audit.by_noise.setups_by_noise`."""
     levels = sorted(curve["prior_sigma"].unique())
-    figure, axes = _quantity_grid(levels)
-    for column, signals in enumerate(KINDS):
-        for row, quantity in enumerate(QUANTITIES):
-            for name in dict.fromkeys(curve["setup"]):
-                part = curve[(curve["setup"] == name) & (curve["signals"] == signals)]
-                places = [levels.index(sigma) for sigma in part["prior_sigma"]]
-                style = SETUP_STYLES.get(name) or prior_style(name)
-                if places:
-                    axes[row, column].plot(places, part[f"{quantity}_mean"], **style.marked, markersize=5, label=name)
-    return _finished(figure, axes, columns=4)
+    figure, panels = _quantity_grid(levels)
+    for (signals, quantity), ax in panels.items():
+        rows = curve[curve["signals"] == signals]
+        for name, part in rows.groupby("setup", sort=False):
+            style = SETUP_STYLES.get(str(name)) or prior_style(str(name))
+            places = [levels.index(sigma) for sigma in part["prior_sigma"]]
+            ax.plot(places, part[f"{quantity}_mean"], **style.marked, markersize=5, label=name)
+    shared_legend(figure, 4)
+    return figure
 
 
-def _quantity_grid(levels: Sequence[float]) -> tuple[Figure, np.ndarray]:
+def _quantity_grid(levels: Sequence[float]) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """An empty figure for both quantities, and its panels by kind of signals and quantity."""
     figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, sharey="row")
-    for column, title in enumerate(KINDS.values()):
-        axes[0, column].set_title(title)
-        axes[1, column].set_xlabel("noise level sigma of the prior")
-    for row, (quantity, name) in enumerate(QUANTITIES.items()):
-        axes[row, 0].set(ylabel=f"mean {name}", ylim=(0, 1.03))
-        for ax in axes[row]:
+    label_edges(axes, x="noise level sigma of the prior", titles=KINDS.values())
+    for row, (quantity, name) in zip(axes, QUANTITIES.items(), strict=True):
+        row[0].set(ylabel=f"mean {name}", ylim=(0, 1.03))
+        for ax in row:
             ax.axhline(CHANCE[quantity], **GUIDE)
     axes[1, 0].set_xticks(range(len(levels)), [f"{sigma:g}" for sigma in levels])
-    return figure, axes
+    names = [(kind, quantity) for quantity in QUANTITIES for kind in KINDS]
+    return figure, dict(zip(names, axes.flat, strict=True))
 
 
 def noise_curve_figure(curves: dict[str, pd.DataFrame]) -> Figure:
@@ -114,11 +108,8 @@ def noise_curve_figure(curves: dict[str, pd.DataFrame]) -> Figure:
             ax.set_yscale("symlog", linthresh=10)
             ax.plot(*NOISE_BOUND, **BOUND.marks, markersize=14)
             ax.set_title(f"{title}: {name}")
-        cells[0].set_ylabel("nats/sample")
-    for ax in axes[-1]:
-        ax.set_xlabel("data noise sigma")
-    handles = _labels(axes)
-    figure.legend(handles.values(), handles.keys(), title="prior sigma", loc="outside lower center", ncols=6)
+    label_edges(axes, x="data noise sigma", y="nats/sample")
+    shared_legend(figure, 6, title="prior sigma")
     return figure
 
 
@@ -133,7 +124,7 @@ def gap_figure(gap: pd.DataFrame) -> Figure:
             ax.plot(part["prior_sigma"], -part["gap"], **style.marked, markersize=5, label=label)
         ax.set(title=name, xlabel="sigma", xscale="log", yscale="log")
     axes[0].set_ylabel("below the oracle / (nats/sample)")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    shared_legend(figure, 3)
     return figure
 
 
@@ -149,43 +140,3 @@ def _gap_style(model: str, objective: str, training: str) -> Style:
     if training == f"fine-tuned, {own} noise":
         return setting_style("exact", objective)
     return prior_style(f"flow, {objective}, {training}")
-
-
-def _finished(figure: Figure, axes: np.ndarray, *, columns: int) -> Figure:
-    handles = _labels(axes)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
-    return figure
-
-
-def _labels(axes: np.ndarray) -> dict[str, Any]:
-    """Every label of some axes, once, with its handle."""
-    found: dict[str, Any] = {}
-    for ax in axes.flat:
-        assert isinstance(ax, Axes)
-        found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    return found
-
-
-def noise_training_figure(curves: pd.DataFrame) -> Figure:
-    """Loss by step, one column a noise level: fine-tuned (top) and from scratch (bottom), one line a source.
-
-    `curves` has the columns source, step, loss, prior_sigma, scratch. The dotted line is the entropy of the noise.
-    """
-    levels = sorted(curves["prior_sigma"].unique())
-    figure, axes = plt.subplots(2, len(levels), figsize=(10, 4.6), sharex=True, sharey="col", squeeze=False)
-    for cells, (scratch, title) in zip(axes, ((False, "fine-tuned"), (True, "from scratch")), strict=True):
-        for ax, sigma in zip(cells, levels, strict=True):
-            rows = curves[(curves["prior_sigma"] == sigma) & (curves["scratch"] == scratch)]
-            for name in SOURCES:
-                own = rows[rows["source"] == name]
-                ax.plot(own["step"], own["loss"], **source_style(name).line, label=name)
-            entropy = float(np.log(sigma * np.sqrt(2 * np.pi * np.e)))
-            ax.axhline(entropy, color="0.3", linestyle=":", linewidth=1.2)
-            ax.set_ylim(entropy - 0.3, entropy + 4)
-        cells[0].set_ylabel(f"{title}\nloss / (nats/sample)")
-    for ax, sigma in zip(axes[0], levels, strict=True):
-        ax.set_title(f"sigma {sigma:g}")
-    for ax in axes[1]:
-        ax.set_xlabel("step")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from srcsep_core.data.toy import SOURCES
-from srcsep_core.show.styles import GUIDE, prior_style, source_style
+from srcsep_core.show.panels import label_edges, lines_by_source, shared_legend
+from srcsep_core.show.styles import GUIDE, prior_style
 
 
 def score_against_oracle_figure(scores: pd.DataFrame, models: Mapping[str, str], power: float) -> Figure:
@@ -19,32 +20,25 @@ def score_against_oracle_figure(scores: pd.DataFrame, models: Mapping[str, str],
     that knows nothing of them. Bands are 95 % intervals.
     """
     figure, axes = plt.subplots(2, len(SOURCES), figsize=(10, 5.4), sharex=True, sharey="row")
-    for column, name in enumerate(SOURCES):
+    for (top, bottom), name in zip(axes.T, SOURCES, strict=True):
+        own = scores[scores["source"] == name].set_index("quantity")
         for model, prior in models.items():
-            own = scores[(scores["source"] == name) & (scores["model"] == model)]
-            error = own[own["quantity"] == "denoising_mse"]
-            angle = own[own["quantity"] == "alignment_oracle"]
-            cosines = 1 - angle[["mean", "mean_low", "mean_high"]]
-            for ax, sigma, values in (
-                (axes[0, column], error["sigma"], error),
-                (axes[1, column], angle["sigma"], cosines),
-            ):
-                style = prior_style(prior)
-                ax.plot(sigma, values["mean"], **style.marked, markersize=4, label=model)
-                ax.fill_between(sigma, values["mean_low"], values["mean_high"], color=style.colour, alpha=0.15)
-        least = own[own["quantity"] == "oracle_mse"]
-        best = prior_style("oracle")
-        axes[0, column].plot(
-            least["sigma"], least["mean"].clip(lower=1e-6), **best.marked, markersize=4, label="oracle"
-        )
+            style, found = prior_style(prior), own[own["model"] == model]
+            angle = found.loc["alignment_oracle"]
+            angle = angle.assign(**1 - angle[["mean", "mean_low", "mean_high"]])
+            for ax, part in ((top, found.loc["denoising_mse"]), (bottom, angle)):
+                ax.plot(part["sigma"], part["mean"], **style.marked, markersize=4, label=model)
+                ax.fill_between(part["sigma"], part["mean_low"], part["mean_high"], color=style.colour, alpha=0.15)
+        least = found.loc["oracle_mse"]
+        look = prior_style("oracle").marked
+        top.plot(least["sigma"], least["mean"].clip(lower=1e-6), **look, markersize=4, label="oracle")
         nothing = 1 - 1 / (1 + power / least["sigma"] ** 2) ** 0.5
-        axes[1, column].plot(least["sigma"], nothing, color="black", linestyle=":", label="-x / sigma^2")
-        axes[0, column].set(title=name, xscale="log", yscale="log")
-        axes[1, column].set(xlabel="sigma", yscale="log")
-    axes[0, 0].set_ylabel("mean squared error")
+        bottom.plot(least["sigma"], nothing, color="black", linestyle=":", label="-x / sigma^2")
+        top.set(title=name, xscale="log", yscale="log")
+        bottom.set(yscale="log")
+    label_edges(axes, x="sigma", y="mean squared error")
     axes[1, 0].set_ylabel("1 - cosine with the true score")
-    handles = {label: h for ax in axes[:, 0] for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    shared_legend(figure, 4)
     return figure
 
 
@@ -60,14 +54,11 @@ def scores_figure(scores: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(len(objectives), 3, figsize=(10, 5.4), sharex=True, sharey="col", squeeze=False)
     for cells, objective in zip(axes, objectives, strict=True):
         for ax, (title, values) in zip(cells, panels.items(), strict=True):
-            for name in SOURCES:
-                part = values.loc[objective].xs(name, level="source")
-                ax.plot(part.index, part, **source_style(name).marked, markersize=5, label=name)
+            part = values.loc[objective].rename("value").reset_index()
+            lines_by_source(ax, part, "sigma", "value", marked=True, markersize=5)
             ax.axhline(1, **GUIDE)
             ax.set(xscale="log", title=f"objective {objective}", ylabel=title)
-    for ax in axes[:, 0]:
-        ax.set_yscale("log")
-    for ax in axes[-1]:
-        ax.set_xlabel("sigma")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        cells[0].set_yscale("log")
+    label_edges(axes, x="sigma")
+    shared_legend(figure, 4)
     return figure

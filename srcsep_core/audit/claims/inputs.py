@@ -12,15 +12,14 @@ from srcsep_core.audit.claims.measures import (
     Claim,
     Number,
     Results,
-    facts_of,
     listed,
     margin,
     margins,
+    own_rows,
     settled,
     short,
     verdict,
 )
-from srcsep_core.audit.tables import papers_own, select
 from srcsep_core.data.toy import SOURCES
 
 NEAR, FAR = 3.0, 10.0
@@ -54,11 +53,9 @@ def zero_changes(results: Results, sigma: float) -> Claim:
     printed = {"sine": -1, "square": 1, "saw": 1, "triangle": -1}
     texts, same = {}, {}
     for p in ("released", "exact"):
-        values = []
-        for level in (0.0, sigma):
-            rows = papers_own(select(results.constant, **facts_of(FLOW[p]), prior_sigma=level, level=0.0))
-            values.append(rows[rows["length"] == rows["length"].min()].set_index("prior")["median"])
-        change = (values[1] - values[0]).reindex(list(SOURCES))
+        rows = [own_rows(results.constant, FLOW[p], prior_sigma=level, level=0.0) for level in (0.0, sigma)]
+        before, after = (found.set_index("prior")["median"] for found in rows)
+        change = (after - before).reindex(list(SOURCES))
         same[p] = sum(np.sign(change[s]) == printed[s] for s in SOURCES)
         texts[p] = f"change {', '.join(f'{s} {short(change[s])}' for s in SOURCES)} ({same[p]} of 4 signs as printed)"
     return settled(

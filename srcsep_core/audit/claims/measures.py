@@ -110,34 +110,24 @@ def mean(table: pd.DataFrame, column: str) -> Number:
 
 def discrimination_rows(results: Results, case: tuple[str, str, str], sigma: float, data_sigma: float) -> pd.DataFrame:
     """Discrimination rows of one of the paper's own sets, at the released length."""
-    model, protocol, objective = case
+    model, _, objective = case
     own = "thesis" if objective == "exact" else "released"
     training = "" if model == "oracle" else ("noise-free" if not sigma else f"fine-tuned, {own} noise")
-    rows = select(
-        results.discrimination,
-        model=model,
-        protocol=protocol,
-        objective=objective,
-        training=training,
-        prior_sigma=sigma,
-        data_sigma=data_sigma,
-        amplitude="released",
-        ratio=False,
-    )
+    facts = facts_of(case) | {"training": training, "prior_sigma": sigma, "data_sigma": data_sigma}
+    rows = select(results.discrimination, **facts, amplitude="released", ratio=False)
     return rows[rows["length"] == rows["length"].min()]
 
 
-def curve(results: Results, case: tuple[str, str, str], sigma: float, data_sigma: float) -> pd.DataFrame:
-    """Noise-curve rows by prior, at the released length."""
-    model, protocol, objective = case
-    rows = papers_own(select(results.noise, model=model, protocol=protocol, objective=objective, prior_sigma=sigma))
-    rows = rows[rows["length"] == rows["length"].min()]
-    return select(rows, data_sigma=data_sigma).set_index("prior")
+def own_rows(table: pd.DataFrame, case: tuple[str, str, str], **facts: Any) -> pd.DataFrame:
+    """The rows of a case among `papers_own`, each prior at its shortest length, which is the released one."""
+    rows = papers_own(select(table, **facts_of(case), **facts))
+    return rows[rows["length"] == rows.groupby("prior_sigma")["length"].transform("min")]
 
 
 def least_fall(results: Results, case: tuple[str, str, str], sigma: float, start: float, stop: float) -> Number:
     """By how much the median falls from data noise `start` to `stop`: the source where it falls least."""
-    first, last = curve(results, case, sigma, start), curve(results, case, sigma, stop)
+    rows = own_rows(results.noise, case, prior_sigma=sigma)
+    first, last = (select(rows, data_sigma=noise).set_index("prior") for noise in (start, stop))
     if first.empty or last.empty:
         return NO_NUMBER
     both = first.join(last.add_suffix("_last")).assign(fall=first["median"] - last["median"])
@@ -150,11 +140,9 @@ def margins(
     results: Results, case: tuple[str, str, str], sigma: float, table: pd.DataFrame, **level: float
 ) -> pd.DataFrame:
     """Value of an input minus the 5 % quantile of the class' own clean signals, by prior, with an interval."""
-    facts = facts_of(case) | {"prior_sigma": sigma}
-    inputs = papers_own(select(table, **facts))
-    inputs = select(inputs[inputs["length"] == inputs["length"].min()], **level).set_index("prior")
-    own = papers_own(select(results.likelihood, **facts))
-    own = own[(own["length"] == own["length"].min()) & (own["source"] == own["prior"])].set_index("prior")
+    inputs = own_rows(table, case, prior_sigma=sigma, **level).set_index("prior")
+    own = own_rows(results.likelihood, case, prior_sigma=sigma)
+    own = own[own["source"] == own["prior"]].set_index("prior")
     both = inputs[["median", "median_low", "median_high", "n"]].join(own[["q05"]], how="inner")
     columns = {"median": "value", "median_low": "low", "median_high": "high"}
     return (

@@ -1,0 +1,55 @@
+"""What figures of several panels share: a legend for all, labels at the edges, a line a source, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from srcsep_core.data.toy import SOURCES
+from srcsep_core.show.styles import source_style
+
+
+def shared_legend(figure: Figure, columns: int, *, right: bool = False, **options: Any) -> None:
+    """One legend below (or `right` of) all panels: every label once, in the order in which the panels have them."""
+    handles = {label: h for ax in figure.axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    options["loc"] = "outside right upper" if right else "outside lower center"
+    figure.legend(list(handles.values()), list(handles), ncols=columns, **options)
+
+
+def label_edges(axes: np.ndarray, *, x: str = "", y: str = "", titles: Iterable[object] = ()) -> None:
+    """Name the x axis in the last row of `axes` (R, C), the y axis in the first column; `titles` head the columns."""
+    for ax in axes[-1]:
+        ax.set_xlabel(x)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(y or ax.get_ylabel())
+    for ax, title in zip(axes[0], titles, strict=False):
+        ax.set_title(str(title))
+
+
+def lines_by_source(ax: Axes, table: pd.DataFrame, x: str, y: str, *, marked: bool = False, **look: Any) -> None:
+    """The column `y` over the column `x`, one line for each value of the column `source`, in the source's look."""
+    for name in SOURCES:
+        part, style = table[table["source"] == name], source_style(name)
+        ax.plot(part[x], part[y], **(style.marked if marked else style.line), label=name, **look)
+
+
+def with_interval(
+    ax: Axes, places: ArrayLike, part: pd.DataFrame, value: str, label: str, *, across: bool = False, **look: Any
+) -> None:
+    """The column `value` with its interval at `places` along x, or, with `across`, along y.
+
+    The interval is in the columns `value`_low and `value`_high, or in low and high where there are no such columns.
+    """
+    named = f"{value}_low" in part
+    low, high = (part[f"{value}_{end}" if named else end] for end in ("low", "high"))
+    spread = [(part[value] - low).clip(lower=0), (high - part[value]).clip(lower=0)]
+    if across:
+        ax.errorbar(part[value], places, xerr=spread, label=label, **look)
+    else:
+        ax.errorbar(places, part[value], yerr=spread, label=label, **look)
