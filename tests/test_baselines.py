@@ -8,14 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines.baselines import (
-    SupervisedNMF,
-    fast_ica,
-    ideal_binary_mask,
-    ideal_ratio_mask,
-    instantaneous_mixes,
-    mix_baseline,
-)
+from srcsep_core.baselines.ica import fast_ica, instantaneous_mixes
+from srcsep_core.baselines.masks import ideal_binary_mask, ideal_ratio_mask
+from srcsep_core.baselines.mix import mix_baseline
+from srcsep_core.baselines.nmf import SupervisedNMF
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, draw_test_set, waveform
 from srcsep_core.data.toy import mix as mix_of
 from srcsep_core.errors import InputError

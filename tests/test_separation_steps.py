@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines import baselines
+from srcsep_core.baselines.nmf import SupervisedNMF
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
@@ -288,7 +288,7 @@ def test_warming_up_does_not_change_the_result(line: Pipeline, monkeypatch: pyte
 
 
 def test_learning_of_dictionaries_is_not_timed(clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = baselines.SupervisedNMF
+    learner = SupervisedNMF
     monkeypatch.setattr(learner, "fit", clock.taking(1000, learner.fit))
     monkeypatch.setattr(learner, "separate", clock.taking(9, learner.separate))
     found = line.run(SeparateByBaseline(DATA, LONG, "nmf"))

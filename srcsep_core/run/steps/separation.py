@@ -13,7 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines import baselines
+from srcsep_core.baselines.ica import fast_ica, instantaneous_mixes
+from srcsep_core.baselines.masks import ideal_binary_mask, ideal_ratio_mask
+from srcsep_core.baselines.mix import mix_baseline
+from srcsep_core.baselines.nmf import SupervisedNMF
 from srcsep_core.config import resolved
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
@@ -214,7 +217,7 @@ class SeparateMixes(Separating):
 
 @dataclass(frozen=True)
 class SeparateByBaseline(Separating):
-    """Separate without priors: see `blind.baselines`.
+    """Separate without priors: see `srcsep_core.baselines`.
 
     `nmf` learns its dictionaries from signals of its own. `fastica` gets as many different mixes of the same sources as
     there are sources, which none of the others has; its results are matched to the references.
@@ -248,22 +251,22 @@ class SeparateByBaseline(Separating):
         names = self.mixes.sources
         mix, sources = drawn.mix, drawn.sources
         if self.baseline == "mix":
-            return lambda: baselines.mix_baseline(mix, len(names))
+            return lambda: mix_baseline(mix, len(names))
         if self.baseline == "irm":
-            return lambda: baselines.ideal_ratio_mask(mix, sources)
+            return lambda: ideal_ratio_mask(mix, sources)
         if self.baseline == "ibm":
-            return lambda: baselines.ideal_binary_mask(mix, sources)
+            return lambda: ideal_binary_mask(mix, sources)
         if self.baseline == "nmf":
             generator = torch.Generator().manual_seed(NMF_SEED)
             signals = self.data.draw(NMF_SIGNALS, self.mixes.length, generator)
-            learned = baselines.SupervisedNMF().fit(signals, self.data.sources)
+            learned = SupervisedNMF().fit(signals, self.data.sources)
             return lambda: learned.separate(mix, names)
         if self.baseline == "fastica":
             generator = torch.Generator().manual_seed(self.mixes.seed)
-            mixed = baselines.instantaneous_mixes(sources, generator)
+            mixed = instantaneous_mixes(sources, generator)
 
             def unmix() -> Tensor:
-                found = baselines.fast_ica(mixed, generator=generator)
+                found = fast_ica(mixed, generator=generator)
                 return best_permutation(estimate=found, reference=sources)[0]
 
             return unmix
