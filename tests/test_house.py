@@ -32,7 +32,8 @@ from srcsep_core.run import profiles
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile
 from srcsep_core.run.steps import priors_of
-from srcsep_core.run.steps.separation import PriorChoice, SeparateMixes
+from srcsep_core.run.steps.choices import PriorChoice, SamplerChoice
+from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import GibbsConfig
 from srcsep_core.training.config import TrainConfig
@@ -200,7 +201,7 @@ def test_they_are_benchmarked(line: Pipeline) -> None:
     choice = PriorChoice("gaussian", world_of("storm"), (step,))
     mixes = MixConfig(("rumble", "hiss"), 6, length=CROP)
     gibbs = GibbsConfig(levels=6, restarts=1, sigma_min=0.01)
-    setting = Setting("known", "", SeparateMixes(choice.data, mixes, choice, "gibbs", gibbs))
+    setting = Setting("known", "", SeparateMixes(choice.data, mixes, SamplerChoice(choice, "gibbs", gibbs)))
     table = separation_rows(line, [setting], profile="smoke", command="test")
     row = table.iloc[0]
     assert (row["dataset"], row["variant"], row["prior"]) == ("thunder", "storm", "gaussian")

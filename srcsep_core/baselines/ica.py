@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from srcsep_core.baselines.base import Method, register
 from srcsep_core.checks import check_waveform
+from srcsep_core.data.mixes import Mixes
 from srcsep_core.errors import InputError
+from srcsep_core.metrics import best_permutation
+from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 
 def fast_ica(observations: Tensor, *, generator: torch.Generator, sources_count: int | None = None) -> Tensor:
@@ -62,3 +69,31 @@ def instantaneous_mixes(sources: Tensor, generator: torch.Generator) -> Tensor:
     left, right = rotations(), rotations()
     gains = 0.5 + torch.rand(batch, 1, count, generator=generator, device=generator.device, dtype=torch.float64)
     return ((left * gains) @ right).to(sources) @ sources
+
+
+@dataclass(frozen=True)
+class SeveralMixes:
+    """`fast_ica` of as many different mixes of the true sources as there are sources.
+
+    None of the others has so many, and its components are matched to the truth.
+    """
+
+    truth: Mixes
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        """Mix the sources of mixes (B, 1, T) anew, and find them; raises `InputError` as `fast_ica` does."""
+        true = self.truth.sources.to(mix.device)
+        found = fast_ica(instantaneous_mixes(true, generator), generator=generator)
+        return without_chains(best_permutation(estimate=found, reference=true)[0])
+
+
+register(
+    Method(
+        "fastica",
+        "mixes",
+        lambda given: SeveralMixes(given.known),
+        needs="as many different mixes of the same sources as there are sources",
+    )
+)

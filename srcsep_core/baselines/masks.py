@@ -6,11 +6,17 @@ sources, so that the masks here, which share out the mix, are followed by a fact
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from srcsep_core.baselines.base import Method, register
 from srcsep_core.checks import check_waveform
+from srcsep_core.data.mixes import Mixes
 from srcsep_core.errors import InputError
+from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 WINDOW = 256
 HOP = 64
@@ -43,6 +49,28 @@ def ideal_binary_mask(mix: Tensor, sources: Tensor, *, window: int = WINDOW, hop
     magnitude = magnitude_of(sources, window, hop)
     loudest = magnitude.argmax(dim=1, keepdim=True)
     return masked(mix, torch.zeros_like(magnitude).scatter_(1, loudest, 1.0), window, hop)
+
+
+@dataclass(frozen=True)
+class IdealMask:
+    """One of these masks for the mixes whose truth it knows."""
+
+    mask: Callable[[Tensor, Tensor], Tensor]
+    truth: Mixes
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        """The mix (B, 1, T) masked by its true sources; raises `InputError` as the mask does."""
+        return without_chains(self.mask(mix, self.truth.sources.to(mix.device)))
+
+
+register(
+    Method("irm", "truth", lambda given: IdealMask(ideal_ratio_mask, given.known), needs="the true sources of the mix")
+)
+register(
+    Method("ibm", "truth", lambda given: IdealMask(ideal_binary_mask, given.known), needs="the true sources of the mix")
+)
 
 
 def _spectrum(x: Tensor, window: int, hop: int) -> Tensor:

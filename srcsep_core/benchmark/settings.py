@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from srcsep_core.baselines.base import all_methods
 from srcsep_core.benchmark.plans import BenchmarkPlan
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import SOURCES, ToyWorld
@@ -35,15 +36,9 @@ from srcsep_core.run.steps.catalogue import (
     pnf_step,
     score_step,
 )
+from srcsep_core.run.steps.choices import RELEASED, MethodChoice, PriorChoice, SamplerChoice
 from srcsep_core.run.steps.selection import SelectSources
-from srcsep_core.run.steps.separation import (
-    BASELINES,
-    RELEASED,
-    PriorChoice,
-    SeparateByBaseline,
-    SeparateMixes,
-    Separating,
-)
+from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
 from srcsep_core.samplers.selection import all_subsets
 from srcsep_core.training.config import OBJECTIVES
@@ -66,7 +61,7 @@ class Setting:
 
     group: str
     note: str
-    step: Separating
+    step: SeparateMixes
 
 
 def prior_choices(profile: Profile, variant: str = "released") -> dict[str, PriorChoice]:
@@ -141,11 +136,13 @@ def _separate(
     *,
     share: int = 1,
     slow: bool = False,
+    batch: int = 32,
     **mixes: Any,
 ) -> SeparateMixes:
     """The step for one setting, on all of the plan's mixes or one `share`-th of them, rounded up."""
     count = math.ceil((plan.slow_mixes if slow else plan.mixes) / share)
-    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
+    choice = SamplerChoice(prior, sampler, config, batch)
+    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), choice)
 
 
 def _pair_share(names: tuple[str, ...]) -> int:
@@ -167,10 +164,14 @@ def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
 
 def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     return [
-        Setting("baseline", "", SeparateByBaseline(ToyWorld(variant), MixConfig(names, plan.mixes, plan.length), name))
+        Setting(
+            "baseline",
+            "",
+            SeparateMixes(ToyWorld(variant), MixConfig(names, plan.mixes, plan.length), MethodChoice(name)),
+        )
         for variant in ("released", "paper")
         for names in subsets()
-        for name in BASELINES
+        for name in all_methods()
     ]
 
 
@@ -188,8 +189,10 @@ def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
         ]
     found = []
     for names, sampler, note, config in runs:
-        step = _separate(plan, prior, names, sampler, config, share=_pair_share(names), slow=sampler != "gibbs")
-        found.append(Setting("oracle", note, replace(step, batch=ORACLE_BATCH)))
+        step = _separate(
+            plan, prior, names, sampler, config, share=_pair_share(names), slow=sampler != "gibbs", batch=ORACLE_BATCH
+        )
+        found.append(Setting("oracle", note, step))
     return found
 
 
@@ -294,6 +297,8 @@ def _controls(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
     found = []
     for note, prior, sources, sampler, config in runs:
         share = _pair_share(sources) * (4 if note == LONG_CHAINS else 1)
-        step = _separate(plan, prior, sources, sampler, config, share=share)
-        found.append(Setting("controls", note, replace(step, batch=ORACLE_BATCH) if prior is oracle else step))
+        step = _separate(
+            plan, prior, sources, sampler, config, share=share, batch=ORACLE_BATCH if prior is oracle else 32
+        )
+        found.append(Setting("controls", note, step))
     return found

@@ -16,7 +16,7 @@ from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import prior_step
-from srcsep_core.run.steps.separation import PriorChoice
+from srcsep_core.run.steps.choices import PriorChoice
 from srcsep_core.samplers import SAMPLERS
 from srcsep_core.samplers.base import Callback, Separation
 
