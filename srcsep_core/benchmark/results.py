@@ -136,11 +136,13 @@ def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
 
 
 def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The rows, and before them those of other groups in an earlier table at `path`."""
+    """The rows, and before them those of other groups and other worlds in an earlier table at `path`."""
     if not path.exists():
         return rows
     earlier = pd.read_csv(path, dtype={"note": str})
-    return pd.concat([earlier[~earlier["group"].isin(rows["group"])], rows], ignore_index=True)
+    made = pd.MultiIndex.from_frame(rows[["dataset", "group"]])
+    others = ~pd.MultiIndex.from_frame(earlier[["dataset", "group"]]).isin(made)
+    return pd.concat([earlier[others], rows], ignore_index=True)
 
 
 def planned_rows(settings: Sequence[Setting]) -> pd.DataFrame:
