@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from srcsep_core.baselines.base import Given, all_methods, method_of
 from srcsep_core.baselines.ica import fast_ica, instantaneous_mixes
 from srcsep_core.baselines.masks import ideal_binary_mask, ideal_ratio_mask
 from srcsep_core.baselines.mix import mix_baseline
 from srcsep_core.baselines.nmf import SupervisedNMF
+from srcsep_core.data.mixes import Mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, draw_test_set, waveform
 from srcsep_core.data.toy import mix as mix_of
 from srcsep_core.errors import InputError
@@ -39,6 +41,24 @@ def two_bands() -> Tensor:
     """Two sines on bins of the window, at amplitudes 1 and 0.5: their spectra do not overlap. (1, 2, T)."""
     time = torch.arange(LENGTH, dtype=torch.float64)
     return torch.stack([waveform("sine", time * 8 / 256), 0.5 * waveform("sine", time * 64 / 256)])[None]
+
+
+@pytest.mark.parametrize("name", all_methods())
+def test_every_method_is_a_separator(name: str, sources: Tensor) -> None:
+    """The same estimates for the same seed, without chains; one that needs more than the mix is told the truth."""
+    method, some = method_of(name), sources[:2]
+    truth = Mixes(mix_of(some), some, torch.ones(2, 4)) if method.needs else None
+    separator = method.make(Given(ToyWorld(), LENGTH, truth=truth))
+    first, again = (separator.separate(mix_of(some), SOURCES, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert first.sources.shape == some.shape and torch.equal(first.sources, again.sources)
+    assert first.doubts.shape == (2, 0) and first.restarts.shape == (2, 0, *some.shape[1:])
+    assert first.residual.isnan().all() and first.trace.empty
+
+
+@pytest.mark.parametrize("name", [name for name, method in all_methods().items() if method.needs])
+def test_methods_that_need_the_truth_say_so(name: str) -> None:
+    with pytest.raises(InputError, match="true sources are not known here; use a method that works from the mix alone"):
+        method_of(name).make(Given(ToyWorld(), LENGTH))
 
 
 def test_the_mix_stands_for_every_source(sources: Tensor) -> None:
