@@ -47,6 +47,7 @@ import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.benchmark.candidates import prior_choices
 from srcsep_core.benchmark.figures import (
     beyond_classes,
     compute_curves,
@@ -56,7 +57,7 @@ from srcsep_core.benchmark.figures import (
 )
 from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.results import benchmark_table, committed_unknown, separation_row
-from srcsep_core.benchmark.settings import gibbs_for, prior_choices, settings_of
+from srcsep_core.benchmark.settings import gibbs_for, settings_of
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr

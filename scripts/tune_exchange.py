@@ -16,9 +16,10 @@ import click
 import pandas as pd
 import torch
 
+from srcsep_core.benchmark.candidates import prior_choices
 from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.results import summarise_separation
-from srcsep_core.benchmark.settings import gibbs_for, prior_choices
+from srcsep_core.benchmark.settings import gibbs_for
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.priors.base import DenoisingPrior

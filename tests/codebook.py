@@ -49,4 +49,4 @@ def codebook_wave(source: str, period: int, length: int, start: int = 0) -> Tens
 def codebook_priors(sources: Sequence[str] = ("sine", "square", "saw", "triangle")) -> SourcePriors:
     """One for every source."""
     known = {source: Codebook(source) for source in sources}
-    return SourcePriors(known, WINDOW, RATE, "codebook", ToyWorld().typical_rms)
+    return SourcePriors(WINDOW, RATE, ToyWorld().typical_rms, by_source=known, key="codebook")

@@ -19,7 +19,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from srcsep_core import paths
+from srcsep_core.baselines.base import all_methods
 from srcsep_core.benchmark import settings
+from srcsep_core.benchmark.candidates import candidates
+from srcsep_core.benchmark.field import subsets
 from srcsep_core.benchmark.figures import (
     beyond_classes,
     compute_curves,
@@ -37,42 +40,26 @@ from srcsep_core.benchmark.results import (
     separation_rows,
     summarise_separation,
     unknown_table,
+    with_other_groups,
     without_parts,
 )
-from srcsep_core.benchmark.settings import (
-    CAUSAL_MIXES,
-    FLOW_SETTINGS,
-    GROUPS,
-    LADDER,
-    LONG_CHAINS,
-    MANY,
-    METROPOLIS,
-    PAIRS,
-    UNKNOWN,
-    Setting,
-    gibbs_for,
-    prior_choices,
-    selection_step,
-    settings_of,
-    subsets,
-)
+from srcsep_core.benchmark.settings import GROUPS, LADDER, UNKNOWN, Setting, gibbs_for, selection_step, settings_of
 from srcsep_core.cli import main
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS
-from srcsep_core.priors.flowavenet import FlowConfig
 from srcsep_core.report.results import write_table
 from srcsep_core.run import pipeline
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
 from srcsep_core.run.steps import VALUES
-from srcsep_core.run.steps.separation import BASELINES, RELEASED, SeparateByBaseline, SeparateMixes
+from srcsep_core.run.steps.choices import RELEASED, MethodChoice, SamplerChoice
+from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.run.store import Store
-from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig
+from srcsep_core.samplers import SAMPLERS, GibbsConfig
 from srcsep_core.show import styles
 from srcsep_core.show.plots import set_style
-from srcsep_core.training.config import OBJECTIVES
 
 PAIR = ("sine", "square")
 KINDS = [kind for kind in FAILURE_KINDS if kind != "none"]
@@ -81,12 +68,13 @@ each_profile = pytest.mark.parametrize("name", PROFILES)
 
 def found(name: str, *groups: str) -> list[Setting]:
     """The settings of a profile, of all groups or of some."""
-    return settings_of(get_profile(name), plan_of(get_profile(name)), groups or GROUPS)
+    return settings_of(get_profile(name), plan_of(get_profile(name)), groups or None)
 
 
-def separations(name: str, *groups: str) -> list[tuple[Setting, SeparateMixes]]:
-    """The settings that have a prior and a sampler."""
-    return [(s, s.step) for s in found(name, *groups) if isinstance(s.step, SeparateMixes)]
+def sampled(name: str, *groups: str) -> list[tuple[str, MixConfig, SamplerChoice]]:
+    """Note, mixes and choice of the settings that have a prior and a sampler."""
+    rows = [(s.note, s.step.mixes, s.step.choice) for s in found(name, *groups)]
+    return [(note, mixes, choice) for note, mixes, choice in rows if isinstance(choice, SamplerChoice)]
 
 
 # Settings
@@ -96,94 +84,72 @@ def separations(name: str, *groups: str) -> list[tuple[Setting, SeparateMixes]]:
 def test_groups_are_made_in_the_order_asked_for(name: str) -> None:
     assert list(dict.fromkeys(setting.group for setting in found(name))) == list(GROUPS)
     assert list(dict.fromkeys(s.group for s in found(name, "compute", "known"))) == ["compute", "known"]
-    for group in GROUPS:
-        assert [s.step.key for s in found(name, group)] == [s.step.key for s in found(name) if s.group == group]
     assert settings_of(get_profile(name), plan_of(get_profile(name)), []) == []
-
-
-def test_unknown_group_is_named() -> None:
     with pytest.raises(InputError, match="unknown group 'blind'; use some of known, baseline, oracle, causal, beyond"):
-        found("smoke", "known", "blind")
+        found(name, "known", "blind")
 
 
 @each_profile
-def test_one_step_is_measured_once_but_for_those_that_two_groups_show(name: str) -> None:
-    """An answer of `known` may be the reference of `causal` as well."""
-    by_key = defaultdict(list)
-    for setting in found(name):
-        by_key[setting.step.key].append(setting)
+def test_every_row_can_be_told_from_the_others_and_is_measured_once(name: str) -> None:
+    """But for an answer of `known` that is the reference of `causal` as well."""
+    facts, by_key = set(), defaultdict(list)
+    for s in found(name):
+        restarts = s.step.choice.config["sampler"]["restarts"] if s.group == "compute" else None
+        facts.add((s.group, s.note, s.step.choice.labels, s.step.data.variant, s.step.mixes.sources, restarts))
+        by_key[s.step.key].append(s)
+    assert len(facts) == len(found(name))
     for twins in by_key.values():
-        if len(twins) > 1:
-            assert [(s.group, s.note, s.step.method[0]) for s in twins] == [
-                ("known", "", "score"),
-                ("causal", "", "score"),
-            ]
+        assert len(twins) == 1 or [(s.group, s.note) for s in twins] == [("known", ""), ("causal", "")]
 
 
 @each_profile
-def test_every_row_can_be_told_from_the_others_of_its_group(name: str) -> None:
-    facts = [
-        (s.group, s.note, s.step.method, s.step.data.variant, s.step.mixes.sources)
-        + ((s.step.sampler_config.restarts,) if s.group == "compute" and isinstance(s.step, SeparateMixes) else ())
-        for s in found(name)
-    ]
-    assert len(facts) == len(set(facts))
+def test_settings_are_valid(name: str) -> None:
+    """A configuration of the sampler's own kind, with levels that the prior knows, on mixes that the world has."""
+    plan = plan_of(get_profile(name))
+    tops = {one.name: one.top or math.inf for one in candidates(get_profile(name))}
+    for s in found(name):
+        assert s.step.mixes.length == plan.length and 1 <= s.step.mixes.mixes <= plan.mixes
+        assert set(s.step.mixes.sources) <= set(s.step.data.sources)
+    for note, _, choice in sampled(name):
+        config = choice.sampler_config
+        assert isinstance(config, type(None) if choice.sampler == RELEASED else SAMPLERS[choice.sampler].config)
+        assert choice.sampler in styles.SAMPLERS
+        assert note == LADDER or config is None or config.sigma_max <= tops[choice.prior.name]
 
 
 @each_profile
-def test_every_sampler_has_a_configuration_of_its_own_kind(name: str) -> None:
-    for _, step in separations(name):
-        kind = type(None) if step.sampler == RELEASED else SAMPLERS[step.sampler].config
-        assert isinstance(step.sampler_config, kind)
-        assert step.prior.data == step.data
-        assert step.sampler in styles.SAMPLERS
-
-
-@each_profile
-def test_plans_are_valid_and_every_profile_has_one(name: str) -> None:
-    assert PLANS.keys() == PROFILES.keys()
+def test_priors_are_told_by_what_they_are(name: str) -> None:
     profile = get_profile(name)
     plan = plan_of(profile)
-    assert plan.mixes >= plan.slow_mixes >= 1
-    assert plan.length == profile.kinds["score"].network.window, "the score prior works on windows of its own length"
+    roles = {one.name: one.role for one in candidates(profile)}
+    assert roles.pop("score") == roles.pop("pnf") == "whole" and roles.pop("oracle") == "oracle"
+    tuned = {f"flow-{objective}-tuned": "tuned" for objective in ("exact", "released")}
+    clean = {f"flow-{objective}": "clean" for objective in ("exact", "released")}
+    told = {"flow-conditional": "conditional", "flow-wide": "wide", "flow-scratch": "scratch"}
+    assert roles == {**tuned, **clean, **told}
+    for one in candidates(profile):
+        levels = [step.train.noise_sigma for step in one.choice.trained]
+        if one.role in ("tuned", "scratch"):
+            assert levels == list(profile.noise_levels) and one.top == max(levels)
+            assert all((step.initial is None) == (one.role == "scratch") for step in one.choice.trained)
+        assert one.likely == ("released" not in one.name)
+    assert plan.length == profile.kinds["score"].network.window and plan.mixes >= plan.slow_mixes >= 1
     assert plan.gibbs.sigma_max == plan.slow_gibbs.sigma_max and plan.gibbs.swap == plan.slow_gibbs.swap == "refit"
-    for setting in found(name):
-        mixes = setting.step.mixes
-        assert mixes.length == plan.length and 1 <= mixes.mixes <= plan.mixes
-        assert set(mixes.sources) <= set(setting.step.data.sources)
 
 
-def test_number_of_mixes_can_be_changed() -> None:
-    plan = PLANS["laptop"]
-    assert plan.with_mixes(None, None) == plan
-    assert plan.with_mixes(70, None) == replace(plan, mixes=70)
-    assert plan.with_mixes(None, 8) == replace(plan, slow_mixes=8)
+def test_number_of_mixes_can_be_changed_and_is_shared_by_pairs() -> None:
+    profile = get_profile("laptop")
+    plan = plan_of(profile)
+    assert plan.with_mixes(None, None) == plan and plan.with_mixes(70, None) == replace(plan, mixes=70)
     for quick, slow in ((80, 10), (10, 80)):
-        many = settings_of(get_profile("laptop"), plan.with_mixes(quick, slow), ("known", "causal"))
-        pairs = {
-            (s.group, s.step.method[0] == "score", s.step.mixes.mixes) for s in many if len(s.step.mixes.sources) == 2
-        }
-        shared = {("causal", True, math.ceil(quick / 6)), ("causal", False, math.ceil(slow / 6))}
-        assert pairs == {("known", True, math.ceil(quick / 4)), *shared}
-        fours = {s.step.mixes.mixes for s in many if s.group == "known" and s.step.mixes.sources == SOURCES}
-        assert fours == {quick}
-        assert all(s.step.mixes.mixes <= (quick if s.step.method[0] == "score" else slow) for s in many)
-    few = settings_of(get_profile("laptop"), plan.with_mixes(1, 1))
+        many = settings_of(profile, plan.with_mixes(quick, slow), ("known", "causal"))
+        for s in many:
+            whole = quick if s.step.choice.labels[0] == "score" else slow
+            share = {("known", 2): 4, ("known", 3): 4, ("causal", 2): 6}.get((s.group, len(s.step.mixes.sources)), 1)
+            assert s.step.mixes.mixes == math.ceil(whole / share)
+    few = settings_of(profile, plan.with_mixes(1, 1))
     assert {s.step.mixes.mixes for s in few} == {1}, "a share of few mixes is one at least"
-
-
-def test_settings_get_all_the_mixes_and_the_known_ones_by_number_of_sources() -> None:
-    plan = PLANS["laptop"].with_mixes(100, 100)
-    rows = settings_of(get_profile("laptop"), plan)
-    others = [s for s in rows if s.group not in ("known", "baseline", "beyond")]
-    assert {s.step.mixes.mixes for s in others if len(s.step.mixes.sources) != 2} == {100}
-    assert {s.step.mixes.mixes for s in others if len(s.step.mixes.sources) == 2 and s.note != LONG_CHAINS} == {17}
-    assert {s.step.mixes.mixes for s in rows if s.group in ("baseline", "beyond")} == {100}
-    assert selection_step(get_profile("laptop"), plan).each == 7, "of fifteen subsets"
-    known = pd.DataFrame(
-        (s.step.data.variant, len(s.step.mixes.sources), s.step.mixes.mixes) for s in rows if s.group == "known"
-    )
-    assert (known.groupby([0, 1])[2].sum() >= 100).all()
+    assert selection_step(profile, plan.with_mixes(100, 1)).each == 7, "of fifteen subsets"
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -196,199 +162,64 @@ def test_more_sources_get_more_swaps(slow: bool) -> None:
 
 
 def test_subsets_are_all_of_their_sizes() -> None:
-    assert [len(names) for names in subsets()] == [4] + [2] * 6 + [3] * 4
-    assert len(set(subsets())) == 11 and subsets((4,)) == [SOURCES]
+    assert [len(names) for names in subsets(SOURCES)] == [4] + [2] * 6 + [3] * 4
+    assert len(set(subsets(SOURCES))) == 11 and subsets(SOURCES, (4,)) == [SOURCES]
+    assert subsets(PAIR) == [PAIR] and subsets("abc", (2,)) == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
 @each_profile
-def test_known_and_baselines_are_every_subset_of_both_variants(name: str) -> None:
-    known, baselines = found(name, "known"), found(name, "baseline")
-    ((prior, sampler),) = {setting.step.method for setting in known}
-    assert prior == "score" and sampler.startswith("gibbs")
-    for rows, methods in ((known, [(prior, sampler)]), (baselines, [(b, "none") for b in BASELINES])):
-        cells = [(s.step.data.variant, s.step.mixes.sources, s.step.method) for s in rows]
-        assert set(cells) == set(product(("released", "paper"), subsets(), methods)) and len(cells) == len(set(cells))
-    for _, step in separations(name, "known"):
-        (trained,) = step.parents
-        assert trained.model == "score" and trained.data.variant == step.data.variant
-
-
-# Causes
+def test_known_and_methods_are_every_subset_of_both_variants(name: str) -> None:
+    known = product(("released", "paper"), subsets(SOURCES), [("score", "gibbs-exchange")])
+    methods = product(("released", "paper"), subsets(SOURCES), [(method, "none") for method in all_methods()])
+    for group, cells in (("known", known), ("baseline", methods)):
+        rows = [(s.step.data.variant, s.step.mixes.sources, s.step.choice.labels) for s in found(name, group)]
+        assert set(rows) == set(cells) and len(rows) == len(set(rows))
+    assert all(s.step.parents[0].config["data"]["variant"] == s.step.data.variant for s in found(name, "known"))
 
 
 @each_profile
-def test_causes_are_told_apart_on_the_same_mixes(name: str) -> None:
-    """One set of mixes for the score prior, one for all that are slow, for every number of sources."""
-    rows = separations(name, "causal")
-    assert {step.mixes.sources for _, step in rows} == set(CAUSAL_MIXES)
-    for names in CAUSAL_MIXES:
-        own = [step for _, step in rows if step.mixes.sources == names]
-        for slow in (False, True):
-            mixes = {step.mixes for step in own if (step.prior.name != "score") == slow}
-            assert len(mixes) == 1
-        first, second = ({step.mixes for step in own if step.prior.name == prior} for prior in ("score", "pnf"))
-        assert {replace(m, mixes=1) for m in first} == {replace(m, mixes=1) for m in second}
-    assert {step.data for _, step in rows} == {ToyWorld("released")}
-
-
-@each_profile
-def test_every_pair_is_run_alike(name: str) -> None:
-    """In the groups that tell causes apart; so the pairs can be pooled."""
+def test_every_pair_is_run_alike_so_that_pairs_can_be_pooled(name: str) -> None:
     profile, plan = get_profile(name), plan_of(get_profile(name))
     for group in ("oracle", "causal", "controls"):
-        pairs = defaultdict(list)
-        for setting, step in separations(name, group):
-            if len(step.mixes.sources) == 2:
-                pairs[step.mixes.sources].append((setting.note, replace(step, mixes=replace(step.mixes, sources=PAIR))))
-        assert set(pairs) == set(PAIRS) and len(PAIRS) == 6
-        assert all(runs == pairs[PAIR] for runs in pairs.values())
+        runs = defaultdict(list)
+        for note, mixes, choice in sampled(name, group):
+            runs[mixes.sources].append((note, replace(mixes, sources=PAIR), choice))
+        pairs = subsets(SOURCES, (2,))
+        assert all(runs[pair] == runs[PAIR] for pair in pairs) and len(pairs) == 6
         pools = pools_of(settings_of(profile, plan, (group,)))
-        assert len(pools) == len(pairs[PAIR]) and all(len(pool) == 6 for pool in pools)
-    mixes = {step.prior.name == "score": step.mixes.mixes for _, step in separations(name, "causal")}
-    assert mixes.keys() == {True, False}
+        assert len(pools) == len(runs[PAIR]) and all(len(pool) == 6 for pool in pools)
 
 
 @each_profile
-def test_every_trained_prior_is_run_under_gibbs_and_langevin_on_pairs(name: str) -> None:
-    priors = set(prior_choices(get_profile(name))) - {"oracle"}
-    own = {f"flow-{objective}{kind}" for objective in OBJECTIVES for kind in ("", "-tuned")}
-    assert priors == {"score", "pnf", "flow-scratch", "flow-conditional", "flow-wide"} | own
-    rows = separations(name, "causal")
-    cells = [(setting.note, step.prior.name, step.sampler, len(step.mixes.sources)) for setting, step in rows]
-    for sampler, left_out in (("gibbs", set()), ("langevin", {"flow-scratch", "flow-conditional"})):
-        own = {prior for note, prior, run, size in cells if (note, run, size) == ("", sampler, 2)}
-        assert own == priors - left_out
-        assert {prior for _, prior, run, size in cells if (run, size) == (sampler, 4)} == set(MANY)
-    assert {prior for note, prior, _, _ in cells if note == "metropolis swaps"} == set(METROPOLIS)
-    assert {size for note, _, _, size in cells if note == "metropolis swaps"} == {2}
-    tuned = {f"flow-{objective}-tuned" for objective in OBJECTIVES}
-    assert {prior for _, prior, run, _ in cells if run == RELEASED} == tuned
-    assert {prior for note, prior, _, _ in cells if note == "constraint on the mean, as printed"} == tuned
+def test_causes_are_told_apart_on_the_same_first_mixes(name: str) -> None:
+    first = {(mixes.sources, replace(mixes, mixes=1)) for _, mixes, _ in sampled(name, "causal")}
+    assert len(first) == len(dict(first)) == 8, "six pairs, a three and all"
+    controls = {replace(mixes, mixes=1) for _, mixes, _ in sampled(name, "controls")}
+    assert controls <= {mixes for _, mixes in first}
 
 
 @each_profile
-def test_what_is_special_about_a_setting_is_in_its_note(name: str) -> None:
-    for setting, step in separations(name, "known", "oracle", "causal"):
-        config, note = step.sampler_config, setting.note
-        if isinstance(config, GibbsConfig):
-            alone = note == "no swaps, one chain"
-            assert config.swap == ("none" if alone else "metropolis" if note == "metropolis swaps" else "refit")
-            assert not alone or config.restarts == 1
-        elif isinstance(config, LangevinConfig):
-            assert config.mean_constraint == (note == "constraint on the mean, as printed")
-        assert (step.sampler == RELEASED) == (note == "starts at the truth")
-
-
-@each_profile
-def test_flows_start_at_the_largest_level_that_they_know(name: str) -> None:
-    profile = get_profile(name)
-    plan = plan_of(profile)
-    for setting, step in separations(name, "causal"):
-        config = step.sampler_config
-        if step.sampler in ("gibbs", "langevin"):
-            known = largest_level(step, profile)
-            start = min(known, plan.gibbs.sigma_max)
-            capped = step.sampler == "langevin" and not config.mean_constraint
-            assert config.sigma_max == (min(start, 1.0) if capped else start), setting
-        elif step.sampler == "projection":
-            assert config.sigma_max <= largest_level(step, profile)
-
-
-def largest_level(step: SeparateMixes, profile: Profile) -> float:
-    """The largest noise level that the priors of a step were trained at; noise-free ones are run as the tuned."""
-    if step.prior.name in ("score", "pnf"):
-        return math.inf
-    flows = [trained for trained in step.prior.trained if trained.model == "flowavenet"]
-    assert len(flows) == len(step.prior.trained)
-    levels = [f.network.sigma_max if f.conditional else f.train.noise_sigma for f in flows]
-    return max(levels) or max(profile.noise_levels)
-
-
-@each_profile
-def test_ladders_have_every_level_of_the_profile(name: str) -> None:
-    profile = get_profile(name)
-    for choice, prior in prior_choices(profile).items():
-        flows = [trained for trained in prior.trained if trained.model == "flowavenet"]
-        if choice.endswith(("-tuned", "-scratch")):
-            assert [flow.train.noise_sigma for flow in flows] == list(profile.noise_levels)
-            assert all((flow.initial is None) == (choice == "flow-scratch") for flow in flows)
-            assert type(flows[0].network) is FlowConfig
-        elif choice.startswith("flow-"):
-            assert len(flows) == 1
-    assert not prior_choices(profile)["oracle"].trained
-
-
-# Beyond, and compute
-
-
-@each_profile
-def test_beyond_has_what_the_toy_does_not(name: str) -> None:
-    rows = separations(name, "beyond")
-    plan = plan_of(get_profile(name))
-    assert {step.prior.name for _, step in rows} == {"score"}
-    assert all(step.sampler.startswith("gibbs") for _, step in rows)
-    same = [step for setting, step in rows if setting.note == "same class twice"]
-    assert [step.mixes.sources for step in same] == [(source, source) for source in SOURCES]
-    fitted = [(setting.note, step) for setting, step in rows if step.mixes.gains != (1.0, 1.0)]
-    assert [step.sampler_config.estimate_gains for _, step in fitted] == [False, True] * 2
-    assert all(step.sampler_config.estimate_gains == note.endswith("estimated") for note, step in fitted)
-    noisy = [step for _, step in rows if step.mixes.noise]
-    assert [(step.mixes.noise, len(step.mixes.sources)) for step in noisy] == [(0.1, 2), (0.3, 2), (0.1, 4), (0.3, 4)]
-    for step in noisy:
-        assert step.sampler_config.sigma_min == max(plan.gibbs.sigma_min, step.mixes.noise)
-        assert step.sampler_config.accept > step.mixes.noise
-    assert [len(step.mixes.sources) for setting, step in rows if setting.note.endswith("sources")] == [5, 6, 7, 8]
-
-
-@each_profile
-def test_compute_is_levels_by_restarts(name: str) -> None:
-    rows = separations(name, "compute")
-    base = plan_of(get_profile(name)).gibbs.levels
-    cells = [(step.sampler_config.levels, step.sampler_config.restarts) for _, step in rows]
-    assert cells == list(product((max(1, base // 3), base), (1, 4)))
-    assert [setting.note for setting, _ in rows] == [f"{levels} levels" for levels, _ in cells]
-    assert len({step.mixes for _, step in rows}) == 1
-
-
-@each_profile
-def test_controls_change_one_thing_at_a_time(name: str) -> None:
-    """Each is a setting of `causal`, `known` or `oracle` but for what its note says, on the same first mixes."""
-    profile, plan = get_profile(name), plan_of(get_profile(name))
-    rows = separations(name, "controls")
-    reference = {
-        (step.data.variant, step.prior.name, step.mixes.sources): step
-        for setting, step in separations(name, "known", "causal", "oracle")
-        if setting.note == "" and step.sampler.startswith("gibbs")
+def test_flows_and_good_priors_are_run_with_the_same_settings(name: str) -> None:
+    """The controls of the flows: the same sampler, the same configuration, another prior."""
+    flow = {
+        mixes.sources: choice.sampler_config
+        for note, mixes, choice in sampled(name, "causal")
+        if (note, choice.labels) == ("", ("flow-exact-tuned", "gibbs"))
     }
-    for setting, step in rows:
-        other = reference[step.data.variant, step.prior.name, step.mixes.sources]
-        assert (
-            replace(step.mixes, mixes=1) == replace(other.mixes, mixes=1)
-            and replace(step.prior, ladder=()) == other.prior
-        )
-        assert (setting.note == LADDER) == bool(step.prior.ladder)
-        config = step.sampler_config
-        if setting.note == "no swaps, up to four chains":
-            assert config == replace(other.sampler_config, swap="none", restarts=4)
-        elif setting.note == "no exchanges":
-            assert step.sampler == "gibbs" and other.sampler == "gibbs-exchange"
-            assert type(other.sampler_config)(**vars(config)) == other.sampler_config
-        elif setting.note == FLOW_SETTINGS:
-            flow = reference["released", "flow-exact-tuned", step.mixes.sources]
-            assert config == flow.sampler_config and config.sigma_max == max(profile.noise_levels)
-        elif setting.note == LADDER:
-            flow = reference["released", "flow-exact-tuned", step.mixes.sources]
-            assert config == flow.sampler_config and step.prior.name == "score"
-            levels = [trained.train.noise_sigma for trained in flow.prior.trained]
-            assert list(step.prior.ladder) == levels == list(profile.noise_levels)
-        else:
-            assert setting.note == LONG_CHAINS and step.sampler == "langevin"
-            assert config.levels * config.steps > plan.langevin.levels * plan.langevin.steps or name == "full"
-            assert step.mixes.mixes == math.ceil(plan.mixes / 24)
-    notes = {setting.note for setting, _ in rows}
-    for note in notes - {"no exchanges"}:
-        own = [step for setting, step in rows if setting.note == note and len(step.mixes.sources) == 2]
-        assert {step.mixes.sources for step in own} == set(PAIRS), note
+    alike = [row for row in sampled(name, "controls") if row[0] in (settings.FLOW_SETTINGS, LADDER)]
+    assert {choice.prior.name for _, _, choice in alike} == {"score", "oracle"}
+    assert all(choice.sampler_config == flow[mixes.sources] for _, mixes, choice in alike)
+    ladders = {choice.prior.ladder for note, _, choice in alike if note == LADDER}
+    assert ladders == {get_profile(name).noise_levels}
+
+
+@each_profile
+def test_noise_that_the_sampler_is_told_is_that_of_the_mixes(name: str) -> None:
+    noisy = [(mixes, choice.sampler_config) for _, mixes, choice in sampled(name, "beyond") if mixes.noise]
+    assert len(noisy) == 4
+    least = plan_of(get_profile(name)).gibbs.sigma_min
+    for mixes, config in noisy:
+        assert config.sigma_min == max(least, mixes.noise) and config.accept > mixes.noise
 
 
 # The figures of one setting
@@ -471,13 +302,13 @@ FIGURES = [
     *("restarts", "si_sdr_mean", "si_sdri_mean", "low", "high"),
     *("above_10db", "all_above_10db", "all_above_10db_low", "all_above_10db_high"),
     *("above_20db", "all_above_20db", "all_above_20db_low", "all_above_20db_high"),
-    *("residual", *(f"fail_{kind.replace(' ', '_')}" for kind in KINDS), "seconds_per_mix", "command"),
+    *("residual", *(f"fail_{kind.replace(' ', '_')}" for kind in KINDS), "seconds_per_mix", "command", "supervision"),
 ]
 
 
 def baseline(name: str = "mix", *, sources: tuple[str, ...] = PAIR, group: str = "baseline") -> Setting:
     """A setting that is measured in no time."""
-    return Setting(group, "", SeparateByBaseline(ToyWorld(), MixConfig(sources, mixes=3, length=256), name))
+    return Setting(group, "", SeparateMixes(ToyWorld(), MixConfig(sources, mixes=3, length=256), MethodChoice(name)))
 
 
 def test_row_says_what_was_measured_and_how(tmp_path: Path) -> None:
@@ -492,7 +323,7 @@ def test_row_says_what_was_measured_and_how(tmp_path: Path) -> None:
     np.testing.assert_equal({name: row[name] for name in summary}, summary)
     assert row["restarts"] == 0 and math.isnan(row["residual"])
     assert row["seconds_per_mix"] == line.run(setting.step).provenance["seconds_per_mix"] > 0
-    assert row["command"] == "srcsep benchmark"
+    assert (row["command"], row["supervision"]) == ("srcsep benchmark", "truth")
 
 
 def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -543,7 +374,7 @@ def test_unknown_sources_are_counted_by_their_number(tmp_path: Path, monkeypatch
     table = pd.DataFrame({"n_sources": true, "right": right, "n_found": number})
     table.to_csv(tmp_path / VALUES, index=False)
     monkeypatch.setattr(Pipeline, "run", lambda self, step: tmp_path)
-    step = selection_step(get_profile("smoke"), PLANS["smoke"])
+    step = selection_step(get_profile("smoke"), plan_of(get_profile("smoke")))
     rows = unknown_table(Pipeline(Store(tmp_path / "cache")), step, profile="smoke", command="-")
     assert rows["n_sources"].tolist() == [1, 2] and rows["n_mixes"].tolist() == [2, 4]
     assert rows["share_right"].tolist() == [1.0, 0.25] and rows["share_right_number"].tolist() == [1.0, 0.5]
@@ -584,12 +415,13 @@ def test_what_differs_in_more_than_its_classes_is_not_pooled() -> None:
     assert pools_of([one, *others, other]) == [[one, other]]
 
 
-@each_profile
-def test_unknown_sources_are_asked_of_the_score_prior(name: str) -> None:
-    plan = plan_of(get_profile(name))
-    step = selection_step(get_profile(name), plan)
-    assert step.prior == prior_choices(get_profile(name))["score"] and step.sampler_config == plan.selection
-    assert step.length == plan.length and step.each >= 1
+def test_rows_of_other_groups_and_other_worlds_stay(tmp_path: Path) -> None:
+    earlier = pd.DataFrame(
+        {"dataset": ["toy", "toy", "rain"], "group": ["known", "oracle", "known"], "note": ["a"] * 3}
+    )
+    earlier.to_csv(tmp_path / "separation.csv", index=False)
+    whole = with_other_groups(earlier.head(1).assign(note="b"), tmp_path / "separation.csv")
+    assert whole.to_numpy().tolist() == [["toy", "oracle", "a"], ["rain", "known", "a"], ["toy", "known", "b"]]
 
 
 # Its plots
@@ -607,6 +439,7 @@ def style() -> Iterator[None]:
 def measured(si_sdr: Sequence[Sequence[float]], **facts: Any) -> dict[str, Any]:
     """A row of the table."""
     row: dict[str, Any] = {"variant": "released", "group": "causal", "note": "", "prior": "score", "sampler": "gibbs"}
+    row |= {"dataset": "toy"}
     row |= {"n_sources": 2, "sources": "sine+square", "n_mixes": 2, "seconds_per_mix": 1.0}
     return row | summarise_separation(values(si_sdr)) | facts
 
@@ -685,7 +518,7 @@ def test_known_classes_are_one_panel_a_variant(style: None) -> None:
     rows = [
         measured(values_of, group="known", variant=variant, sources="+".join(names), n_sources=len(names))
         for variant, values_of in (("released", GOOD), ("paper", HALF))
-        for names in subsets()
+        for names in subsets(SOURCES)
     ]
     figure = known_classes(pd.DataFrame(rows))
     assert [ax.get_title() for ax in figure.axes] == ["toy variant released", "toy variant paper"]
@@ -738,7 +571,7 @@ def test_compute_is_a_line_a_number_of_levels(style: None) -> None:
         for i, share in enumerate((BAD, HALF, GOOD))
     ]
     figure = compute_curves(pd.DataFrame(rows))
-    assert [ax.get_title() for ax in figure.axes] == ["all four above 10 dB", "all four above 20 dB"]
+    assert [ax.get_title() for ax in figure.axes] == ["all sources above 10 dB", "all sources above 20 dB"]
     assert texts(figure) == ["8 levels", "24 levels"]
     check_legend_is_outside(figure)
     for ax, middle in zip(figure.axes, (0.5, 0.0), strict=True):
@@ -797,13 +630,13 @@ def test_run_writes_the_table_once_measured(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "figures" / "smoke" / "separation.csv"
     assert result.output.splitlines()[-1] == f"2 of 2 rows: {path}"
     assert list(path.parent.iterdir()) == [path], "nothing temporary is left"
-    assert asked[0] == ("smoke", PLANS["smoke"].with_mixes(7, 3), ("baseline",))
+    assert asked[0] == ("smoke", plan_of(get_profile("smoke")).with_mixes(7, 3), ("baseline",))
     table = pd.read_csv(path)
     assert list(table) == FACTS + FIGURES
     assert table["prior"].tolist() == ["mix", "ibm"] and table["n_sources"].tolist() == [2, 4]
     assert set(table["command"]) == {"srcsep benchmark -p smoke --mixes 7 --slow-mixes 3 --group baseline"}
     assert [line.split()[0] for line in benchmark(*options, "--list").output.splitlines()] == ["done", "done"]
-    monkeypatch.setattr(SeparateByBaseline, "make", None)
+    monkeypatch.setattr(SeparateMixes, "make", None)
     first = path.read_bytes()
     assert benchmark(*options).exit_code == 0 and path.read_bytes() == first
     other = table.assign(group="oracle", prior="oracle")
@@ -814,7 +647,7 @@ def test_run_writes_the_table_once_measured(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("only_this_cache")
 def test_run_that_stops_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = baseline("no such baseline")
+    unknown = baseline("no such method")
     folder = tmp_path / "figures" / "smoke"
     for before in (None, f"{','.join(FACTS)}\n"):
         if before:
@@ -822,7 +655,7 @@ def test_run_that_stops_leaves_the_table_as_it_was(tmp_path: Path, monkeypatch: 
             (folder / "separation.csv").write_text(before)
         instead(monkeypatch, baseline("mix"), unknown)
         result = benchmark("--group", "baseline")
-        assert result.exit_code == 1 and "Error: unknown baseline 'no such baseline'; use one of" in result.output
+        assert result.exit_code == 1 and "Error: unknown method 'no such method'; use one of" in result.output
         assert [path.read_text() for path in folder.glob("*")] == ([before] if before else [])
     instead(monkeypatch, baseline("mix"), baseline("ibm"))
     assert benchmark("--group", "baseline", "--list").output.split().count("done") == 1, "what was done is kept"
@@ -857,7 +690,7 @@ def test_more_mixes_are_not_replaced_by_fewer_unless_asked(tmp_path: Path, monke
 def test_unknown_sources_are_not_replaced_by_fewer_either(tmp_path: Path) -> None:
     path = tmp_path / "figures" / "smoke" / "separation_unknown.csv"
     path.parent.mkdir(parents=True)
-    step = selection_step(get_profile("smoke"), PLANS["smoke"])
+    step = selection_step(get_profile("smoke"), plan_of(get_profile("smoke")))
     planned = planned_unknown(step)
     assert planned["n_mixes"].tolist() == [step.each * math.comb(4, k) for k in (1, 2, 3, 4)]
     planned.assign(n_mixes=planned["n_mixes"] + [0, 1, 0, 0]).to_csv(path, index=False)

@@ -19,13 +19,12 @@ from srcsep_core.show.explorer.exploration import (
     SAMPLERS,
     ExplorerSettings,
     Frame,
-    ToySource,
     draw_scene,
     explore,
     frames_table,
-    real_frequency,
 )
 from srcsep_core.show.explorer.figures import chain_figure, noise_levels_figure, spread
+from srcsep_core.show.explorer.scene import ToySource, real_frequency
 from srcsep_core.show.explorer.widget import explorer, listen
 
 RATE = 14_700

@@ -1,4 +1,4 @@
-"""The house takes a new world and a new kind of prior as one file each: both are here, and nowhere else."""
+"""The house takes a new world, kind of prior and separator as one file each: they are here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.audit.tables import cross_likelihood_tables
-from srcsep_core.benchmark.results import separation_rows
-from srcsep_core.benchmark.settings import Setting
+from srcsep_core.baselines import base as methods
+from srcsep_core.baselines.base import Method
+from srcsep_core.benchmark.plans import plan_of
+from srcsep_core.benchmark.settings import settings_of
 from srcsep_core.cli import main
 from srcsep_core.data import base
 from srcsep_core.data.base import EvalConfig, Split, World, world_of
-from srcsep_core.data.mixes import MixConfig
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors import kinds
@@ -32,12 +33,11 @@ from srcsep_core.run import profiles
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile
 from srcsep_core.run.steps import priors_of
-from srcsep_core.run.steps.separation import PriorChoice, SeparateMixes
 from srcsep_core.run.store import Store
-from srcsep_core.samplers import GibbsConfig
+from srcsep_core.samplers.base import Callback, Separation, without_chains
 from srcsep_core.training.config import TrainConfig
 
-CROP = 64
+CROP = 256
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,21 @@ def load_gaussians(
     return GaussianSet(**vars(about), net=restored(Gaussians(config, len(about.sources)), weights, device))
 
 
+@dataclass(frozen=True)
+class Wiener:
+    """Shares out the mix by the covariances of the trained Gaussians: a separator that takes (B, 1, CROP)."""
+
+    priors: GaussianSet
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        own = self.priors.net.covariance(0.0).detach()[[self.priors.index(name) for name in sources]]
+        share = torch.linalg.solve(own.sum(dim=0), len(sources) * mix.mT)  # (B, CROP, 1)
+        return without_chains((own[None] @ share[:, None])[..., 0])
+
+
+WIENER = Method("wiener", "single sources", lambda given: Wiener(given.trained), model="gaussian")
 GAUSSIAN = Kind("gaussian", "gaussian", "gaussian", GaussianConfig, gaussian_task, load_gaussians, density=True)
 SHORT = EvalConfig(signals=8, length=CROP)
 PROFILE = Profile(
@@ -159,10 +174,11 @@ PROFILE = Profile(
 
 @pytest.fixture
 def moved_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The world and the kind are registered, and a profile has the kind's plan."""
-    base.variants_of(), kinds.all_kinds()
+    """The world, the kind and the separator are registered, and a profile has the kind's plan."""
+    base.variants_of(), kinds.all_kinds(), methods.all_methods()
     monkeypatch.setitem(base._WORLDS, "thunder", (Thunder, ("storm",)))
     monkeypatch.setitem(kinds._KINDS, "gaussian", GAUSSIAN)
+    monkeypatch.setitem(methods._METHODS, "wiener", WIENER)
     monkeypatch.setitem(profiles.PROFILES, "smoke", PROFILE)
 
 
@@ -195,16 +211,40 @@ def test_they_are_evaluated_into_the_tables(line: Pipeline, monkeypatch: pytest.
     assert line.store.find(step.name, step.key) is not None
 
 
-def test_they_are_benchmarked(line: Pipeline) -> None:
-    (step,) = priors_of(PROFILE, "storm")
-    choice = PriorChoice("gaussian", world_of("storm"), (step,))
-    mixes = MixConfig(("rumble", "hiss"), 6, length=CROP)
-    gibbs = GibbsConfig(levels=6, restarts=1, sigma_min=0.01)
-    setting = Setting("known", "", SeparateMixes(choice.data, mixes, choice, "gibbs", gibbs))
-    table = separation_rows(line, [setting], profile="smoke", command="test")
-    row = table.iloc[0]
-    assert (row["dataset"], row["variant"], row["prior"]) == ("thunder", "storm", "gaussian")
-    assert row["si_sdri_mean"] > 5
+def test_they_are_benchmarked(line: Pipeline, tmp_path: Path) -> None:
+    """By the command, in every group: two sources, another rate, no true density, and the separator in the table."""
+    groups = [word for group in ("known", "baseline", "oracle", "causal", "unknown") for word in ("--group", group)]
+    options = ("-p", "smoke", "--device", "cpu", "--variant", "storm", "--mixes", "4", "--out", tmp_path)
+    assert "wiener" in srcsep("benchmark", *options, "--list")
+    srcsep("benchmark", *options, *groups)
+    table = pd.read_csv(tmp_path / "separation.csv", dtype={"note": str})
+    assert set(table["dataset"]) == {"thunder"} and set(table["sources"]) == {"rumble+hiss"}
+    assert set(table["group"]) == {"known", "baseline", "causal"}, "there is no oracle"
+    rows = table.set_index("prior")
+    assert set(rows.loc["gaussian", "sampler"]) == {"gibbs-exchange", "gibbs", "langevin", "projection"}
+    assert rows.loc["wiener", "supervision"] == "single sources" and rows.loc["irm", "supervision"] == "truth"
+    assert rows.loc["wiener", "si_sdri_mean"] > 5
+    assert pd.read_csv(tmp_path / "separation_unknown.csv")["n_sources"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_settings_are_those_of_a_world_of_any_number_of_sources(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(f"s{k}" for k in range(count))
+    monkeypatch.setitem(base._WORLDS, "crowd", (lambda variant: Thunder(variant, names), ("crowd",)))
+    monkeypatch.setitem(profiles.PROFILES, "smoke", PROFILE)
+    monkeypatch.setitem(kinds._KINDS, "gaussian", GAUSSIAN)
+    plan = replace(plan_of(PROFILE), variants=("crowd",))
+    settings = settings_of(PROFILE, plan)
+    facts = [(s.group, s.note, s.step.choice.labels, s.step.mixes.sources) for s in settings]
+    facts = [fact for fact, s in zip(facts, settings, strict=True) if s.group != "compute"]
+    assert len(facts) == len(set(facts)) and "oracle" not in {group for group, *_ in facts}
+    for group in ("known", "baseline", "causal", "controls"):
+        assert names in {sources for found, _, _, sources in facts if found == group}
+    assert {len(sources) for group, _, _, sources in facts if group == "known"} == {2, min(3, count), count}
+    assert max(len(sources) for *_, sources in facts) == min(2 * count, 8)
+    monkeypatch.setitem(base._WORLDS, "crowd", (lambda variant: Thunder(variant, names[:1]), ("crowd",)))
+    with pytest.raises(InputError, match=r"crowd has 1 source\(s\); use a world of 2 to 8"):
+        settings_of(PROFILE, plan)
 
 
 def test_they_separate_a_file(line: Pipeline, tmp_path: Path) -> None:
@@ -217,9 +257,23 @@ def test_they_separate_a_file(line: Pipeline, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "stems" / "separation.json").read_text())["settings"]["prior"] == "gaussian"
 
 
+def test_the_separator_separates_a_file(line: Pipeline, tmp_path: Path) -> None:
+    drawn = Thunder().draw(1, 4 * CROP, torch.Generator().manual_seed(1))[0]
+    mix = write_audio(tmp_path / "mix.wav", drawn.mean(dim=0, keepdim=True), 8000)
+    names = ("--sources", "rumble,hiss", "--method", "wiener", "--variant", "storm", "-p", "smoke", "--gain", "1")
+    srcsep("separate", mix, "--out", tmp_path / "stems", "--device", "cpu", *names)
+    rumble = read_audio(tmp_path / "stems" / "01_rumble.wav").samples
+    assert float(si_sdr(estimate=rumble, reference=drawn[:1] / 2)) > 5
+    settings = json.loads((tmp_path / "stems" / "separation.json").read_text())["settings"]
+    assert (settings["method"], settings["supervision"], settings["window"]) == ("wiener", "single sources", CROP)
+    assert "wiener" in srcsep("separate", "--help")
+
+
 def test_what_is_not_there_is_named_with_what_is(moved_in: None) -> None:
     with pytest.raises(InputError, match=r"unknown variant 'drizzle'; use one of released, paper, thesis.*storm"):
         world_of("drizzle")
     with pytest.raises(InputError, match="there is a kind of prior called 'gaussian' already"):
         register(replace(GAUSSIAN, step="other"))
+    with pytest.raises(InputError, match="there is a method called 'wiener' already"):
+        methods.register(replace(WIENER, supervision="nothing"))
     assert pd.Series(kinds.all_kinds()).index.is_unique

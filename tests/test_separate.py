@@ -25,10 +25,10 @@ from srcsep_core.run.steps import prior_step
 from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig
+from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
 from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
-from srcsep_core.separate.separators import NamedSampler, load_sampler
 
 CPU = SeparateConfig(device="cpu")
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,8 +158,9 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
         return Separation(restarts[:, 0], residuals[:, 0], residuals[:, 0], residuals, restarts, pd.DataFrame())
 
     total = (wave[0] + wave[1]) / 2
-    sampler = NamedSampler(stub, GibbsConfig(restarts=2))
-    search = Search(sampler, codebook_priors(), ["sine", "saw"], SearchConfig(), torch.Generator())
+    priors = codebook_priors()
+    sampler = PriorSeparator(stub, GibbsConfig(restarts=2), priors.by_source)
+    search = Search(sampler, priors, ["sine", "saw"], SearchConfig(), torch.Generator())
     found = search.run(total, 1.0)
     assert calls == [(8, 2, GibbsConfig().accept), (3, 4, 0.0)]
     assert found.report["rounds"] == 1 and found.report["windows_again"] == [3]
@@ -175,7 +176,9 @@ def test_sampler_that_diverges_is_reported() -> None:
         lost = torch.full((len(mix), 1), torch.nan)
         return Separation(mix, lost[:, 0], lost[:, 0], lost, mix[:, None] * torch.nan, pd.DataFrame())
 
-    search = Search(NamedSampler(stub, GibbsConfig()), codebook_priors(), ["sine"], SearchConfig(), torch.Generator())
+    priors = codebook_priors()
+    sampler = PriorSeparator(stub, GibbsConfig(), priors.by_source)
+    search = Search(sampler, priors, ["sine"], SearchConfig(), torch.Generator())
     with pytest.raises(InputError, match=r"diverged .* another sampler"):
         search.run(codebook_wave("sine", 7, 100), 1.0)
 
@@ -185,7 +188,21 @@ def test_other_samplers_do_the_job_too(sampler: str) -> None:
     references = sine_and_square(200)
     result = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0))
     torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
-    assert load_sampler(sampler, 3).config.restarts == 3
+    assert replace(CPU, sampler=sampler, restarts=3).request.sampler_config.restarts == 3
+
+
+@pytest.mark.parametrize("method", ["mix", "nmf"])
+def test_methods_that_need_the_mix_alone_separate_it_whole(method: str, tmp_path: Path) -> None:
+    references = sine_and_square(2000)
+    result = run(mixed(references), ["sine", "square"], replace(CPU, method=method))
+    torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
+    (channel,) = result.report["channels"]
+    assert len(channel["windows"]) == 1 and result.report["settings"]["window"] == 2000
+    assert result.report["settings"]["method"] == method and "prior_key" not in result.report["settings"]
+    assert f"with the method {method}" in (result.write(tmp_path / "out") / "player.html").read_text()
+    quality = si_sdr(estimate=result.stems[:, 0], reference=references)
+    gained = quality - si_sdr(estimate=mixed(references).expand(2, -1), reference=references)
+    assert gained.abs().max() < 1e-3 if method == "mix" else gained.min() > 2
 
 
 def test_clipping_is_flat_tops_at_full_scale() -> None:
@@ -217,6 +234,11 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "pnf, score, oracle"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, langevin, projection"),
+        (WAVE, ["sine"], {"method": "magic"}, "unknown method 'magic'", "use one of sampler, mix, nmf"),
+        (WAVE, ["sine"], {"method": "irm"}, "irm needs the true sources of the mix", "use one of sampler, mix, nmf"),
+        (WAVE, ["sine"], {"method": "fastica"}, "needs as many different mixes", "use one of sampler, mix, nmf"),
+        (WAVE, ["sine"], {"method": "nmf", "restarts": 2}, "nmf has no restarts", "use the method sampler"),
+        (WAVE, ["sine"], {"method": "nmf", "gain": 1.0}, "200 samples but the window 256", "longer signal"),
         (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "released, paper, thesis"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
@@ -271,6 +293,7 @@ def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: 
     }
     settings = record["settings"]
     assert settings["sources"] == ["sine", "square"] and settings["prior_key"] == "codebook"
+    assert settings["method"] == "sampler" and settings["supervision"] == "single sources"
     assert settings["sampler"] == "gibbs" and settings["sampler_config"]["restarts"] == 3
     (channel,) = record["channels"]
     assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "restarts", "disagreement"}
@@ -405,6 +428,7 @@ def test_command_with_priors_trained_on_the_spot(
         (["--sources", ","], "0 sources"),
         (["--sources", "sine", "--gain", "loud"], "gain is 'loud'"),
         (["--sources", "sine", "--gain", "nan"], "gain is nan"),
+        (["--sources", "sine", "--method", "irm"], "the method irm needs the true sources"),
         (["--sources", "sine", "--sampler", "magic"], "unknown sampler 'magic'"),
         (["--sources", "sine", "--prior", "magic"], "unknown prior 'magic'"),
         (["--sources", "sine", "--stereo", "both"], "'both'"),

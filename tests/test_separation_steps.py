@@ -1,4 +1,4 @@
-"""The steps that separate mixes: their tables, keys and titles, the priors that they load, and every baseline."""
+"""The step that separates mixes: its table, key and title, the priors that it loads, and every method."""
 
 import math
 import re
@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines import baselines
+from srcsep_core.baselines.base import all_methods
+from srcsep_core.baselines.nmf import SupervisedNMF
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
-from srcsep_core.data.toy import SOURCES, ToyWorld
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS, si_sdr
 from srcsep_core.nn.denoiser import DenoiserConfig
@@ -25,17 +26,10 @@ from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.steps import VALUES, TrainPriors
+from srcsep_core.run.steps import VALUES, TrainPriors, choices
 from srcsep_core.run.steps import separation as steps
-from srcsep_core.run.steps.separation import (
-    BASELINES,
-    RELEASED,
-    PriorChoice,
-    SeparateByBaseline,
-    SeparateMixes,
-    Separating,
-    measure,
-)
+from srcsep_core.run.steps.choices import RELEASED, MethodChoice, PriorChoice, SamplerChoice
+from srcsep_core.run.steps.separation import SeparateMixes, measure
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import (
     SAMPLERS,
@@ -47,6 +41,7 @@ from srcsep_core.samplers import (
     gibbs,
     released_langevin,
 )
+from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.training.config import TrainConfig
 
 DATA = ToyWorld(sources=("sine", "square"))
@@ -89,12 +84,25 @@ def line(tmp_path: Path) -> Pipeline:
     return Pipeline(Store(tmp_path / "cache"))
 
 
-def separation(prior: str | PriorChoice = "score", sampler: str = "gibbs", **changes: Any) -> SeparateMixes:
+def separation(
+    prior: str | PriorChoice = "score",
+    sampler: str = "gibbs",
+    *,
+    data: ToyWorld = DATA,
+    mixes: MixConfig = PAIR,
+    config: Any = None,
+    **changes: Any,
+) -> SeparateMixes:
     chosen = PRIORS[prior] if isinstance(prior, str) else prior
-    return replace(SeparateMixes(DATA, PAIR, chosen, sampler, CONFIGS[sampler], batch=2), **changes)
+    choice = SamplerChoice(chosen, sampler, config or CONFIGS[sampler], batch=2)
+    return SeparateMixes(data, mixes, replace(choice, **changes))
 
 
-def table_of(line: Pipeline, step: Separating) -> pd.DataFrame:
+def by_method(name: str, data: ToyWorld = DATA, mixes: MixConfig = LONG) -> SeparateMixes:
+    return SeparateMixes(data, mixes, MethodChoice(name))
+
+
+def table_of(line: Pipeline, step: SeparateMixes) -> pd.DataFrame:
     return pd.read_csv(line.run(step) / VALUES)
 
 
@@ -126,7 +134,7 @@ def test_every_sampler_makes_its_table(sampler: str, line: Pipeline) -> None:
 def test_every_prior_is_sampled_from(prior: str, line: Pipeline) -> None:
     short = GibbsConfig(sigma_max=1.0, sigma_min=0.2, levels=1, swap="none", restarts=1, polish=0)
     config = short if prior == "oracle" else CONFIGS["gibbs"]
-    check_table(table_of(line, separation(prior, sampler_config=config)), PAIR)
+    check_table(table_of(line, separation(prior, config=config)), PAIR)
 
 
 def test_table_is_that_of_the_sampler_itself(line: Pipeline) -> None:
@@ -149,7 +157,7 @@ def test_table_is_that_of_the_sampler_itself(line: Pipeline) -> None:
 def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
     mixes = replace(PAIR, length=256, mixes=2)
     config = GibbsConfig(levels=12, restarts=4)
-    table = table_of(line, separation("oracle", mixes=mixes, sampler_config=config))
+    table = table_of(line, separation("oracle", mixes=mixes, config=config))
     assert table["si_sdr"].min() > 15 and table["si_sdri"].min() > 8 and table["residual"].max() < 0.05
     assert set(table["failure"]) == {"none"}
 
@@ -157,11 +165,11 @@ def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
 def test_released_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
-    def stay(sources: Tensor, priors: Sequence[DenoisingPrior], *, generator: torch.Generator) -> Separation:
+    def stay(sources: Tensor, priors: Sequence[DenoisingPrior], *, generator: torch.Generator, **_: Any) -> Separation:
         given.append(sources)
         return released_langevin(sources, priors, steps=0, start_noise=0.0, generator=generator)
 
-    monkeypatch.setattr("srcsep_core.run.steps.separation.released_langevin", stay)
+    monkeypatch.setattr("srcsep_core.samplers.separator.released_langevin", stay)
     table = table_of(line, separation("oracle", RELEASED))
     assert torch.equal(torch.cat(given), draw_mixes(DATA, PAIR).sources)
     assert table["si_sdr"].min() > 60 and table["residual"].max() < 1e-6
@@ -187,11 +195,6 @@ def test_sources_of_one_class_are_matched_to_their_references() -> None:
     wrong = measure(drawn, drawn.sources[:, [1, 0, 2]], names)
     assert wrong.query("k == 2")["si_sdr"].min() > 60
     assert wrong.query("k < 2")["si_sdr"].max() < 20, "sources of different classes are not exchanged"
-
-
-def test_separation_of_one_class_twice_has_a_table(line: Pipeline) -> None:
-    mixes = MixConfig(("sine", "sine"), mixes=2, length=32)
-    check_table(table_of(line, separation(mixes=mixes)), mixes)
 
 
 # Which priors
@@ -252,7 +255,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that separations are timed by; loading priors takes 1000 s."""
     found = Clock()
     monkeypatch.setattr(steps, "perf_counter", found)
-    monkeypatch.setattr(steps, "load_priors", found.taking(1000, steps.load_priors))
+    monkeypatch.setattr(choices, "load_priors", found.taking(1000, choices.load_priors))
     return found
 
 
@@ -275,23 +278,22 @@ def test_first_batch_is_not_timed_where_there_is_no_other_way_to_warm_up(
     batch: int, expected: float, clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless it is the only one."""
-    monkeypatch.setattr(steps, "released_langevin", clock.taking(50, released_langevin))
+    monkeypatch.setattr("srcsep_core.samplers.separator.released_langevin", clock.taking(50, released_langevin))
     found = line.run(separation(sampler=RELEASED, batch=batch))
     assert found.provenance["seconds_per_mix"] == pytest.approx(expected)
 
 
 def test_warming_up_does_not_change_the_result(line: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     warm = table_of(line, separation())
-    monkeypatch.setattr(SeparateMixes, "_warm_up", lambda *arguments: False)
+    monkeypatch.setattr(PriorSeparator, "shortest", lambda self: None)
     cold = table_of(Pipeline(Store(tmp_path / "other")), separation())
     pd.testing.assert_frame_equal(warm, cold, check_exact=True)
 
 
 def test_learning_of_dictionaries_is_not_timed(clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = baselines.SupervisedNMF
-    monkeypatch.setattr(learner, "fit", clock.taking(1000, learner.fit))
-    monkeypatch.setattr(learner, "separate", clock.taking(9, learner.separate))
-    found = line.run(SeparateByBaseline(DATA, LONG, "nmf"))
+    monkeypatch.setattr(SupervisedNMF, "fit", clock.taking(1000, SupervisedNMF.fit))
+    monkeypatch.setattr(SupervisedNMF, "estimate", clock.taking(9, SupervisedNMF.estimate))
+    found = line.run(by_method("nmf"))
     assert found.provenance["seconds_per_mix"] == pytest.approx(9 / 3) and clock.time == 1009
 
 
@@ -300,7 +302,7 @@ WAVENET = TrainPriors("wavenet", "tiny", DATA, TRAINING, WaveNetPriorConfig(laye
 
 @pytest.mark.parametrize("trained", [(WAVENET,), (flow_at(0.1), WAVENET), (SCORE, flow_at(0.1))])
 def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...], line: Pipeline) -> None:
-    step = replace(separation(), prior=PriorChoice("mixed", DATA, trained))
+    step = separation(PriorChoice("mixed", DATA, trained))
     with pytest.raises(
         InputError, match=r"the priors mixed (have no score that a sampler can use|are no ladder of noise levels)"
     ):
@@ -308,118 +310,95 @@ def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...],
     assert line.store.find(step.name, step.key) is None
 
 
-def test_unknown_sampler_is_refused(line: Pipeline) -> None:
-    step = separation(sampler_config=CONFIGS["gibbs"])
-    with pytest.raises(InputError, match=f"unknown sampler 'anneal'; use one of gibbs, .*{RELEASED}"):
-        line.run(replace(step, sampler="anneal"))
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        (
+            separation(sampler="anneal", config=CONFIGS["gibbs"]),
+            f"unknown sampler 'anneal'; use one of gibbs, .*{RELEASED}",
+        ),
+        (by_method("magic"), "unknown method 'magic'; use one of fastica, ibm, irm, mix, nmf"),
+    ],
+)
+def test_unknown_name_is_refused(step: SeparateMixes, sentence: str, line: Pipeline) -> None:
+    with pytest.raises(InputError, match=sentence):
+        line.run(step)
+    assert line.store.find(step.name, step.key) is None
 
 
 # Keys and titles
 
 
-def variations() -> Sequence[SeparateMixes]:
-    step = separation()
-    gibbs = CONFIGS["gibbs"]
-    return [
+def variations() -> list[SeparateMixes]:
+    """Steps that differ in one thing each."""
+    gibbs, step = CONFIGS["gibbs"], separation()
+    sampled = [
         step,
-        replace(step, sampler_config=replace(gibbs, levels=3)),
-        replace(step, sampler_config=replace(gibbs, swap="none")),
-        replace(step, sampler_config=replace(gibbs, estimate_gains=True)),
-        separation(sampler="langevin"),
-        separation(sampler="projection"),
-        separation(sampler=RELEASED),
-        separation("oracle"),
-        separation("flows"),
-        separation(prior=replace(PRIORS["score"], ladder=(0.1, 0.5))),
-        separation(prior=replace(PRIORS["score"], ladder=(0.1,))),
-        replace(step, seed=1),
-        replace(step, batch=3),
-        replace(step, data=ToyWorld("paper", DATA.sources)),
-        *(
-            replace(step, mixes=replace(PAIR, **change))  # type: ignore[arg-type]
-            for change in (
-                {"mixes": 4},
-                {"length": 64},
-                {"seed": 1},
-                {"gains": (0.5, 2.0)},
-                {"noise": 0.1},
-                {"sources": ("square", "sine")},
-            )
-        ),
-        replace(step, prior=PriorChoice("score", DATA, (replace(SCORE, train=replace(TRAINING, seed=1)),))),
+        *(separation(config=replace(gibbs, **c)) for c in ({"levels": 3}, {"swap": "none"}, {"estimate_gains": True})),
+        *(separation(sampler=name) for name in ("langevin", "projection", RELEASED)),
+        *(separation(name) for name in ("oracle", "flows")),
+        *(separation(replace(PRIORS["score"], ladder=ladder)) for ladder in ((0.1, 0.5), (0.1,))),
+        separation(seed=1),
+        separation(batch=3),
+        separation(PriorChoice("score", DATA, (replace(SCORE, train=replace(TRAINING, seed=1)),))),
     ]
+    methods = [by_method(name) for name in all_methods()]
+    changes: list[dict[str, Any]] = [
+        {"mixes": 4},
+        {"length": 64},
+        {"seed": 1},
+        {"gains": (0.5, 2.0)},
+        {"noise": 0.1},
+        {"sources": ("square", "sine")},
+        {"sources": ("sine", "sine")},
+    ]
+    for one in (step, methods[0]):
+        methods += [replace(one, mixes=replace(one.mixes, **change)) for change in changes]
+        methods += [replace(one, data=ToyWorld(variant, DATA.sources)) for variant in ("paper", "thesis")]
+    return sampled + methods
 
 
-def test_key_depends_on_everything_that_the_result_does() -> None:
+def test_key_and_title_depend_on_everything_that_the_result_does() -> None:
     keys = [step.key for step in variations()]
-    assert len(set(keys)) == len(keys)
+    assert len(set(keys)) == len(keys) == len({step.title for step in variations()})
     assert keys == [step.key for step in variations()], "and on nothing else"
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", s.title) and len(s.title) < 120 for s in variations())
+    one = separation(config=GibbsConfig(sigma_max=3))
+    assert one.key == separation(config=GibbsConfig(sigma_max=3.0)).key, "however numbers are written"
 
 
-def test_key_of_a_configuration_does_not_depend_on_how_numbers_are_written() -> None:
-    one = separation(sampler_config=GibbsConfig(sigma_max=3))
-    assert one.key == separation(sampler_config=GibbsConfig(sigma_max=3.0)).key
+def test_titles_name_what_is_separated_how() -> None:
+    step, other = separation(), by_method("irm")
+    assert step.title == f"separation-score-gibbs-released-sine-square-3-{step.key[:8]}"
+    assert other.title == f"baseline-irm-none-released-sine-square-3-{other.key[:8]}"
 
 
 def test_parents_are_the_steps_that_trained_the_priors() -> None:
     assert separation("oracle").parents == () and separation().parents == (SCORE,)
     assert separation("flows").parents == (flow_at(0.1), flow_at(0.5))
-    assert SeparateByBaseline(DATA, LONG, "mix").parents == ()
+    assert by_method("mix").parents == ()
 
 
-def test_titles_name_what_is_separated_how_and_are_safe_as_names_of_files() -> None:
-    steps: list[Separating] = [
-        separation(prior, sampler, data=ToyWorld(variant), mixes=mixes)
-        for prior in PRIORS
-        for sampler in CONFIGS
-        for variant in ("released", "paper", "thesis")
-        for mixes in (PAIR, replace(PAIR, mixes=4), MixConfig(SOURCES, 3), MixConfig(("sine", "sine"), 3))
-    ]
-    steps += [
-        SeparateByBaseline(ToyWorld(variant), mixes, baseline)
-        for variant in ("released", "paper")
-        for mixes in (PAIR, MixConfig(SOURCES, 3))
-        for baseline in BASELINES
-    ]
-    titles = [step.title for step in steps]
-    assert len(set(titles)) == len(titles) and len({step.key for step in steps}) == len(steps)
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", title) and len(title) < 120 for title in titles)
-    step = separation()
-    assert step.title == f"separation-score-gibbs-released-sine-square-3-{step.key[:8]}"
-    other = SeparateByBaseline(DATA, LONG, "irm")
-    assert other.title == f"baseline-irm-none-released-sine-square-3-{other.key[:8]}"
+def test_every_choice_says_what_supervision_it_has() -> None:
+    found = {step.choice.labels: step.choice.supervision for step in variations()}
+    assert found["score", "gibbs"] == found["flows", "gibbs"] == "single sources"
+    assert found["oracle", "gibbs"] == found["score", RELEASED] == "truth"
+    methods = {"mix": "nothing", "nmf": "single sources", "irm": "truth", "ibm": "truth", "fastica": "mixes"}
+    assert {name: found[name, "none"] for name in all_methods()} == methods
 
 
-# Baselines
+# Methods
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
-def test_every_baseline_makes_its_table(baseline: str, line: Pipeline) -> None:
-    step = SeparateByBaseline(DATA, LONG, baseline)
-    table = table_of(line, step)
+@pytest.mark.parametrize("name", all_methods())
+def test_every_method_makes_its_table(name: str, line: Pipeline) -> None:
+    table = table_of(line, by_method(name))
     check_table(table, LONG)
     assert table["residual"].isna().all() and table["restarts"].eq(0).all()
     gained = table["si_sdri"].mean()
-    if baseline == "mix":
-        assert table["si_sdri"].abs().max() < 1e-6
-    elif baseline == "nmf":
-        assert gained > 0
-    else:
-        assert gained > 3
-    pd.testing.assert_frame_equal(table_of(Pipeline(Store(line.store.root / "again")), step), table, check_exact=True)
-
-
-def test_key_of_a_baseline_depends_on_which_and_on_the_mixes() -> None:
-    steps = [SeparateByBaseline(DATA, LONG, name) for name in BASELINES]
-    steps += [SeparateByBaseline(DATA, PAIR, "mix"), SeparateByBaseline(ToyWorld("paper"), LONG, "mix")]
-    assert len({step.key for step in steps}) == len(steps)
-
-
-def test_unknown_baseline_is_refused(line: Pipeline) -> None:
-    step = SeparateByBaseline(DATA, LONG, "magic")
-    with pytest.raises(InputError, match="unknown baseline 'magic'; use one of mix, nmf, irm, ibm, fastica"):
-        line.run(step)
-    assert line.store.find(step.name, step.key) is None
+    assert abs(gained) < 1e-6 if name == "mix" else gained > (0 if name == "nmf" else 3)
+    again = table_of(Pipeline(Store(line.store.root / "again")), by_method(name))
+    pd.testing.assert_frame_equal(again, table, check_exact=True)
 
 
 # The measures

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from matplotlib.colors import to_rgb
 
-from srcsep_core.benchmark.settings import prior_choices
+from srcsep_core.benchmark.candidates import prior_choices
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.metrics import FAILURE_KINDS
 from srcsep_core.run.profiles import get_profile

@@ -15,7 +15,7 @@ from codebook import WINDOW, Codebook, codebook_wave
 
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import SOURCES
-from srcsep_core.run.steps.separation import PriorChoice
+from srcsep_core.run.steps.choices import PriorChoice
 from srcsep_core.samplers import ExchangeConfig, ExchangingGibbsConfig
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "tune_exchange.py"

@@ -1,1 +1,1 @@
-"""Separation without generative priors of single sources: baselines that bound and ground the comparison."""
+"""Separators without a sampler, one a file: they bound and ground the comparison. `base` has the contract of all."""

@@ -79,7 +79,7 @@ def known_classes(table: pd.DataFrame) -> Figure:
     for ax, variant in zip(axes[0], variants, strict=True):
         rows = table[table["variant"] == variant].sort_values(["n_sources", "sources"])
         _two_thresholds(ax, rows, list(rows["sources"]))
-        ax.set(title=f"toy variant {variant}")
+        ax.set(title=f"{rows['dataset'].iloc[0]} variant {variant}")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -87,7 +87,7 @@ def known_classes(table: pd.DataFrame) -> Figure:
 def beyond_classes(table: pd.DataFrame) -> Figure:
     """The share of mixes with all sources above 10 dB and 20 dB, one line a row of `table`, named by its note."""
     figure, ax = plt.subplots(figsize=(8, 0.28 * len(table) + 1.4))
-    many = table["n_sources"] > 4
+    many = table["note"].str.endswith("sources")
     labels = table["note"].where(many, table["note"] + ": " + table["sources"])
     _two_thresholds(ax, table, list(labels))
     figure.legend(loc="outside lower center", ncols=2)
@@ -122,7 +122,7 @@ def compute_curves(table: pd.DataFrame) -> Figure:
             ax.plot(rows["seconds_per_mix"], share, **style.marked, label=note)
             low, high = rows[f"all_above_{threshold}db_low"], rows[f"all_above_{threshold}db_high"]
             ax.fill_between(rows["seconds_per_mix"], low, high, color=style.colour, alpha=0.12)
-        ax.set(xlabel="time a mix / s", title=f"all four above {threshold} dB", ylim=(0, 1.03))
+        ax.set(xlabel="time a mix / s", title=f"all sources above {threshold} dB", ylim=(0, 1.03))
     axes[0].set_ylabel("share of mixes")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from srcsep_core.benchmark.candidates import main_model
 from srcsep_core.run.profiles import Profile
 from srcsep_core.samplers import GibbsConfig, LangevinConfig, PnFSamplerConfig, ProjectionConfig
 
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """How much is run: `mixes` for priors that are quick, `slow_mixes` for flows and PnF, `length` in samples.
+    """How much is run: `mixes` for the main prior, which is quick, `slow_mixes` for others, `length` in samples.
 
-    `slow_gibbs` is for flows and PnF on two sources, `slow_gibbs_many` on more; `long_langevin` is a control.
+    `slow_gibbs` is for other priors on two sources, `slow_gibbs_many` on more; `long_langevin` is a control.
+    `variants`: those of a world, the first for everything, all of them for what is known and for methods.
     """
 
     mixes: int
     slow_mixes: int
-    length: int
     gibbs: GibbsConfig
     slow_gibbs: GibbsConfig
     slow_gibbs_many: GibbsConfig
@@ -26,6 +27,8 @@ class BenchmarkPlan:
     long_langevin: LangevinConfig
     projection: ProjectionConfig
     pnf: PnFSamplerConfig
+    length: int = 1024
+    variants: tuple[str, ...] = ("released", "paper")
 
     def with_mixes(self, mixes: int | None, slow_mixes: int | None) -> BenchmarkPlan:
         """The plan with other numbers of mixes."""
@@ -35,7 +38,6 @@ class BenchmarkPlan:
 _LAPTOP = BenchmarkPlan(
     mixes=4,
     slow_mixes=2,
-    length=1024,
     gibbs=GibbsConfig(swaps=1),
     slow_gibbs=GibbsConfig(levels=12, restarts=2, swaps=1),
     slow_gibbs_many=GibbsConfig(levels=8, restarts=1, swaps=1),
@@ -49,7 +51,6 @@ PLANS = {
     "smoke": BenchmarkPlan(
         mixes=2,
         slow_mixes=2,
-        length=256,
         gibbs=GibbsConfig(levels=3, draw_steps=2, swaps=1, restarts=2),
         slow_gibbs=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
         slow_gibbs_many=GibbsConfig(levels=2, draw_steps=1, swaps=1, restarts=1),
@@ -73,5 +74,5 @@ PLANS = {
 
 
 def plan_of(profile: Profile) -> BenchmarkPlan:
-    """The plan of a profile."""
-    return PLANS[profile.name]
+    """The plan of a profile, on mixes as long as the windows of its main prior."""
+    return replace(PLANS[profile.name], length=profile.plan_of(main_model(profile)).window)

@@ -78,12 +78,18 @@ def _row(
         "n_mixes": count * len(pool),
     }
     seconds = [artefact.provenance.get("seconds_per_mix", float("nan")) for artefact in artefacts]
-    return {**facts, **summarise_separation(values), "seconds_per_mix": float(np.mean(seconds)), "command": command}
+    return {
+        **facts,
+        **summarise_separation(values),
+        "seconds_per_mix": float(np.mean(seconds)),
+        "command": command,
+        "supervision": first.step.choice.supervision,
+    }
 
 
 def _facts(setting: Setting, sources: str) -> dict[str, Any]:
     """What was measured, as columns of the table."""
-    prior, sampler = setting.step.method
+    prior, sampler = setting.step.choice.labels
     return {
         "variant": setting.step.data.variant,
         "group": setting.group,
@@ -97,7 +103,7 @@ def _facts(setting: Setting, sources: str) -> dict[str, Any]:
 
 
 def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
-    """Figures of the values of one setting (`steps.separation.Separating`).
+    """Figures of the values of one setting (`steps.separation.SeparateMixes`).
 
     SI-SDR (dB) is clipped below at -30 before averaging, so that a silent estimate does not make every mean minus
     infinity, and SI-SDRi at -60. low and high: percentile bootstrap over mixes (95 %) of si_sdri_mean. above_10db:
@@ -130,11 +136,13 @@ def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
 
 
 def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The rows, and before them those of other groups in an earlier table at `path`."""
+    """The rows, and before them those of other groups and other worlds in an earlier table at `path`."""
     if not path.exists():
         return rows
     earlier = pd.read_csv(path, dtype={"note": str})
-    return pd.concat([earlier[~earlier["group"].isin(rows["group"])], rows], ignore_index=True)
+    made = pd.MultiIndex.from_frame(rows[["dataset", "group"]])
+    others = ~pd.MultiIndex.from_frame(earlier[["dataset", "group"]]).isin(made)
+    return pd.concat([earlier[others], rows], ignore_index=True)
 
 
 def planned_rows(settings: Sequence[Setting]) -> pd.DataFrame:

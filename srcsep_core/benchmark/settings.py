@@ -1,13 +1,14 @@
-"""The separation benchmark: which priors and samplers separate which mixes, and the table of the results.
+"""The separation benchmark: which priors, samplers and methods separate which mixes of a world of 2 to 8 sources.
 
 Groups of settings:
-- `known`: the score prior with the Gibbs sampler and exchanges, every subset of two, three and four classes, both toy
-  variants;
-- `baseline`: the mix itself, masks that know the sources, supervised NMF and FastICA;
-- `oracle`: the true densities with every sampler;
+- `known`: the main prior with the Gibbs sampler and exchanges, every set of two, of three and of all classes, in every
+  variant;
+- `baseline`: on the same sets, every method of `srcsep_core.baselines`: the mix itself, masks that know the
+  sources, NMF, FastICA, and whatever else is registered;
+- `oracle`: the true densities with every sampler, where the world has them;
 - `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's: all
-  six pairs, which share the number of mixes between them, a set of three, and all four;
-- `beyond`: same class twice, unknown gains, noise, five to eight sources;
+  pairs, which share the number of mixes between them, a set of three, and all sources;
+- `beyond`: same class twice, unknown gains, noise, up to eight sources;
 - `compute`: quality against restarts and levels;
 - `controls`: the sampler without one of its parts, good priors with the settings of the flows and through the ladder of
   their levels, long Langevin chains;
@@ -17,44 +18,31 @@ Groups of settings:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
+from srcsep_core.baselines.base import all_methods
+from srcsep_core.benchmark.candidates import Candidate
+from srcsep_core.benchmark.field import BATCH, MOST_SOURCES, Field, subsets
 from srcsep_core.benchmark.plans import BenchmarkPlan
-from srcsep_core.data.mixes import MixConfig
-from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.run.profiles import Profile
-from srcsep_core.run.steps.catalogue import (
-    WIDE,
-    conditional_flow_step,
-    prior_step,
-)
+from srcsep_core.run.steps.catalogue import prior_step
+from srcsep_core.run.steps.choices import RELEASED, MethodChoice, PriorChoice
 from srcsep_core.run.steps.selection import SelectSources
-from srcsep_core.run.steps.separation import (
-    BASELINES,
-    RELEASED,
-    PriorChoice,
-    SeparateByBaseline,
-    SeparateMixes,
-    Separating,
-)
-from srcsep_core.samplers import ExchangingGibbsConfig, GibbsConfig, LangevinConfig
+from srcsep_core.run.steps.separation import SeparateMixes
+from srcsep_core.samplers import SAMPLERS, ExchangingGibbsConfig, GibbsConfig, LangevinConfig
 from srcsep_core.samplers.selection import all_subsets
-from srcsep_core.training.config import OBJECTIVES
 
-MANY = ("score", "pnf", "flow-wide", "flow-exact-tuned", "flow-released-tuned")  # also on more than two sources
-METROPOLIS = ("flow-exact-tuned", "flow-wide")
+MANY = ("whole", "wide", "tuned")  # roles that are also run on more than two sources
+LANGEVIN = ("whole", "wide", "clean", "tuned")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
+SHARES = 4  # a set of some of the classes gets a quarter of the mixes: there are several to pool
 FLOW_SETTINGS = "set as for the fine-tuned flows"
 LADDER = "through the ladder"  # of the fine-tuned flows' levels, and set as for them
 LONG_CHAINS = "long chains"  # a quarter of the mixes
-GROUPS = ("known", "baseline", "oracle", "causal", "beyond", "compute", "controls")
 UNKNOWN = "unknown"
-PAIRS = tuple(combinations(SOURCES, 2))
-CAUSAL_MIXES = (*PAIRS, ("sine", "square", "saw"), SOURCES)
 
 
 @dataclass(frozen=True)
@@ -63,67 +51,27 @@ class Setting:
 
     group: str
     note: str
-    step: Separating
+    step: SeparateMixes
 
 
-def prior_choices(profile: Profile, variant: str = "released") -> dict[str, PriorChoice]:
-    """The priors that samplers can use, by name: score, oracle, pnf, and the flows.
+def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] | None = None) -> list[Setting]:
+    """Every setting of the chosen groups (None: all), the ones that matter most first.
 
-    flow-OBJECTIVE is noise-free, flow-OBJECTIVE-tuned fine-tuned at each of the paper's levels, flow-scratch trained at
-    each from fresh weights; flow-conditional takes the level as an input (up to 0.5) and flow-wide up to 10.
+    Raises `InputError` for an unknown group and for a world of less than 2 or more than 8 sources.
     """
-    data = ToyWorld(variant)
-
-    def choice(name: str, *trained: Any) -> PriorChoice:
-        return PriorChoice(name, data, trained)
-
-    choices = [
-        choice("score", prior_step(profile, "score", variant=variant)),
-        choice("oracle"),
-        choice("pnf", prior_step(profile, "pnf", variant=variant)),
-        choice("flow-conditional", conditional_flow_step(profile, variant=variant)),
-        choice("flow-wide", conditional_flow_step(profile, variant=variant, sigma_max=WIDE)),
-    ]
-    levels = profile.noise_levels
-    scratch = [prior_step(profile, "flowavenet", sigma=sigma, scratch=True, variant=variant) for sigma in levels]
-    choices.append(choice("flow-scratch", *scratch))
-    for objective in OBJECTIVES:
-        tuned = [
-            prior_step(profile, "flowavenet", sigma=sigma, objective=objective, variant=variant) for sigma in levels
-        ]
-        choices.append(
-            choice(f"flow-{objective}", prior_step(profile, "flowavenet", objective=objective, variant=variant))
-        )
-        choices.append(choice(f"flow-{objective}-tuned", *tuned))
-    return {found.name: found for found in choices}
-
-
-def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] = GROUPS) -> list[Setting]:
-    """Every setting of the chosen groups, the ones that matter most first."""
-    for group in groups:
-        if group not in GROUPS:
+    chosen = GROUPS if groups is None else groups
+    for group in chosen:
+        if group not in _MAKERS:
             raise InputError(f"unknown group {group!r}; use some of {', '.join((*GROUPS, UNKNOWN))}")
-    makers = {
-        "known": _known,
-        "baseline": _baselines,
-        "oracle": _oracle,
-        "causal": _causal,
-        "beyond": _beyond,
-        "compute": _compute,
-        "controls": _controls,
-    }
-    return [setting for group in groups for setting in makers[group](profile, plan)]
+    field = Field(profile, plan)
+    return [setting for group in chosen for setting in _MAKERS[group](field)]
 
 
 def selection_step(profile: Profile, plan: BenchmarkPlan) -> SelectSources:
     """The step that asks which sources are in a mix: of every subset as many as make up the plan's mixes."""
-    each = math.ceil(plan.mixes / len(all_subsets(SOURCES)))
-    return SelectSources(prior_choices(profile)["score"], each, plan.length, plan.selection)
-
-
-def subsets(sizes: Iterable[int] = (4, 2, 3)) -> list[tuple[str, ...]]:
-    """Every subset of the classes of these sizes."""
-    return [names for size in sizes for names in combinations(SOURCES, size)]
+    field = Field(profile, plan)
+    each = math.ceil(plan.mixes / len(all_subsets(field.sources)))
+    return SelectSources(field.main(), each, plan.length, plan.selection)
 
 
 def gibbs_for(plan: BenchmarkPlan, count: int, *, slow: bool = False) -> GibbsConfig:
@@ -133,64 +81,51 @@ def gibbs_for(plan: BenchmarkPlan, count: int, *, slow: bool = False) -> GibbsCo
     return replace(base, swaps=max(1, count // 2) * base.swaps)
 
 
-def _separate(
-    plan: BenchmarkPlan,
-    prior: PriorChoice,
-    names: tuple[str, ...],
-    sampler: str,
-    config: Any,
-    *,
-    share: int = 1,
-    slow: bool = False,
-    **mixes: Any,
-) -> SeparateMixes:
-    """The step for one setting, on all of the plan's mixes or one `share`-th of them, rounded up."""
-    count = math.ceil((plan.slow_mixes if slow else plan.mixes) / share)
-    return SeparateMixes(prior.data, MixConfig(names, count, plan.length, **mixes), prior, sampler, config)
-
-
-def _pair_share(names: tuple[str, ...]) -> int:
-    """The pairs share the plan's mixes, and are pooled; other sets of classes have them to themselves."""
-    return len(PAIRS) if len(names) == 2 else 1
-
-
-def _known(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+def _known(field: Field) -> list[Setting]:
     found = []
-    for names in subsets():
-        for variant in ("released", "paper"):
-            prior = prior_choices(profile, variant)["score"]
-            share = 1 if len(names) == 4 else 4  # there are six pairs and four threes
-            config = ExchangingGibbsConfig(**vars(gibbs_for(plan, len(names))))
-            step = _separate(plan, prior, names, "gibbs-exchange", config, share=share)
+    for names in subsets(field.sources):
+        share = 1 if names == field.sources else SHARES
+        for variant in field.plan.variants:
+            config = ExchangingGibbsConfig(**vars(gibbs_for(field.plan, len(names))))
+            step = field.step(field.main(variant), names, "gibbs-exchange", config, share=share)
             found.append(Setting("known", "", step))
     return found
 
 
-def _baselines(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
-    return [
-        Setting("baseline", "", SeparateByBaseline(ToyWorld(variant), MixConfig(names, plan.mixes, plan.length), name))
-        for variant in ("released", "paper")
-        for names in subsets()
-        for name in BASELINES
-    ]
+def _baselines(field: Field) -> list[Setting]:
+    """A method that is made from a kind of prior is run where the profile has that kind."""
+    found = []
+    for world in field.worlds:
+        choices = [
+            MethodChoice(name, prior_step(field.profile, one.model, variant=world.variant) if one.model else None)
+            for name, one in all_methods().items()
+            if not one.model or one.model in field.profile.kinds
+        ]
+        for names in subsets(world.sources):
+            found += [Setting("baseline", "", SeparateMixes(world, field.mixed(names), choice)) for choice in choices]
+    return found
 
 
-def _oracle(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
-    prior = prior_choices(profile)["oracle"]
+def _oracle(field: Field) -> list[Setting]:
+    oracle, plan = field.prior("oracle"), field.plan
+    if oracle is None:
+        return []
     half = replace(plan, gibbs=replace(plan.gibbs, levels=max(1, plan.gibbs.levels // 2)))  # its draws are exact
     runs: list[tuple[tuple[str, ...], str, str, Any]] = [
-        (names, "gibbs", "", gibbs_for(half, len(names))) for names in reversed(CAUSAL_MIXES)
+        (names, "gibbs", "", gibbs_for(half, len(names))) for names in reversed(field.growing)
     ]
-    runs.append((SOURCES, "gibbs", "no swaps, one chain", replace(gibbs_for(half, 4), swap="none", restarts=1)))
-    for pair_or_four in (*PAIRS, SOURCES):
+    alone = replace(gibbs_for(half, len(field.sources)), swap="none", restarts=1)
+    runs.append((field.sources, "gibbs", "no swaps, one chain", alone))
+    for names in dict.fromkeys([*field.pairs, field.sources]):
         runs += [
-            (pair_or_four, "langevin", "", _shorter(plan.langevin)),
-            (pair_or_four, "projection", "", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
+            (names, "langevin", "", _shorter(plan.langevin)),
+            (names, "projection", "", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
         ]
     found = []
     for names, sampler, note, config in runs:
-        step = _separate(plan, prior, names, sampler, config, share=_pair_share(names), slow=sampler != "gibbs")
-        found.append(Setting("oracle", note, replace(step, batch=ORACLE_BATCH)))
+        share, slow = field.share(names), sampler != "gibbs"
+        step = field.step(oracle.choice, names, sampler, config, ORACLE_BATCH, share=share, slow=slow)
+        found.append(Setting("oracle", note, step))
     return found
 
 
@@ -199,102 +134,110 @@ def _shorter(config: LangevinConfig) -> LangevinConfig:
     return replace(config, steps=max(1, config.steps // 2))
 
 
-def _causal(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+def _causal(field: Field) -> list[Setting]:
     """The same first mixes for all. Flows start at the largest level that they know."""
-    choices = prior_choices(profile)
     found = []
-    for names in CAUSAL_MIXES:
-        for name, prior in choices.items():
-            if name == "oracle" or (len(names) > 2 and name not in MANY):
+    for names in field.growing:
+        for prior in field.priors:
+            if prior.role == "oracle" or (len(names) > 2 and prior.role not in MANY):
                 continue
-            slow = name != "score"
-            top = _top(name, profile, plan)
-            gibbs = replace(gibbs_for(plan, len(names), slow=slow), sigma_max=top)
-            chains = _shorter(plan.langevin) if slow else plan.langevin
-            runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
-            if name == "score":
-                runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
-            elif len(names) == 2 and name in METROPOLIS:
-                runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
-            if len(names) != 3 and name not in ("flow-scratch", "flow-conditional"):
-                runs.append(("langevin", "", replace(chains, sigma_max=min(top, 1.0))))
-            if name in ("score", "flow-wide"):
-                runs.append(("projection", "", plan.projection))
-            if name == "pnf" and len(names) == 2:
-                runs.append(("pnf", "", plan.pnf))
-            if name.startswith("flow-") and name.endswith("tuned") and len(names) == 2:
-                weak = replace(chains, sigma_max=top, mean_constraint=True)
-                runs.append(("langevin", "constraint on the mean, as printed", weak))
-                runs.append((RELEASED, "starts at the truth", None))
-            for sampler, note, config in runs:
-                step = _separate(plan, prior, names, sampler, config, share=_pair_share(names), slow=slow)
+            slow = prior.choice != field.main()
+            for sampler, note, config in _causes(field, prior, len(names), slow=slow):
+                step = field.step(prior.choice, names, sampler, config, share=field.share(names), slow=slow)
                 found.append(Setting("causal", note, step))
     return found
 
 
-def _top(prior: str, profile: Profile, plan: BenchmarkPlan) -> float:
-    """The noise level that annealing starts at: the plan's, or the largest that a flow knows."""
-    if prior in ("score", "oracle", "pnf", "flow-wide"):
-        return plan.gibbs.sigma_max
-    return 0.5 if prior == "flow-conditional" else max(profile.noise_levels)
+def _causes(field: Field, prior: Candidate, count: int, *, slow: bool) -> list[tuple[str, str, Any]]:
+    """The samplers of one prior on `count` sources, with what is special about them and their configurations."""
+    plan, top = field.plan, field.top(prior)
+    gibbs = replace(gibbs_for(plan, count, slow=slow), sigma_max=top)
+    chains = _shorter(plan.langevin) if slow else plan.langevin
+    runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
+    if not slow:
+        runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
+    elif count == 2 and prior.likely and prior.role in ("wide", "tuned"):
+        runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
+    if prior.role in LANGEVIN and (count == 2 or count == len(field.sources)):
+        runs.append(("langevin", "", replace(chains, sigma_max=min(top, 1.0))))
+    if not slow or prior.role == "wide":
+        runs.append(("projection", "", plan.projection))
+    if slow and prior.name in SAMPLERS and count == 2:
+        runs.append((prior.name, "", plan.pnf))
+    if prior.role == "tuned" and count == 2:
+        weak = replace(chains, sigma_max=top, mean_constraint=True)
+        runs.append(("langevin", "constraint on the mean, as printed", weak))
+        runs.append((RELEASED, "starts at the truth", None))
+    return runs
 
 
-def _beyond(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
-    score = prior_choices(profile)["score"]
+def _beyond(field: Field) -> list[Setting]:
+    plan, main, sources = field.plan, field.main(), field.sources
     found = []
-    for name in SOURCES:
-        step = _separate(plan, score, (name, name), "gibbs", gibbs_for(plan, 2))
-        found.append(Setting("beyond", "same class twice", step))
-    for names in (PAIRS[0], SOURCES):
+
+    def add(note: str, names: tuple[str, ...], config: GibbsConfig, **mixes: Any) -> None:
+        found.append(Setting("beyond", note, field.step(main, names, "gibbs", config, **mixes)))
+
+    for name in sources:
+        add("same class twice", (name, name), gibbs_for(plan, 2))
+    for names in dict.fromkeys((field.pairs[0], sources)):
         gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
-        fitted = replace(gibbs, estimate_gains=True)
-        for note, config in (("gains 0.25 to 1, taken as 1", gibbs), ("gains 0.25 to 1, estimated", fitted)):
-            found.append(Setting("beyond", note, _separate(plan, score, names, "gibbs", config, gains=(0.25, 1.0))))
+        add("gains 0.25 to 1, taken as 1", names, gibbs, gains=(0.25, 1.0))
+        add("gains 0.25 to 1, estimated", names, replace(gibbs, estimate_gains=True), gains=(0.25, 1.0))
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            step = _separate(plan, score, names, "gibbs", noisy, noise=noise)
-            found.append(Setting("beyond", f"noise of sigma {noise:g} on the sum", step))
-    for count in (5, 6, 7, 8):
+            add(f"noise of sigma {noise:g} on the sum", names, noisy, noise=noise)
+    for count in range(len(sources) + 1, min(2 * len(sources), MOST_SOURCES) + 1):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        step = _separate(plan, score, (*SOURCES, *SOURCES)[:count], "gibbs", gibbs)
-        found.append(Setting("beyond", f"{count} sources", step))
+        add(f"{count} sources", (*sources, *sources)[:count], gibbs)
     return found
 
 
-def _compute(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
-    score = prior_choices(profile)["score"]
-    base = gibbs_for(plan, 4)
+def _compute(field: Field) -> list[Setting]:
+    base = gibbs_for(field.plan, len(field.sources))
     found = []
     for levels in (base.levels // 3, base.levels):
         for restarts in (1, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
-            step = _separate(plan, score, SOURCES, "gibbs", config)
+            step = field.step(field.main(), field.sources, "gibbs", config)
             found.append(Setting("compute", f"{config.levels} levels", step))
     return found
 
 
-def _controls(profile: Profile, plan: BenchmarkPlan) -> list[Setting]:
+def _controls(field: Field) -> list[Setting]:
     """What the causal experiment leaves open: is it the swaps or the chains, the prior, its levels or its settings?"""
-    choices = prior_choices(profile)
-    score, oracle, flow = (choices[name] for name in ("score", "oracle", "flow-exact-tuned"))
+    plan, main, flow = field.plan, field.main(), field.prior("tuned")
+    good = [one.choice for one in (field.prior("whole"), field.prior("oracle")) if one is not None]
     runs: list[tuple[str, PriorChoice, tuple[str, ...], str, Any]] = []
-    rungs = replace(score, ladder=profile.noise_levels)
-    for names in (*PAIRS, SOURCES):
+    for names in dict.fromkeys((*field.pairs, field.sources)):
         alone = replace(gibbs_for(plan, len(names)), swap="none", restarts=4)
-        runs.append(("no swaps, up to four chains", score, names, "gibbs", alone))
-        slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=_top(flow.name, profile, plan))
-        runs += [(FLOW_SETTINGS, prior, names, "gibbs", slow) for prior in (score, oracle)]
-        runs.append((LADDER, rungs, names, "gibbs", slow))
-    paper = prior_choices(profile, "paper")["score"]
-    runs.append(("no exchanges", paper, SOURCES, "gibbs", gibbs_for(plan, 4)))
-    for prior in (score, oracle, flow):
-        top = min(plan.long_langevin.sigma_max, _top(prior.name, profile, plan))
-        chain = replace(plan.long_langevin, sigma_max=top)
-        runs += [(LONG_CHAINS, prior, names, "langevin", chain) for names in PAIRS]
+        runs.append(("no swaps, up to four chains", main, names, "gibbs", alone))
+        if flow is not None:
+            slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=field.top(flow))
+            runs += [(FLOW_SETTINGS, prior, names, "gibbs", slow) for prior in good]
+            runs.append((LADDER, replace(main, ladder=field.profile.noise_levels), names, "gibbs", slow))
+    plain = gibbs_for(plan, len(field.sources))
+    runs.append(("no exchanges", field.main(plan.variants[-1]), field.sources, "gibbs", plain))
+    for one in (field.prior("whole"), field.prior("oracle"), flow):
+        if one is not None:
+            chain = replace(plan.long_langevin, sigma_max=min(plan.long_langevin.sigma_max, field.top(one)))
+            runs += [(LONG_CHAINS, one.choice, names, "langevin", chain) for names in field.pairs]
     found = []
-    for note, prior, sources, sampler, config in runs:
-        share = _pair_share(sources) * (4 if note == LONG_CHAINS else 1)
-        step = _separate(plan, prior, sources, sampler, config, share=share)
-        found.append(Setting("controls", note, replace(step, batch=ORACLE_BATCH) if prior is oracle else step))
+    for note, prior, names, sampler, config in runs:
+        share = field.share(names) * (4 if note == LONG_CHAINS else 1)
+        batch = BATCH if prior.trained else ORACLE_BATCH
+        found.append(Setting("controls", note, field.step(prior, names, sampler, config, batch, share=share)))
     return found
+
+
+_MAKERS: dict[str, Callable[[Field], list[Setting]]] = {
+    "known": _known,
+    "baseline": _baselines,
+    "oracle": _oracle,
+    "causal": _causal,
+    "beyond": _beyond,
+    "compute": _compute,
+    "controls": _controls,
+}
+GROUPS = tuple(_MAKERS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from srcsep_core.cli.options import device_option, profile_option
+from srcsep_core.cli.options import Choice, device_option, profile_option, variants
 
 
 @click.command()
@@ -24,6 +25,14 @@ from srcsep_core.cli.options import device_option, profile_option
     multiple=True,
     help="One or more of known, baseline, oracle, causal, beyond, compute, controls and unknown; default all.",
 )
+@click.option(
+    "--variant",
+    "chosen_variants",
+    cls=Choice,
+    names=variants,
+    multiple=True,
+    help="Variants of a world, the first for all groups, others for known and baseline; default: the profile's. Of {}.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: data/measured.")
 @click.option("--overwrite", is_flag=True, help="Replace rows that were measured on more mixes.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the settings and whether they are done.")
@@ -33,11 +42,12 @@ def benchmark(
     mixes: int | None,
     slow_mixes: int | None,
     groups: tuple[str, ...],
+    chosen_variants: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
     list_only: bool,
 ) -> None:
-    """Separate sets of fresh test mixes with every prior and sampler, and write the table of the results.
+    """Separate sets of fresh test mixes with every prior, sampler and method, and write the table of the results.
 
     What is done is cached: a stopped run goes on, and two runs share the work. With --group the rows of other groups
     stay in the table.
@@ -59,6 +69,7 @@ def benchmark(
 
     chosen = get_profile(profile)
     plan = plan_of(chosen).with_mixes(mixes, slow_mixes)
+    plan = replace(plan, variants=chosen_variants or plan.variants)
     wanted = groups or (*GROUPS, UNKNOWN)
     settings = settings_of(chosen, plan, [group for group in wanted if group != UNKNOWN])
     pipeline = Pipeline(device=resolve_device(device), progress=True)
@@ -70,6 +81,7 @@ def benchmark(
             click.echo(f"{'done' if done else 'open'}  {group:8s} {one.title}  {note}")
         return
     command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
+    command += "".join(f" --variant {variant}" for variant in chosen_variants)
     folder = out or measured_folder(profile)
     if settings and not overwrite:
         check_no_loss(folder / "separation.csv", planned_rows(settings))

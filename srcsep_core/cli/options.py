@@ -59,6 +59,13 @@ def models() -> Iterable[str]:
     return all_kinds()
 
 
+def methods() -> Iterable[str]:
+    """The methods that a file can be separated with."""
+    from srcsep_core.separate.separators import method_names
+
+    return method_names()
+
+
 profile_option = click.option(
     "-p", "--profile", cls=Choice, names=profiles, default="laptop", show_default=True, help="One of {}."
 )

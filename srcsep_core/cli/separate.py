@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from srcsep_core.cli.options import Choice, device_option, profile_option, sources, variant_option
+from srcsep_core.cli.options import Choice, device_option, methods, profile_option, sources, variant_option
 from srcsep_core.errors import InputError
 
 # What the messages of srcsep_core.separate call an argument, and what it is called here.
@@ -32,6 +32,14 @@ OPTIONS = {
     help="What is in the mix, from {}; a class may be named twice.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
+@click.option(
+    "--method",
+    cls=Choice,
+    names=methods,
+    default="sampler",
+    show_default=True,
+    help="One of {}; --sampler, --prior and --restarts are for the first.",
+)
 @click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, langevin or projection.")
 @click.option("--prior", default="score", show_default=True, help="A kind of prior that samplers can use, or oracle.")
 @variant_option("paper")
@@ -53,6 +61,7 @@ def separate(
     mix: Path,
     listed: str,
     out: Path,
+    method: str,
     sampler: str,
     prior: str,
     variant: str,
@@ -70,6 +79,7 @@ def separate(
     from srcsep_core.separate import SeparateConfig, separate_file
 
     config = SeparateConfig(
+        method=method,
         sampler=sampler,
         prior=prior,
         variant=variant,

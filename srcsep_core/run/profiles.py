@@ -77,6 +77,11 @@ class KindPlan:
     conditional_networks: tuple[Any, ...] = ()
     ablated: tuple[float, ...] = ()
 
+    @property
+    def window(self) -> int:
+        """The length of signals (samples) that the priors work on: the network's own, or the crop trained on."""
+        return int(getattr(self.network, "window", self.train.crop))
+
 
 @dataclass(frozen=True)
 class Profile:

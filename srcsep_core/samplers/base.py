@@ -58,6 +58,8 @@ class Separation:
     restarts (B, R, K, T): all of them, before projection;
     trace: one row per restart and noise level (or recorded step), averaged over mixes: step, sigma, restart, residual,
     and what the sampler adds (accepted: share of proposals accepted; change: root mean square of the last move).
+
+    What works without chains has R = 0, a residual of NaN and an empty trace (`without_chains`).
     """
 
     sources: Tensor
@@ -66,6 +68,15 @@ class Separation:
     doubts: Tensor
     restarts: Tensor
     trace: pd.DataFrame
+
+
+def without_chains(estimates: Tensor) -> Separation:
+    """The result of a separator that runs no chains, from its estimates (B, K, T)."""
+    batch, count, length = estimates.shape
+    nothing = estimates.new_full((batch,), torch.nan)
+    none, no_restarts = estimates.new_empty(batch, 0), estimates.new_empty(batch, 0, count, length)
+    chosen = torch.zeros(batch, dtype=torch.long, device=estimates.device)
+    return Separation(estimates, nothing, chosen, none, no_restarts, pd.DataFrame())
 
 
 @dataclass

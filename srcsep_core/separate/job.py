@@ -1,4 +1,4 @@
-"""Your own mix: a recording of any length, rate and level, separated by the priors and a sampler.
+"""Your own mix: a recording of any length, rate and level, separated by a sampler with priors, or another method.
 
 The priors know windows of one length, at one rate, with sources at amplitude 0.8 to 1, mixed as their mean. So a
 recording is resampled to their rate and brought to their level by one gain, separated in overlapping windows
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from srcsep_core import __version__
 from srcsep_core.audio import mono, read_audio, resample, write_audio
+from srcsep_core.baselines.base import Separator
 from srcsep_core.config import resolved
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
@@ -30,7 +31,15 @@ from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.store import file_digest, write_json
 from srcsep_core.separate.recording import STEREO, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
-from srcsep_core.separate.separators import SourcePriors, check_names, load_sampler, source_priors, window_of
+from srcsep_core.separate.separators import (
+    SAMPLER,
+    Request,
+    SourcePriors,
+    Windows,
+    method_separator,
+    sampler_separator,
+    source_priors,
+)
 from srcsep_core.separate.stems import PLAYER, RECORD, check_folder, stem_files, stem_names, write_folder
 from srcsep_core.separate.windows import class_orders
 from srcsep_core.show.player import RATES_HZ, player_page
@@ -40,13 +49,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SeparateConfig:
-    """How a recording is separated.
+    """How a recording is separated: by the `method` of that name, `sampler` or one of `srcsep_core.baselines`.
 
+    `sampler`, `prior` and `restarts` are for the method `sampler`.
     `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `stereo`: separate the `mean`
     of the channels, or `each` on its own. `restarts`: of the sampler in a window (None: its own number).
     `allow_clipped` accepts flat tops at full scale. `search`: windows and how they are joined.
     """
 
+    method: str = SAMPLER
     sampler: str = "gibbs"
     prior: str = "score"
     variant: str = "paper"
@@ -59,6 +70,12 @@ class SeparateConfig:
     remove_dc: bool = False
     allow_clipped: bool = False
     search: SearchConfig = field(default_factory=SearchConfig)
+
+    @property
+    def request(self) -> Request:
+        """What separates; raises `InputError` for an unknown profile."""
+        profile = get_profile(self.profile)
+        return Request(self.method, self.sampler, self.prior, self.restarts, profile, self.variant)
 
     def __post_init__(self) -> None:
         if self.stereo not in STEREO:
@@ -115,8 +132,10 @@ class Separated:
         if rate != self.sample_rate:
             signals = resample(signals, from_rate=self.sample_rate, to_rate=rate)
         name = self.report["input"]["name"]
+        settings = self.report["settings"]
+        how = f"sampler {settings['sampler']}" if "sampler" in settings else f"method {settings['method']}"
         notes = (
-            f"Separated by srcsep {__version__} with the sampler {self.report['settings']['sampler']}. Before the rest "
+            f"Separated by srcsep {__version__} with the {how}. Before the rest "
             f"was shared among the stems, it stood at {self.report['residual_db']:.1f} dB of the mix."
         )
         return player_page(dict(zip(["mix", *self.names], signals, strict=True)), rate, f"Stems of {name}", None, notes)
@@ -170,26 +189,28 @@ def separate_audio(
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config, priors)
     started, device = time.monotonic(), resolve_device(config.device)
-    profile, world = get_profile(config.profile), world_of(config.variant)
-    window, rate = window_of(config.prior, profile), world.sample_rate
-    if priors is not None:
-        window, rate = priors.window, priors.sample_rate
+    asked, world = config.request, world_of(config.variant)
+    heard_as: Windows = asked.windows if priors is None or not asked.sampled else priors
+    rate = heard_as.sample_rate
     mix, offsets = prepare(
         samples,
         sample_rate,
         stereo=config.stereo,
         remove_dc=config.remove_dc,
         flat_tops=config.allow_clipped or set(sources) <= world.flat_topped,
-        window=window,
+        window=heard_as.window or 1,
         rate=rate,
     )
-    sampler = load_sampler(config.sampler, config.restarts)
-    if priors is None:
-        priors = source_priors(config.prior, profile, config.variant, device, progress)
-    generator = torch.Generator(device=device).manual_seed(config.seed)
-    search = Search(sampler, priors, sources, config.search, generator, progress)
-
     heard = mix if rate == sample_rate else resample(mix, from_rate=sample_rate, to_rate=rate)
+    key = {}
+    if asked.sampled:
+        heard_as = priors = priors or source_priors(asked, device, progress)
+        key = {"prior_key": priors.key}
+        separator: Separator = sampler_separator(asked, priors)
+    else:
+        separator = method_separator(asked, heard_as.window or heard.shape[1], device, progress)
+    generator = torch.Generator(device=device).manual_seed(config.seed)
+    search = Search(separator, heard_as, sources, config.search, generator, progress)
     found = [search.run(row, config.gain) for row in heard]
     stems = torch.stack([one.signals / (one.gain * len(sources)) for one in found], dim=1)  # (K, C, T)
     stems = _align_channels(stems, sources)
@@ -206,14 +227,12 @@ def separate_audio(
         },
         "settings": {
             "sources": list(sources),
-            "prior": config.prior,
-            "prior_key": priors.key,
-            "sampler": config.sampler,
-            "sampler_config": resolved(sampler.config),
+            **asked.facts,
+            **key,
             "profile": config.profile,
             "variant": config.variant,
             "stereo": config.stereo,
-            "window": window,
+            "window": heard_as.window or heard.shape[1],
             "search": resolved(config.search),
             "device": device.type,
         },
@@ -239,11 +258,9 @@ def relative_db(x: Tensor, whole: Tensor) -> float:
 def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
     known = world_of(config.variant).sources if priors is None else tuple(priors.by_source)
-    check_names(sources, config.prior, config.sampler, known)
+    config.request.check(sources, known)
     class_orders(sources)
-    get_profile(config.profile)
     resolve_device(config.device)
-    load_sampler(config.sampler, config.restarts)
 
 
 def _back(stems: Tensor, rate: int, sample_rate: int, length: int) -> Tensor:

@@ -1,14 +1,16 @@
-"""The priors and the samplers that `separate` can be asked for by name."""
+"""What a recording can be separated by: a sampler with priors by name, or a method of `srcsep_core.baselines`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from srcsep_core.data.base import world_of
+from srcsep_core.baselines.base import Given, Separator, Supervision, all_methods, method_of
+from srcsep_core.config import resolved
+from srcsep_core.data.base import World, world_of
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.denoiser import SCORE
@@ -16,26 +18,107 @@ from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import prior_step
-from srcsep_core.run.steps.separation import PriorChoice
+from srcsep_core.run.steps.choices import PriorChoice
 from srcsep_core.samplers import SAMPLERS
-from srcsep_core.samplers.base import Callback, Separation
+from srcsep_core.samplers.separator import PriorSeparator
 
 ORACLE = "oracle"
+SAMPLER = "sampler"  # the method that takes priors and one of the samplers
 
 
 @dataclass(frozen=True)
-class SourcePriors:
-    """One prior for every class of source, for windows of `window` samples at `sample_rate` (Hz).
+class Windows:
+    """How a recording is heard: windows of `window` samples (None: all of it at once) at `sample_rate` (Hz).
 
-    `key` says which priors they are: the content key of the step that trained them. `typical_rms`: of each source as
-    the priors know it.
+    `typical_rms`: of each source as the separator knows it.
+    """
+
+    window: int | None
+    sample_rate: int
+    typical_rms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SourcePriors(Windows):
+    """One prior for every class of source.
+
+    `key` says which priors they are: the content key of the step that trained them.
     """
 
     by_source: Mapping[str, DenoisingPrior]
-    window: int
-    sample_rate: int
     key: str
-    typical_rms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for by name: a method, and where it is a sampler, which one, with what priors and restarts."""
+
+    method: str
+    sampler: str
+    prior: str
+    restarts: int | None
+    profile: Profile
+    variant: str
+
+    @property
+    def world(self) -> World:
+        """The world of the variant."""
+        return world_of(self.variant)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it is a sampler."""
+        return self.method == SAMPLER
+
+    @property
+    def sampler_config(self) -> Any:
+        """The sampler's configuration for windows, with so many restarts a window, if they are given."""
+        found = SAMPLERS[self.sampler]
+        config = found.config(**(found.windows or {}))
+        return config if self.restarts is None else replace(config, restarts=self.restarts)
+
+    @property
+    def supervision(self) -> Supervision:
+        """What the separator has seen."""
+        if not self.sampled:
+            return method_of(self.method).supervision
+        return "truth" if self.prior == ORACLE else "single sources"
+
+    @property
+    def windows(self) -> Windows:
+        """How a recording is heard: in windows of the priors; by a method without priors at once."""
+        model = (SCORE.name if self.prior == ORACLE else self.prior) if self.sampled else method_of(self.method).model
+        window = self.profile.plan_of(model).window if model else None
+        return Windows(window, self.world.sample_rate, self.world.typical_rms)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What to report of it."""
+        own = {"method": self.method, "supervision": self.supervision}
+        if not self.sampled:
+            return own
+        config = resolved(self.sampler_config)
+        return {**own, "prior": self.prior, "sampler": self.sampler, "sampler_config": config}
+
+    def check(self, sources: tuple[str, ...], known_sources: Sequence[str]) -> None:
+        """Raise `InputError` unless all names are known, and the method can work from a file."""
+        if not sources:
+            raise InputError(f"there are 0 sources; name what is in the mix, from {', '.join(known_sources)}")
+        asked = [("source", source, known_sources) for source in sources]
+        if self.sampled:
+            asked += [("prior", self.prior, prior_names()), ("sampler", self.sampler, sampler_names())]
+        elif self.method not in all_methods():
+            asked += [("method", self.method, method_names())]
+        for what, given, known in asked:
+            if given not in known:
+                raise InputError(f"unknown {what} {given!r}; use one of {', '.join(known)}")
+        if not self.sampled and (needs := method_of(self.method).needs):
+            usable = ", ".join(method_names())
+            raise InputError(f"the method {self.method} needs {needs}, which a file does not have; use one of {usable}")
+        if self.restarts is not None and not self.sampled:
+            raise InputError(f"the method {self.method} has no restarts; leave them out, or use the method {SAMPLER}")
+        if self.restarts is not None and self.restarts < 1:
+            raise InputError(f"the number of restarts is {self.restarts}; use at least 1")
 
 
 def prior_names() -> tuple[str, ...]:
@@ -48,67 +131,31 @@ def sampler_names() -> tuple[str, ...]:
     return tuple(name for name, one in SAMPLERS.items() if one.windows is not None)
 
 
-def window_of(prior: str, profile: Profile) -> int:
-    """The length of the windows (samples) that a prior works on: its own, or the crop that it was trained on."""
-    plan = profile.plan_of(SCORE.name if prior == ORACLE else prior)
-    return int(getattr(plan.network, "window", plan.train.crop))
+def method_names() -> tuple[str, ...]:
+    """The methods that recordings can be separated with: a sampler, and all that need nothing but the mix."""
+    return (SAMPLER, *(name for name, one in all_methods().items() if not one.needs))
 
 
-def source_priors(prior: str, profile: Profile, variant: str, device: torch.device, progress: bool) -> SourcePriors:
-    """The priors called `prior`, found in the cache or trained, or the true densities of the world's sources."""
-    world = world_of(variant)
-    if prior == ORACLE:
-        find, key = PriorChoice(prior, world).load(Pipeline(device=device)), f"{ORACLE}-{world.variant}"
+def source_priors(asked: Request, device: torch.device, progress: bool) -> SourcePriors:
+    """The priors asked for, found in the cache or trained, or the true densities of the world's sources."""
+    world = asked.world
+    if asked.prior == ORACLE:
+        find, key = PriorChoice(ORACLE, world).load(Pipeline(device=device)), f"{ORACLE}-{world.variant}"
     else:
-        step = prior_step(profile, prior, variant=variant)
+        step = prior_step(asked.profile, asked.prior, variant=asked.variant)
         find, key = Pipeline(device=device, progress=progress).priors(step).prior, step.key
-    priors = {source: find(source) for source in world.sources}
-    return SourcePriors(priors, window_of(prior, profile), world.sample_rate, key, world.typical_rms)
+    return SourcePriors(**vars(asked.windows), by_source={source: find(source) for source in world.sources}, key=key)
 
 
-def check_names(sources: tuple[str, ...], prior: str, sampler: str, known_sources: Sequence[str]) -> None:
-    """Raise `InputError` unless all of them are known."""
-    if not sources:
-        raise InputError(f"there are 0 sources; name what is in the mix, from {', '.join(known_sources)}")
-    for what, given, known in (
-        *(("source", source, known_sources) for source in sources),
-        ("prior", prior, prior_names()),
-        ("sampler", sampler, sampler_names()),
-    ):
-        if given not in known:
-            raise InputError(f"unknown {what} {given!r}; use one of {', '.join(known)}")
+def method_separator(asked: Request, length: int, device: torch.device, progress: bool) -> Separator:
+    """The separator of a method for mixes of `length` samples, made from what its model's training made, if any."""
+    method, trained = method_of(asked.method), None
+    if method.model:
+        step = prior_step(asked.profile, method.model, variant=asked.variant)
+        trained = Pipeline(device=device, progress=progress).priors(step)
+    return method.make(Given(asked.world, length, trained))
 
 
-@dataclass(frozen=True)
-class NamedSampler:
-    """A sampler with its configuration."""
-
-    run: Callable[..., Separation]
-    config: Any
-
-    def __call__(
-        self, mix: torch.Tensor, priors: list[DenoisingPrior], generator: torch.Generator, callback: Callback | None
-    ) -> Separation:
-        """Separate mixes (B, 1, T)."""
-        return self.run(mix, priors, config=self.config, generator=generator, callback=callback)
-
-    def restarting(self, restarts: int, *, all_of_them: bool) -> NamedSampler:
-        """The same sampler with so many restarts; `all_of_them`: also where it would stop once one is good."""
-        config = replace(self.config, restarts=restarts)
-        if all_of_them and hasattr(config, "accept"):
-            config = replace(config, accept=0.0)
-        return replace(self, config=config)
-
-
-def load_sampler(name: str, restarts: int | None = None) -> NamedSampler:
-    """The sampler `name` with its configuration for windows and, if given, so many restarts a window.
-
-    Raises `InputError` for less than one.
-    """
-    found = SAMPLERS[name]
-    sampler = NamedSampler(found, found.config(**(found.windows or {})))
-    if restarts is None:
-        return sampler
-    if restarts < 1:
-        raise InputError(f"the number of restarts is {restarts}; use at least 1")
-    return sampler.restarting(restarts, all_of_them=False)
+def sampler_separator(asked: Request, priors: SourcePriors) -> PriorSeparator:
+    """The sampler asked for with these priors."""
+    return PriorSeparator(SAMPLERS[asked.sampler], asked.sampler_config, priors.by_source)

@@ -11,7 +11,6 @@ from srcsep_core.benchmark.results import POOLED, without_parts
 from srcsep_core.benchmark.settings import FLOW_SETTINGS
 
 SEPARATES = 0.5
-PAIR = "sine+square"
 PAIRS = f"{POOLED} 2"
 COLUMN = "all_above_10db"
 OWN = {"released": ("flow-released", "flow-released-tuned"), "exact": ("flow-exact", "flow-exact-tuned")}
@@ -70,18 +69,20 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all pairs pooled, and where there is no such row that of one pair."""
+    """The rows of all pairs pooled, and where there is no such row that of one pair, the first of the table."""
     rows = without_parts(table)
-    return rows[rows["sources"].isin([PAIRS, PAIR])]
+    pairs = table.loc[(table["n_sources"] == 2) & (table["sources"] != PAIRS), "sources"]
+    return rows[rows["sources"].isin([PAIRS, *pairs.head(1)])]
 
 
 def _rule(table: pd.DataFrame) -> str:
     """When a set separates, and on which mixes."""
     found = set(_corrected(table)["sources"])
+    single = "".join(found - {PAIRS})
     if PAIRS not in found:
-        mixes = f"the {PAIR} mixes"
-    elif PAIR in found:
-        mixes = f"the mixes of all pairs ({PAIRS}; {PAIR} alone where they were not pooled)"
+        mixes = f"the {single} mixes"
+    elif single:
+        mixes = f"the mixes of all pairs ({PAIRS}; {single} alone where they were not pooled)"
     else:
         mixes = f"the mixes of all pairs ({PAIRS})"
     return f"a set separates if both sources are above 10 dB in {SEPARATES:.0%} of {mixes} or more"

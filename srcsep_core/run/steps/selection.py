@@ -13,7 +13,7 @@ from srcsep_core.config import resolved
 from srcsep_core.data.mixes import TEST_SEED, MixConfig, draw_mixes
 from srcsep_core.progress import Progress
 from srcsep_core.run.steps.base import VALUES, Context, Step
-from srcsep_core.run.steps.separation import PriorChoice
+from srcsep_core.run.steps.choices import PriorChoice
 from srcsep_core.samplers.gibbs import GibbsConfig
 from srcsep_core.samplers.selection import all_subsets, select_sources
 

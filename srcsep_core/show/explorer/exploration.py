@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, WHOLE, ToyParameters, ToyWorld, key_to_frequency, synthesise
+from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, ToyParameters, ToyWorld, synthesise
 from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
@@ -20,6 +20,7 @@ from srcsep_core.samplers.base import Callback, Separation, State, residual_of, 
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.langevin import LangevinConfig, langevin
 from srcsep_core.samplers.projection import ProjectionConfig, projection
+from srcsep_core.show.explorer.scene import Scene, ToySource, real_frequency
 
 NamedPriors = Mapping[str, Mapping[str, DenoisingPrior]]
 
@@ -29,25 +30,6 @@ MOST_SOURCES = 2 * len(SOURCES)
 MOST_RESTARTS = 16
 _SIGMA_MAX = 3.0
 _NOISE_SHARE = 1.2  # residual over the mix's noise at which a chain need not be restarted
-
-
-@dataclass(frozen=True)
-class ToySource:
-    """One source of a mix: its class, frequency (Hz), amplitude, and phase (periods at sample 0)."""
-
-    name: str
-    frequency_hz: float
-    amplitude: float = 0.9
-    phase: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.name not in SOURCES:
-            raise InputError(f"unknown toy source {self.name!r}; use one of {', '.join(SOURCES)}")
-        if not (0 < self.amplitude < math.inf and math.isfinite(self.phase)):
-            raise InputError(
-                f"the {self.name} has amplitude {self.amplitude} and phase {self.phase}; use finite numbers, "
-                "and an amplitude above 0"
-            )
 
 
 @dataclass(frozen=True)
@@ -98,14 +80,6 @@ class ExplorerSettings:
         names = [source.name for source in self.sources]
         counts = [names[: k + 1].count(name) for k, name in enumerate(names)]
         return tuple(name if count == 1 else f"{name} {count}" for name, count in zip(names, counts, strict=True))
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is separated: the mix (1, T), with its noise, and the true sources (K, T)."""
-
-    mix: Tensor
-    sources: Tensor
 
 
 @dataclass(frozen=True)
@@ -160,16 +134,6 @@ class ExplorerResult:
         tried = int(self.separation.doubts[0].isfinite().sum())
         kept = f"kept restart {restart + 1} of {tried}"
         return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square; {kept}."
-
-
-def real_frequency(frequency_hz: float, variant: str, sample_rate: int) -> float:
-    """The nearest frequency (Hz) that a toy world has: whole periods, or piano keys in `thesis`."""
-    if variant in WHOLE:
-        return sample_rate / max(2, round(sample_rate / frequency_hz))
-    if variant == "thesis":
-        key = round(12 * math.log2(frequency_hz / 440)) + 49
-        return float(key_to_frequency(torch.tensor(float(min(max(key, 1), 88)), dtype=torch.float64)))
-    return frequency_hz
 
 
 def draw_scene(settings: ExplorerSettings) -> Scene:

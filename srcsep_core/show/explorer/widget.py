@@ -23,12 +23,11 @@ from srcsep_core.show.explorer.exploration import (
     ExplorerSettings,
     Frame,
     NamedPriors,
-    ToySource,
     draw_scene,
     explore,
-    real_frequency,
 )
 from srcsep_core.show.explorer.figures import chain_figure
+from srcsep_core.show.explorer.scene import ToySource, real_frequency
 from srcsep_core.show.player import player
 
 if TYPE_CHECKING:

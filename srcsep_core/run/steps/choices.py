@@ -1,0 +1,205 @@
+"""What a set of mixes is separated by: priors by name with a sampler, or a method of `srcsep_core.baselines`.
+
+A choice is plain data: what a table calls it, what it depends on, which steps make what it needs, and how it is loaded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from srcsep_core.baselines.base import Given, Separator, Supervision, method_of
+from srcsep_core.config import resolved
+from srcsep_core.data.base import World
+from srcsep_core.data.mixes import MixConfig, Mixes
+from srcsep_core.data.toy import ToyWorld
+from srcsep_core.errors import InputError
+from srcsep_core.priors.base import DenoisingPrior
+from srcsep_core.priors.kinds import all_kinds
+from srcsep_core.priors.ladder import NoiseLadder
+from srcsep_core.priors.oracle import OraclePrior
+from srcsep_core.run.steps.base import Context, Step
+from srcsep_core.run.steps.training import TrainPriors, load_priors
+from srcsep_core.samplers import SAMPLERS
+from srcsep_core.samplers.separator import PriorSeparator, ReleasedDynamics
+
+RELEASED = "langevin-released"
+Bind = Callable[[Mixes], Separator]
+"""The separator of a batch of mixes; who must not see their truth does not look."""
+
+
+@dataclass(frozen=True)
+class PriorChoice:
+    """The priors of a separation: a name for tables, the world, and what trained them (nothing: the oracle).
+
+    Several steps are one flow by noise level (`NoiseLadder`). With a `ladder` of noise levels (std) priors are asked
+    at these alone, as flows are that were trained at them.
+    """
+
+    name: str
+    data: World
+    trained: tuple[TrainPriors, ...] = ()
+    ladder: tuple[float, ...] = ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a result depends on besides the steps that trained it."""
+        levels = {"ladder": list(self.ladder)} if self.ladder else {}
+        return {"name": self.name, "data": self.data.fingerprint, **levels}
+
+    def load(self, context: Context) -> Callable[[str], DenoisingPrior]:
+        """The prior of a class, by its name, on the device of `context`."""
+        find = self._load(context)
+        if not self.ladder:
+            return find
+        return lambda source: NoiseLadder(dict.fromkeys(self.ladder, find(source)), pinned=True)
+
+    def _load(self, context: Context) -> Callable[[str], DenoisingPrior]:
+        if not self.trained:
+            if not isinstance(self.data, ToyWorld):
+                raise InputError(f"the true density of {self.data.variant} is not known; name trained priors")
+            data = self.data
+            return lambda source: OraclePrior(source, data)
+        kinds = [step.kind for step in self.trained]
+        if not all(kind.scored for kind in kinds):
+            able = ", ".join(name for name, kind in all_kinds().items() if kind.scored)
+            raise InputError(f"the priors {self.name} have no score that a sampler can use; use one of {able}")
+        sets = [load_priors(step, context.run(step), context.device) for step in self.trained]
+        if len(sets) == 1 and not kinds[0].ladder:
+            return sets[0].prior
+        if not all(kind.ladder for kind in kinds):
+            raise InputError(f"the priors {self.name} are no ladder of noise levels; use one set of them")
+        levels = [step.train.noise_sigma for step in self.trained]
+        return lambda source: NoiseLadder({s: one.prior(source) for s, one in zip(levels, sets, strict=True)})
+
+
+@dataclass(frozen=True)
+class SeparatorChoice(ABC):
+    """Which separator. `step`: the kind of step, which is also the folder of its results in the cache."""
+
+    step: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def labels(self) -> tuple[str, str]:
+        """The prior's and the sampler's name, as in tables."""
+
+    @property
+    @abstractmethod
+    def supervision(self) -> Supervision:
+        """What it has seen."""
+
+    @property
+    @abstractmethod
+    def parents(self) -> tuple[Step, ...]:
+        """The steps that trained what it needs."""
+
+    @property
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """What its results depend on besides the mixes and the parents."""
+
+    @abstractmethod
+    def batch_of(self, mixes: MixConfig) -> int:
+        """How many of the mixes are separated at once."""
+
+    @abstractmethod
+    def seed_of(self, mixes: MixConfig) -> int:
+        """The seed of the first batch; the next ones count on from it."""
+
+    @abstractmethod
+    def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
+        """What gives the separator of a batch, on the device of `context`; raises `InputError` for unknown names."""
+
+
+@dataclass(frozen=True)
+class SamplerChoice(SeparatorChoice):
+    """Priors and a sampler; `sampler_config` is the sampler's, `batch` how many mixes run at once.
+
+    The released dynamics (`RELEASED`) have no configuration: None.
+    """
+
+    step = "separation"
+    prior: PriorChoice
+    sampler: str
+    sampler_config: Any
+    batch: int = 32
+    seed: int = 0
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        return self.prior.name, self.sampler
+
+    @property
+    def supervision(self) -> Supervision:
+        return "single sources" if self.prior.trained and self.sampler != RELEASED else "truth"
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return self.prior.trained
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {
+            "prior": self.prior.config,
+            "sampler": {"name": self.sampler, **(resolved(self.sampler_config) or {})},
+            "batch": self.batch,
+            "seed": self.seed,
+        }
+
+    def batch_of(self, mixes: MixConfig) -> int:
+        return self.batch
+
+    def seed_of(self, mixes: MixConfig) -> int:
+        return self.seed
+
+    def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
+        if self.sampler not in (*SAMPLERS, RELEASED):
+            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join((*SAMPLERS, RELEASED))}")
+        find = self.prior.load(context)
+        priors = {name: find(name) for name in dict.fromkeys(mixes.sources)}
+        if self.sampler == RELEASED:
+            return lambda truth: ReleasedDynamics(priors, truth)
+        separator = PriorSeparator(SAMPLERS[self.sampler], self.sampler_config, priors)
+        return lambda truth: separator
+
+
+@dataclass(frozen=True)
+class MethodChoice(SeparatorChoice):
+    """A method by name (`baselines.base.method_of`); `trained` makes the set of its `model`, if it has one.
+
+    All mixes are separated at once.
+    """
+
+    step = "baseline"
+    method: str
+    trained: TrainPriors | None = None
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        return self.method, "none"
+
+    @property
+    def supervision(self) -> Supervision:
+        return method_of(self.method).supervision
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return () if self.trained is None else (self.trained,)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"baseline": self.method}
+
+    def batch_of(self, mixes: MixConfig) -> int:
+        return mixes.mixes
+
+    def seed_of(self, mixes: MixConfig) -> int:
+        return mixes.seed
+
+    def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
+        method, step = method_of(self.method), self.trained
+        trained = None if step is None else load_priors(step, context.run(step), context.device)
+        return lambda truth: method.make(Given(data, mixes.length, trained, truth))

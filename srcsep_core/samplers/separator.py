@@ -1,0 +1,61 @@
+"""A sampler with its priors as a separator (`baselines.base.Separator`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srcsep_core.data.mixes import Mixes
+from srcsep_core.priors.base import DenoisingPrior
+from srcsep_core.samplers.base import Callback, Separation
+from srcsep_core.samplers.langevin import released_langevin
+
+
+@dataclass(frozen=True)
+class PriorSeparator:
+    """A sampler with its configuration and the prior of every class."""
+
+    run: Callable[..., Separation]
+    config: Any
+    priors: Mapping[str, DenoisingPrior]
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        """Separate mixes (B, 1, T); raises `InputError` as the sampler does."""
+        priors = [self.priors[name] for name in sources]
+        return self.run(mix, priors, config=self.config, generator=generator, callback=callback)
+
+    def restarting(self, restarts: int, *, all_of_them: bool) -> PriorSeparator:
+        """The same sampler with so many restarts; `all_of_them`: also where it would stop once one is good."""
+        config = replace(self.config, restarts=restarts)
+        if all_of_them and hasattr(config, "accept"):
+            config = replace(config, accept=0.0)
+        return replace(self, config=config)
+
+    def shortest(self) -> PriorSeparator | None:
+        """The same sampler at one noise level, with one restart; None for one that has no levels to cut down."""
+        if not hasattr(self.config, "levels"):
+            return None
+        short = {name: 1 for name in ("levels", "restarts") if hasattr(self.config, name)}
+        return replace(self, config=replace(self.config, **short))
+
+
+@dataclass(frozen=True)
+class ReleasedDynamics:
+    """The dynamics of the authors' released code, which start at the true sources (see `released_langevin`)."""
+
+    priors: Mapping[str, DenoisingPrior]
+    truth: Mixes
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        """Run them; the mix (B, 1, T) enters nowhere."""
+        start = self.truth.sources.to(mix.device)
+        priors = [self.priors[name] for name in sources]
+        return released_langevin(start, priors, generator=generator, callback=callback)
