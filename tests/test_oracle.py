@@ -13,7 +13,6 @@ from torch import Tensor
 from srcsep_core.data import toy
 from srcsep_core.data.toy import SOURCES, VARIANTS, ToyParameters, ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.priors.base import Prior
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, tilted_uniform
 from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, released_periods
 
@@ -303,21 +302,7 @@ def test_mode_entropy_of_a_grid_grows_too(variant: str) -> None:
     assert (entropy(x, 0.1) >= 0).all() and (entropy(x, 3.0) > entropy(x, 0.1)).all()
 
 
-def test_signals_of_a_batch_do_not_mix() -> None:
-    prior = OraclePrior("triangle", ToyWorld(), 0.2)
-    x = noisy(prior, 0.2, 3, 64)
-    for method in (prior.log_prob, prior.score, prior.denoise, prior.mode_entropy):
-        assert torch.allclose(method(x)[1:2], method(x[1:2]), rtol=1e-9, atol=1e-9)
-
-
 # Use
-
-
-def test_it_is_a_prior_with_a_default_sigma() -> None:
-    prior = OraclePrior("saw", ToyWorld(), 0.2)
-    assert isinstance(prior, Prior) and prior.sigma == 0.2
-    x = noisy(prior, 0.2, 1, 64)
-    assert torch.equal(prior.log_prob(x), prior.log_prob(x, 0.2)) and prior.log_prob(x) != prior.log_prob(x, 0.3)
 
 
 def test_single_precision_goes_in_and_out() -> None:
@@ -365,23 +350,6 @@ def test_a_sigma_that_is_not_positive_is_refused(sigma: float) -> None:
     if sigma:
         with pytest.raises(InputError, match=re.escape(message)):
             prior.sample((1, 1, 8), sigma=sigma)
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (torch.zeros(8), "shape (B, C, T)"),
-        (torch.zeros(1, 2, 8), "expected 1 channel(s), got 2"),
-        (torch.zeros(0, 1, 8), "the batch is empty"),
-        (torch.full((1, 1, 8), math.nan), "8 of 8 samples are NaN or infinite"),
-        (torch.zeros(1, 1, 8).long(), "expected floating-point samples"),
-    ],
-)
-def test_bad_signals_get_one_clear_sentence(x: Tensor, message: str) -> None:
-    prior = OraclePrior("sine", ToyWorld(), 0.1)
-    for method in (prior.log_prob, prior.score, prior.denoise, prior.mode_entropy):
-        with pytest.raises(InputError, match=re.escape(message)):
-            method(x)
 
 
 def test_bad_arguments_get_one_clear_sentence() -> None:

@@ -286,6 +286,16 @@ def test_density_of_one_or_two_samples_integrates_to_one(case: Case, prior: Any)
 
 
 @each_case
+def test_without_a_level_a_prior_is_asked_at_its_own(case: Case, prior: Any) -> None:
+    own, x = getattr(prior, "sigma_min", getattr(prior, "sigma", None)), 0.1 * randn(2, 1, length_of(prior))
+    if own is None or (not hasattr(prior, "denoise") and not has_noisy_density(prior)):
+        pytest.skip("has no level of its own")
+    for method in ("denoise", "score", "log_prob", "log_prob_map"):
+        if hasattr(prior, method):
+            assert torch.equal(getattr(prior, method)(x), getattr(prior, method)(x, own)), method
+
+
+@each_case
 def test_samples_are_those_of_the_generator_and_leave_the_global_state_alone(case: Case, prior: Any) -> None:
     if not hasattr(prior, "sample"):
         pytest.skip("cannot be drawn from")
