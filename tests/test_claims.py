@@ -34,7 +34,6 @@ from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
 from srcsep_core.audit.comparison import compare
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells
 from srcsep_core.audit.tables import FACTS, select
-from srcsep_core.benchmark.settings import FLOW_SETTINGS
 from srcsep_core.data.toy import SOURCES
 
 LEVELS = (0.01, 0.027, 0.077, 0.359)
@@ -377,16 +376,6 @@ def test_number_of_an_input_is_its_distance_from_the_quantile_of_the_class(
     assert found["number"] == f"margin under {prior}, exact"
 
 
-def test_lost_discrimination_stands_beside_what_was_published_on_the_same_signals(base: Results) -> None:
-    """Print has clean signals alone, so both statistics are given for them as for matched noise."""
-    where = facts(FLOW["released"], 0.359)
-    results = put(base, "discrimination", where | {"data_sigma": 0.0}, auroc=0.93, accuracy=0.72)
-    results = put(results, "discrimination", where | {"data_sigma": 0.359}, auroc=0.86, accuracy=0.32)
-    clean, matched = row(ledger(results), "destroys discrimination at sigma 0.359")["released"].split("; ")
-    assert clean.startswith("clean signals: mean AUROC 0.93 [") and ", accuracy 0.72 [" in clean
-    assert matched.startswith("matched noise: mean AUROC 0.86 [") and ", accuracy 0.32 [" in matched
-
-
 def test_protocols_by_noise_have_print_with_clean_signals_only(base: Results) -> None:
     curve = protocols_by_noise(base, LEVELS)
     assert set(curve.loc[curve["signals"] == "matched", "protocol"]) == set(FLOW)
@@ -472,21 +461,6 @@ def test_largest_printed_value_decides_and_ours_are_said(base: Results, monkeypa
                 print_at_noise(patched, value)
                 results = best_at_noise(best_at_noise(base, "released", ours), "exact", ours)
                 assert row(ledger(results), LIKELIHOOD)["verdict"] == expected
-
-
-def test_bound_is_for_the_shortest_length(base: Results) -> None:
-    results = best_at_noise(best_at_noise(base, "released", 1.0), "exact", -1.0)
-    found = row(ledger(results), LIKELIHOOD)
-    assert found["why"].endswith("released exceeds it too, exact stays below")
-    sets = [*(facts(FLOW[protocol], 0.359) for protocol in FLOW)]
-    cells = pd.concat([select(results.noise, **about, data_sigma=0.3) for about in sets]).assign(mean=2.0, median=2.0)
-    longer = replace(results, noise=pd.concat([cells.assign(length=LONG), results.noise], ignore_index=True))
-    pd.testing.assert_series_equal(row(ledger(longer), LIKELIHOOD), found)
-    short_ones = replace(results, noise=pd.concat([cells.assign(length=LENGTH // 2), results.noise], ignore_index=True))
-    shorter = row(ledger(short_ones), LIKELIHOOD)
-    assert shorter["why"].endswith("released exceeds it too, exact exceeds it")
-    assert shorter[["released", "exact", "oracle"]].tolist() == ["up to 2 at noise 0.3"] * 3
-    assert shorter["value"] == 2
 
 
 # Whether ours look like print
@@ -780,14 +754,6 @@ def test_pairs_are_those_pooled_where_they_are_and_one_pair_elsewhere(claim: Cal
     assert "in 50% of the mixes of all pairs (any 2) or more" in claim(whole).why
 
 
-def test_good_priors_with_the_settings_of_the_flows_stand_beside_them() -> None:
-    facts = {"group": "controls", "note": FLOW_SETTINGS}
-    controls = [separated(prior, "gibbs", share, **facts) for prior, share in (("score", 0.7), ("oracle", 0.8))]
-    found = cannot_separate(benchmark(*controls))
-    assert found.why.endswith("Gibbs set as for them: score 0.7 [0.6, 0.9], oracle 0.8 [0.7, 1]")
-    assert found.oracle == cannot_separate(benchmark()).oracle and "set as" not in cannot_separate(benchmark()).why
-
-
 @pytest.mark.parametrize("claim", [langevin_fails, cannot_separate])
 @pytest.mark.parametrize("missing", ["released", "exact", "oracle"])
 def test_missing_rows_of_a_separation_give_no_number(claim: Callable[[pd.DataFrame], Claim], missing: str) -> None:
@@ -797,13 +763,6 @@ def test_missing_rows_of_a_separation_give_no_number(claim: Callable[[pd.DataFra
     assert np.isnan(found.value) == (missing == "exact")
     assert found.n == (0 if missing == "exact" else 40)
     assert found.verdict == (HOLDS if missing == "oracle" else UNDECIDED)
-
-
-@pytest.mark.parametrize("claim", [langevin_fails, cannot_separate])
-def test_empty_benchmark_decides_nothing(claim: Callable[[pd.DataFrame], Claim]) -> None:
-    found = claim(benchmark().iloc[:0])
-    np.testing.assert_equal([found.value, found.low, found.high, found.n], list(astuple(NO_NUMBER)))
-    assert found.verdict == UNDECIDED
 
 
 # Measures
@@ -822,13 +781,6 @@ def test_empty_benchmark_decides_nothing(claim: Callable[[pd.DataFrame], Claim])
 )
 def test_number_in_words(found: Number, text: str) -> None:
     assert str(found) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.1234, "0.123"), (-123.4, "-123"), (1234.5, "1.2e+03"), (math.nan, "-"), (math.inf, "-")]
-)
-def test_three_digits_or_a_power_of_ten(value: float, text: str) -> None:
-    assert short(value) == text
 
 
 def cells(values: list[float], n: list[int]) -> pd.DataFrame:

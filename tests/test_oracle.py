@@ -245,7 +245,7 @@ def test_score_is_the_derivative_of_log_prob(variant: str, source: str) -> None:
     generator = torch.Generator().manual_seed(0)
     length = {"thesis": 65, "paper": 20}.get(variant, 100)
     prior = oracle(source, variant)
-    for sigma in (0.1, 0.5, 3.0):
+    for sigma in (0.1, 3.0):
         x = noisy(prior, sigma, 1, length)
         direction = torch.randn(3, 1, length, dtype=torch.float64, generator=generator)
         direction /= direction.norm(dim=2, keepdim=True)
