@@ -14,11 +14,9 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet, _rotate
-from srcsep_core.priors.base import DensityPrior, ScorePrior
-from srcsep_core.priors.denoiser import SIGMA_RANGE, ClassScorePrior, PreconditionedNet, karras_levels, score_task
+from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet, karras_levels, score_task
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import PROFILES, get_profile
-from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors, prior_step
+from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
@@ -130,13 +128,6 @@ def test_loss_is_the_weighted_error_of_the_denoiser(make_denoiser: MakeDenoiser)
 # The network
 
 
-def test_every_parameter_gets_a_gradient(make_denoiser: MakeDenoiser) -> None:
-    denoiser = make_denoiser().train()
-    denoiser.loss(noise(4, 2, 32), torch.Generator().manual_seed(0)).sum().backward()
-    for name, parameter in denoiser.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
-
-
 @torch.no_grad()
 def test_class_and_level_matter_and_rows_do_not_mix(make_denoiser: MakeDenoiser) -> None:
     net, x = make_denoiser().net, noise(3, 1, 32)
@@ -145,21 +136,6 @@ def test_class_and_level_matter_and_rows_do_not_mix(make_denoiser: MakeDenoiser)
     assert (net(x, levels(3, 0.2), one) - here).abs().max() > 1e-3
     assert (net(x, levels(3, 0.3), zero) - here).abs().max() > 1e-3
     torch.testing.assert_close(net(x[1:2], levels(1, 0.2), zero[:1]), here[1:2], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        TINY,
-        replace(TINY, channels=(8, 16, 32), strides=(4, 2), middle=2),
-        replace(TINY, channels=(8, 8), strides=(2,), heads=1, classes=5, window=6),
-    ],
-)
-@torch.no_grad()
-def test_output_has_the_shape_of_the_input(config: DenoiserConfig, make_denoiser: MakeDenoiser) -> None:
-    x = noise(2, 1, config.window)
-    found = make_denoiser(config)(x, levels(2, 0.5), torch.full((2,), config.classes - 1))
-    assert found.shape == x.shape and found.isfinite().all()
 
 
 @torch.no_grad()
@@ -193,22 +169,6 @@ def test_attention_knows_distances_and_not_places(perturb: Callable[..., None]) 
 # The prior
 
 
-def test_score_is_that_of_tweedie(prior: ClassScorePrior) -> None:
-    x = noise(3, 1, 32)
-    for sigma in (0.05, 0.5, 5.0):
-        label = torch.ones(3, dtype=torch.long)
-        with torch.no_grad():
-            expected = prior.denoiser(x, levels(3, sigma), label)
-        assert torch.equal(prior.denoise(x, sigma), expected)
-        torch.testing.assert_close(prior.score(x, sigma), (expected - x) / sigma**2)
-    assert not torch.isclose(ClassScorePrior(prior.denoiser, 0).score(x, 0.5), prior.score(x, 0.5)).all()
-
-
-def test_it_is_a_score_prior_without_a_density(prior: ClassScorePrior) -> None:
-    assert isinstance(prior, ScorePrior) and not isinstance(prior, DensityPrior)
-    assert prior.window == 32
-
-
 class Gaussian(PreconditionedNet):
     """In place of a trained network: the exact posterior mean under N(mean, variance I), mean by class."""
 
@@ -223,15 +183,6 @@ def test_samples_have_the_law_that_the_score_belongs_to() -> None:
         found = ClassScorePrior(denoiser, label).sample((500, 1, 32), torch.Generator().manual_seed(label))
         assert found.mean().item() == pytest.approx(mean, abs=0.01)
         assert found.std().item() == pytest.approx(0.3, rel=0.02)
-
-
-def test_samples_are_determined_by_the_generator(prior: ClassScorePrior) -> None:
-    before = torch.get_rng_state()
-    first, again, other = (prior.sample((2, 1, 32), torch.Generator().manual_seed(s), steps=5) for s in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.isclose(first, other).any()
-    assert first.shape == (2, 1, 32) and first.isfinite().all() and not first.requires_grad
-    assert torch.equal(torch.get_rng_state(), before)
-    assert prior.sample((1, 1, 32), steps=2).shape == (1, 1, 32)
 
 
 # Levels
@@ -303,60 +254,13 @@ def test_step_trains_priors_that_are_loaded_again(line: Pipeline, tmp_path: Path
         found.prior("saw")
 
 
-def test_key_depends_on_the_network_and_title_on_the_label() -> None:
-    bigger = replace(STEP, network=replace(TINY, middle=2))
-    longer = replace(STEP, train=replace(STEP.train, steps=5))
-    assert len({step.key for step in (STEP, bigger, longer)}) == 3
-    assert replace(STEP, label="other").key == STEP.key
-    assert (STEP.title, STEP.model, STEP.parents) == ("score-released-tiny", "score", ())
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_priors_of_a_profile_are_trained_on_their_window(name: str) -> None:
-    step = prior_step(get_profile(name), "score")
-    assert step.network.window == step.train.crop and step.network.classes == len(step.data.sources)
-    assert step.train.noise_sigma == 0
-
-
 # Bad input
-
-
-@pytest.mark.parametrize("sigma", [None, 0.0, -1.0, 9e-4, 51.0, math.nan, math.inf])
-def test_level_out_of_range_is_named(sigma: float | None, prior: ClassScorePrior) -> None:
-    for call in (prior.denoise, prior.score):
-        with pytest.raises(InputError, match=rf"sigma is {sigma}; this prior has a score at 0\.001 to 50"):
-            call(noise(1, 1, 32), sigma)
-    for edge in SIGMA_RANGE:
-        assert prior.score(noise(1, 1, 32), edge).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (torch.zeros(1, 1, 36), "the signal has 36 samples but this score prior works on 32; cut it"),
-        (torch.zeros(1, 1, 16), "the signal has 16 samples but this score prior works on 32"),
-        (torch.zeros(1, 2, 32), r"expected 1 channel\(s\), got 2"),
-        (torch.zeros(2, 32), r"shape \(B, C, T\)"),
-        (torch.zeros(0, 1, 32), "the batch is empty"),
-        (torch.full((1, 1, 32), math.nan), "32 of 32 samples are NaN"),
-        (torch.zeros(1, 1, 32, dtype=torch.float64), r"float64 but the model is torch\.float32"),
-    ],
-)
-def test_bad_signal_is_named(x: Tensor, message: str, prior: ClassScorePrior) -> None:
-    with pytest.raises(InputError, match=message):
-        prior.score(x, 0.1)
 
 
 @pytest.mark.parametrize("label", [-1, 2])
 def test_class_that_the_denoiser_lacks_is_refused(label: int, make_denoiser: MakeDenoiser) -> None:
     with pytest.raises(InputError, match=f"class {label} is not among the denoiser's 2"):
         ClassScorePrior(make_denoiser(), label)
-
-
-@pytest.mark.parametrize("shape", [(1, 2, 32), (1, 1, 16)])
-def test_samples_of_another_shape_are_refused(shape: tuple[int, int, int], prior: ClassScorePrior) -> None:
-    with pytest.raises(InputError, match=r"ask for \(B, 1, 32\)"):
-        prior.sample(shape)
 
 
 @pytest.mark.parametrize(

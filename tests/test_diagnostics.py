@@ -63,13 +63,6 @@ def test_auroc_counts_the_pairs_in_the_right_order_and_half_of_the_ties(values: 
     assert diagnostics.auroc(positive, negative) == pytest.approx(np.mean(pairs), abs=1e-12)
 
 
-def test_auroc_works_along_the_last_axis() -> None:
-    rng = np.random.default_rng(0)
-    positive, negative = rng.normal(size=(5, 8)), rng.normal(size=(5, 6))
-    expected = [float(diagnostics.auroc(p, n)) for p, n in zip(positive, negative, strict=True)]
-    assert diagnostics.auroc(positive, negative).tolist() == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("values", [2, 5, 10_000], ids="from {} values".format)
 def test_auroc_of_every_resample_is_that_of_the_resampled_values(values: int) -> None:
     rng = np.random.default_rng(values)
@@ -118,12 +111,6 @@ def test_discrimination_has_one_row_a_pair_and_leaves_open_what_does_not_apply()
     assert found.loc[~own, "accuracy"].isna().all() and found.loc[~own, "auroc"].notna().all()
     assert found.loc[own, "n"].tolist() == [4, 4]
     assert found.loc[~own, "n"].tolist() == [8, 8]
-
-
-def test_order_of_the_rows_does_not_matter() -> None:
-    values = table(CELLS)
-    shuffled = pd.concat([values[values["signal"] == i] for i in (2, 0, 3, 1)])
-    pd.testing.assert_frame_equal(diagnostics.discriminate(shuffled), diagnostics.discriminate(values))
 
 
 def test_signals_are_compared_with_themselves_under_the_other_priors() -> None:
@@ -208,11 +195,6 @@ def test_values_of_a_protocol_take_the_place_of_all(protocol: str, values: list[
 def test_protocol_without_values_is_named(protocol: str) -> None:
     with pytest.raises(InputError, match=f"protocol '{protocol}'; use one of released, exact"):
         diagnostics.protocol_values(TERMS, protocol)
-
-
-def test_protocols_of_a_table_come_in_one_order() -> None:
-    assert diagnostics.protocols_of(TERMS[["exact", "signal", "released"]]) == ["released", "exact"]
-    assert diagnostics.protocols_of(TERMS.rename(columns={"exact": "oracle"})) == ["released", "oracle"]
 
 
 # The table of single likelihoods

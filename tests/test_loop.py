@@ -166,11 +166,6 @@ def test_curve_of_a_task_without_terms_has_the_loss_alone(tmp_path: Path) -> Non
     assert len(curve) == 2 * len(SOURCES)
 
 
-def test_curve_shows_the_learning_rate_of_the_last_step_of_a_bin(unbroken: TrainingResult) -> None:
-    rates = unbroken.curve["learning_rate"].unique()
-    assert rates == pytest.approx([learning_rate(SHORT, step) for step in (9, 19, 29, 39)])
-
-
 def test_same_seed_gives_the_same_weights_and_curve(tmp_path: Path, unbroken: TrainingResult) -> None:
     assert_same(run(tmp_path), unbroken)
 
@@ -206,10 +201,6 @@ def test_fine_tuning_starts_from_the_weights_it_is_given(tmp_path: Path, unbroke
         assert torch.equal(tuned.network.state_dict()[name], value)
 
 
-def test_looped_flow_is_in_evaluation_mode(unbroken: TrainingResult) -> None:
-    assert not unbroken.network.training
-
-
 def test_global_random_state_is_left_alone(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1234)  # a state that no test before can have left
@@ -218,13 +209,6 @@ def test_global_random_state_is_left_alone(tmp_path: Path) -> None:
         assert torch.equal(torch.get_rng_state(), before)
         run(tmp_path)
         assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_new_flow_does_not_depend_on_the_global_random_state() -> None:
-    first = new_flow(seed=3).state_dict()
-    torch.rand(1)
-    again = new_flow(seed=3).state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 @pytest.mark.parametrize(("crop", "remedy"), [(33, "33 samples.*use 32"), (1, "at least 2|use 2")])
@@ -296,23 +280,6 @@ def test_killed_and_continued_run_equals_an_unbroken_one(
     monkeypatch.setattr(toy, "draw_sources", lambda *a: draws.append(1) or draw_sources(*a))
     assert_same(run(tmp_path), unbroken)
     assert len(draws) == 20
-
-
-def test_interrupted_run_of_another_network_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "unbroken").mkdir()
-    unbroken = run_wavenet(tmp_path / "unbroken")
-    advance = train._Run.advance
-
-    def stopping(run: train._Run) -> None:
-        if run.step == 15:
-            raise KeyboardInterrupt
-        advance(run)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train._Run, "advance", stopping)
-        run_wavenet(tmp_path)
-    assert read_checkpoint(tmp_path / CHECKPOINT)[1]["step"] == "10"
-    assert_same(run_wavenet(tmp_path), unbroken)
 
 
 def test_finished_run_is_read_from_its_checkpoint(
@@ -388,14 +355,9 @@ def test_useless_checkpoint_is_named_and_set_aside_and_training_starts_anew(
 
 
 def test_divergence_names_step_sources_and_learning_rate(tmp_path: Path) -> None:
-    with pytest.raises(DivergenceError, match=r"step 10 for .*square.*lower the learning rate \(now 1e\+06\)"):
+    with pytest.raises(DivergenceError, match=r"step 10 for .*square.*lower the learning rate \(now 1e\+06\)") as error:
         run(tmp_path, TrainConfig(steps=40, batch_size=2, crop=32, learning_rate=1e6))
-
-
-def test_divergence_before_a_checkpoint_says_that_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DivergenceError, match="no checkpoint was reached"):
-        run(tmp_path, TrainConfig(steps=40, batch_size=2, crop=32, learning_rate=1e6))
-    assert not list(tmp_path.iterdir())
+    assert "no checkpoint was reached" in str(error.value) and not list(tmp_path.iterdir())
 
 
 def overflowing_from(step: int) -> Callable[..., Tensor]:

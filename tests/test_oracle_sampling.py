@@ -9,8 +9,6 @@ from scipy import stats
 from torch import Tensor
 
 from srcsep_core.data.toy import SOURCES, ToyParameters, ToyWorld, synthesise
-from srcsep_core.errors import InputError
-from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, draw_amplitude
 
 DRAWS = 64
@@ -87,35 +85,6 @@ def test_each_row_gets_a_draw_of_its_own_signal() -> None:
     draws = OraclePrior("saw", ToyWorld()).posterior_sample(x, 0.05, torch.Generator().manual_seed(0))
     distance = (draws - clean.transpose(0, 1)).square().mean(dim=2).sqrt()
     assert distance.diagonal().max() < 0.05 and distance[~torch.eye(6, dtype=torch.bool)].min() > 0.3
-
-
-def test_same_generator_gives_the_same_draw() -> None:
-    prior = OraclePrior("triangle", ToyWorld("thesis"))
-    x, before = noisy(prior, 1.0, 3, 12), torch.get_rng_state()
-    first, again, other = (prior.posterior_sample(x, 1.0, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), before)
-    single = prior.posterior_sample(x.float(), 1.0, torch.Generator().manual_seed(0))
-    assert single.dtype == torch.float32 and single.shape == x.shape
-    assert torch.equal(x, noisy(prior, 1.0, 3, 12)), "the input stays as it is"
-
-
-def test_it_is_a_prior_that_samplers_can_draw_from() -> None:
-    prior = OraclePrior("sine", ToyWorld())
-    assert isinstance(prior, PosteriorPrior) and has_noisy_density(prior)
-
-
-@pytest.mark.parametrize(
-    ("x", "sigma", "message"),
-    [
-        (torch.zeros(1, 1, 8), 0.0, "use sigma > 0"),
-        (torch.zeros(1, 2, 8), 0.1, r"expected 1 channel\(s\), got 2"),
-        (torch.full((1, 1, 8), math.nan), 0.1, "8 of 8 samples are NaN"),
-    ],
-)
-def test_bad_signal_or_level_is_named(x: Tensor, sigma: float, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        OraclePrior("sine", ToyWorld()).posterior_sample(x, sigma, torch.Generator())
 
 
 # The amplitude

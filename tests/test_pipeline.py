@@ -19,7 +19,7 @@ from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run import steps
-from srcsep_core.run.pipeline import Pipeline, describe, resolve_device
+from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import CrossLikelihood, TrainPriors, cross_likelihood_step, prior_step, steps_of
 from srcsep_core.run.store import Store
@@ -117,24 +117,10 @@ def test_priors_have_the_weights_and_curve_that_training_ends_with(line: Pipelin
     pd.testing.assert_frame_equal(priors.curve, trained.curve, rtol=1e-5)
 
 
-def test_priors_come_in_evaluation_mode(line: Pipeline) -> None:
-    assert not line.priors(PRIOR).flow.training
-
-
-def test_prior_of_a_source_is_its_group(line: Pipeline) -> None:
-    priors = line.priors(PRIOR)
-    assert_same_weights(priors.prior("saw").flow, priors.flow.extract(2))
-
-
 def test_prior_knows_the_noise_level_that_it_was_trained_at(line: Pipeline) -> None:
     noisy = prior_step(TINY, "flowavenet", noise_sigma=0.077)
     assert line.priors(noisy).prior("sine").sigma == 0.077
     assert line.priors(PRIOR).prior("sine").sigma == 0
-
-
-def test_prior_of_an_unknown_source_is_named(line: Pipeline) -> None:
-    with pytest.raises(InputError, match="no prior for 'cello'; there are sine, square, saw, triangle"):
-        line.priors(PRIOR).prior("cello")
 
 
 def test_cross_likelihood_is_that_of_the_trained_prior_on_the_test_set(line: Pipeline) -> None:
@@ -142,13 +128,6 @@ def test_cross_likelihood_is_that_of_the_trained_prior_on_the_test_set(line: Pip
     signals = draw_test_set(ToyWorld(), TINY.evaluation.signals, TINY.evaluation.length, TINY.evaluation.seed)
     expected = diagnostics.likelihood_table(priors, signals, batch_size=2)
     pd.testing.assert_frame_equal(line.values(TABLE), expected, rtol=1e-7)
-
-
-def test_second_call_reads_the_same_table_from_the_store(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = line.values(TABLE)
-    monkeypatch.setattr(diagnostics, "likelihood_table", None)
-    again = Pipeline(Store(line.store.root)).values(TABLE)
-    pd.testing.assert_frame_equal(again, first, check_exact=True)
 
 
 def test_another_cache_holds_the_same_result_bit_by_bit(line: Pipeline, tmp_path: Path) -> None:
@@ -205,18 +184,6 @@ def test_key_of_a_table_depends_on_the_test_set_but_not_on_how_it_is_cut_into_ba
     others = [table(signals=6), table(length=64), table(seed=1), table(data_sigma=0.1), table(amplitude="training")]
     assert len({step.key for step in [*others, TABLE]}) == 6
     assert table(batch_size=3).key == TABLE.key
-
-
-def test_steps_of_a_profile_come_after_their_parents() -> None:
-    graph = steps_of(get_profile("smoke"), "paper")
-    assert len({step.key for step in graph}) == len({step.title for step in graph}) == len(graph)
-    for index, step in enumerate(graph):
-        assert {parent.key for parent in step.parents} <= {s.key for s in graph[:index]}
-
-
-def test_description_is_the_configuration_as_json() -> None:
-    description = json.loads(describe(PRIOR))
-    assert description == {"step": "flow-prior", "key": PRIOR.key, **PRIOR.config}
 
 
 # Interrupted, made anew, shipped
@@ -356,12 +323,6 @@ def test_fine_tuning_starts_from_the_weights_of_the_first_training(line: Pipelin
     first = line.priors(PRIOR).flow.state_dict()
     refined = line.priors(REFINED).flow.state_dict()
     assert all(torch.equal(first[name], refined[name]) for name in first)
-
-
-def test_loss_curve_covers_both_trainings(line: Pipeline) -> None:
-    counted = line.priors(REFINED).curve["step"]
-    assert counted.is_monotonic_increasing
-    assert counted.max() == 2 * TRAINING.steps
 
 
 def test_status_lists_the_first_training_only_while_it_is_needed(line: Pipeline, tmp_path: Path) -> None:

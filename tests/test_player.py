@@ -164,13 +164,6 @@ def test_a_page_is_a_whole_document_with_title_and_notes() -> None:
     assert html == player_page({"mix": tone(1.0)}, RATE, "<A> & B", {"mix": tone(0.5)}, "One.\n\n Two <b>\nlines. \n\n")
 
 
-def test_a_second_of_a_mix_and_four_sources_with_their_truths_stays_small() -> None:
-    noise = np.random.default_rng(0).uniform(-1, 1, (9, 16_000))
-    tracks = {name: noise[k] for k, name in enumerate(["mix", "a", "b", "c", "d"])}
-    truths = {name: noise[5 + k] for k, name in enumerate("abcd")}
-    assert len(player(tracks, 16_000, references=truths).data) < 500_000
-
-
 @pytest.mark.parametrize(
     ("tracks", "rate", "value", "remedy"),
     [

@@ -7,20 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from srcsep_core.config import resolved
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
-from srcsep_core.priors.base import Prior
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, flowavenet
 from srcsep_core.priors.pnf import PnFConfig, PnFNet, PnFPrior, pnf_task
-from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import PROFILES, get_profile
-from srcsep_core.run.steps import WEIGHTS, prior_step
-from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
 
@@ -89,23 +83,6 @@ def test_far_out_the_density_is_finite_and_falls_like_a_gaussian(make_net: MakeN
     assert found[-1].item() == pytest.approx(nearest, rel=1e-3)
 
 
-def test_log_prob_has_one_value_a_signal_in_double_precision(make_net: MakeNet) -> None:
-    net, x = make_net(groups=2).float(), noise(3, 2, 16).float()
-    assert net.log_prob(x, 0.1).shape == (3, 2) and net.log_prob(x, 0.1).dtype == torch.float64
-    assert net.log_prob_map(x, 0.1).shape == (3, 2, 16) and net.log_prob_map(x, 0.1).dtype == torch.float32
-    single = PnFPrior(net.extract(1))
-    assert single.log_prob(x[:, 1:], 0.1).shape == (3,)
-    assert single.log_prob_map(x[:, 1:], 0.1).shape == (3, 16)
-    assert single.score(x[:, 1:], 0.1).shape == (3, 1, 16)
-
-
-def test_without_a_level_it_is_the_lowest(prior: PnFPrior) -> None:
-    x = noise(2, 1, 8, scale=0.5)
-    assert isinstance(prior, Prior)
-    assert torch.equal(prior.log_prob(x), prior.log_prob(x, TINY.sigma_min))
-    assert torch.equal(prior.score(x), prior.score(x, TINY.sigma_min))
-
-
 @torch.no_grad()
 def test_noise_level_matters_to_the_network_and_to_the_density(make_net: MakeNet) -> None:
     net, x = make_net(), noise(1, 1, 8, scale=0.5)
@@ -129,44 +106,12 @@ def test_every_example_can_have_a_level_of_its_own(make_net: MakeNet) -> None:
 # What depends on what
 
 
-def test_density_of_a_sample_does_not_depend_on_later_ones(make_net: MakeNet) -> None:
-    net, x = make_net(), noise(1, 1, 20, scale=0.5).requires_grad_(True)
-    density = net.log_prob_map(x, 0.3)[0, 0]
-    rows = [torch.autograd.grad(value, x, retain_graph=True)[0][0, 0] for value in density]
-    jacobian = torch.stack(rows)
-    assert not jacobian.triu(diagonal=1).any()
-    assert (jacobian.diagonal() != 0).all()
-    assert (jacobian.diagonal(-1) != 0).float().mean() > 0.8  # now and then a ReLU is shut
-
-
 def test_logits_depend_on_earlier_samples_alone(make_net: MakeNet) -> None:
     net, x = make_net(), noise(1, 1, 20, scale=0.5).requires_grad_(True)
     logits = net.logits(x, 0.3)[0, 0].square().sum(dim=0)
     jacobian = torch.stack([torch.autograd.grad(value, x, retain_graph=True)[0][0, 0] for value in logits])
     assert not jacobian.triu().any()
     assert (jacobian.diagonal(-1) != 0).float().mean() > 0.8
-
-
-@each_level
-def test_score_is_that_of_finite_differences(sigma: float, prior: PnFPrior) -> None:
-    x, step = noise(1, 1, 6, scale=0.5), 1e-5 * sigma
-    score = prior.score(x, sigma)[0, 0]
-    with torch.no_grad():
-        for t in range(6):
-            moved = torch.cat([x, x])
-            moved[0, 0, t] += step
-            moved[1, 0, t] -= step
-            up, down = prior.log_prob(moved, sigma)
-            assert score[t].item() == pytest.approx((up - down).item() / (2 * step), rel=1e-4, abs=1e-4)
-
-
-def test_score_of_many_rows_is_that_of_each_and_needs_no_graph(prior: PnFPrior) -> None:
-    x = noise(40, 1, 8, scale=0.5)
-    with torch.no_grad():
-        found = prior.score(x, 0.2)
-    assert not found.requires_grad and found.shape == x.shape
-    torch.testing.assert_close(found[37:38], prior.score(x[37:38], 0.2))
-    assert not any(p.grad is not None for p in prior.parameters())
 
 
 # Groups
@@ -218,14 +163,6 @@ def test_samples_follow_the_density(make_net: MakeNet) -> None:
     assert abs(drawn.mean() - entropy) < 4 * drawn.std() / math.sqrt(20_000)
 
 
-def test_same_generator_gives_the_same_sample_and_leaves_the_global_state_alone(prior: PnFPrior) -> None:
-    before = torch.get_rng_state()
-    first, again, other = (prior.sample((2, 1, 16), torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
-    assert torch.equal(first, again) and not torch.isclose(first, other).any()
-    assert torch.equal(torch.get_rng_state(), before)
-    assert prior.sample((1, 1, 2)).dtype == torch.float64
-
-
 # Training, state
 
 
@@ -254,12 +191,6 @@ def test_loss_is_the_cross_entropy_written_out(make_net: MakeNet) -> None:
     torch.testing.assert_close(loss, -chosen.mean(dim=(0, 2, 3)))
 
 
-def test_gradient_reaches_every_parameter(make_net: MakeNet) -> None:
-    net = make_net(groups=2)
-    net.loss(noise(4, 2, 40, scale=0.5), torch.Generator().manual_seed(0)).sum().backward()
-    assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
-
-
 def test_short_training_lowers_the_loss_of_every_source(tmp_path: Path) -> None:
     config = PnFConfig(layers=3, width=8, head_width=16)
     training = TrainConfig(steps=60, batch_size=4, crop=128, learning_rate=1e-2, checkpoint_every=60, clip_norm=10.0)
@@ -268,30 +199,6 @@ def test_short_training_lowers_the_loss_of_every_source(tmp_path: Path) -> None:
     curve = trained.curve.pivot(index="step", columns="source", values="loss")
     assert (curve.iloc[-1] < curve.iloc[0] - 0.05).all()
     assert not trained.network.training
-
-
-def test_step_stores_a_network_that_loads_to_the_same_score(tmp_path: Path) -> None:
-    smoke = get_profile("smoke")
-    step = prior_step(smoke, "pnf", steps=2, crop=64, checkpoint_every=2)
-    line = Pipeline(Store(tmp_path))
-    first = line.run(step)
-    assert line.run(step) == first
-    nets = [PnFNet(step.network, len(SOURCES)) for _ in range(2)]
-    for net in nets:
-        net.load_state_dict(load_file(first / WEIGHTS))
-    x = noise(2, 1, 32, scale=0.5).float()
-    scores = [PnFPrior(net.extract(2)).score(x, 0.1) for net in nets]
-    assert torch.equal(*scores) and scores[0].isfinite().all()
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_step_of_a_profile_is_named_and_conditional(name: str) -> None:
-    profile = get_profile(name)
-    step, other = prior_step(profile, "pnf"), prior_step(profile, "pnf", variant="paper")
-    assert (step.name, step.model, step.conditional) == ("pnf-prior", "pnf", True)
-    assert (step.title, other.title) == (f"pnf-released-{name}", f"pnf-paper-{name}")
-    assert step.key != other.key and step.parents == ()
-    assert step.config["pnf"] == resolved(profile.kinds["pnf"].network)
 
 
 # Noise levels as an input
@@ -316,35 +223,6 @@ def test_levels_are_drawn_uniformly_in_their_logarithm(generator: torch.Generato
 
 
 # Bad input
-
-
-@pytest.mark.parametrize("sigma", [0.0, 0.009, 10.2, -1.0, math.nan])
-def test_level_out_of_range_is_named(sigma: float, prior: PnFPrior) -> None:
-    x = noise(1, 1, 8)
-    calls: list[Callable[[], Tensor]] = [
-        lambda: prior.log_prob(x, sigma),
-        lambda: prior.score(x, sigma),
-        lambda: prior.sample((1, 1, 4), sigma=sigma),
-    ]
-    for call in calls:
-        with pytest.raises(InputError, match=rf"sigma spans {sigma:g}\.\.{sigma:g} but .* 0.01..10; use a level in"):
-            call()
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (torch.zeros(2, 16, dtype=torch.float64), r"\(2, 16\)"),
-        (torch.zeros(2, 2, 16, dtype=torch.float64), r"expected 1 channel\(s\), got 2"),
-        (torch.full((1, 1, 4), math.nan, dtype=torch.float64), "4 of 4 samples are NaN"),
-        (torch.zeros(0, 1, 4, dtype=torch.float64), "empty"),
-        (torch.zeros(1, 1, 4), "float32 but the model is torch.float64"),
-    ],
-)
-def test_bad_signal_is_named(x: Tensor, message: str, prior: PnFPrior) -> None:
-    for call in (prior.log_prob, prior.log_prob_map, prior.score):
-        with pytest.raises(InputError, match=message):
-            call(x, 0.1)
 
 
 def test_prior_of_several_sources_and_sample_of_several_channels_are_refused(prior: PnFPrior) -> None:

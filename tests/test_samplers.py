@@ -1,7 +1,6 @@
-"""Gibbs, Langevin and projection against analytic Gaussian posteriors, and what they do on mixes they cannot know."""
+"""What is each sampler's own: its moves, restarts and limits, on mixes they cannot know; see also the contract."""
 
 import importlib
-import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from analytic import FOUR, LENGTH, MIX, TWO, Gaussian, Posterior, Scored, covariance_of, seeded
 from torch import Tensor
 
 from srcsep_core.errors import InputError
@@ -19,10 +19,8 @@ from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
 from srcsep_core.samplers import (
-    SAMPLERS,
     GibbsConfig,
     LangevinConfig,
-    PnFSamplerConfig,
     ProjectionConfig,
     Separation,
     State,
@@ -40,42 +38,10 @@ from srcsep_core.samplers.base import (
     score_each,
 )
 
-LENGTH, CHAINS, SIGMA = 4, 3000, 0.3
-MIX = torch.tensor([0.3, -0.1, 0.5, 0.0], dtype=torch.float64)
+CHAINS, SIGMA = 3000, 0.3
 
 
-@dataclass(frozen=True)
-class Scored:
-    """The prior N(mean, variance I), which can denoise and nothing else; the mean is one number or (T,)."""
-
-    mean: float | Tensor
-    variance: float
-
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
-        return x + sigma**2 * (self.mean - x) / (self.variance + sigma**2)
-
-
-@dataclass(frozen=True)
-class Gaussian(Scored):
-    """The same with exact draws of the clean signal, and the density of clean signals whatever the level."""
-
-    def posterior_sample(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        variance = 1 / (1 / self.variance + 1 / sigma**2)
-        return self.denoise(x, sigma) + math.sqrt(variance) * noise
-
-    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        return -(x - self.mean).square().sum(dim=(1, 2)) / (2 * self.variance)
-
-
-TWO = [Gaussian(0.5, 0.05), Gaussian(-0.2, 0.15)]
-FOUR = [*TWO, Gaussian(0.0, 0.1), Gaussian(0.3, 0.02)]
-each_set = pytest.mark.parametrize("priors", [TWO, FOUR], ids=["two", "four"])
 EXACT = GibbsConfig(sigma_max=SIGMA, sigma_min=SIGMA, levels=1, sweeps=40, swap="none", restarts=1, polish=0)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def first(x: Tensor) -> Tensor:
@@ -91,47 +57,7 @@ def chains(
     return sampler(mix, priors, config=config, generator=seeded(seed)).restarts[:, 0]
 
 
-def covariance_of(states: Tensor) -> Tensor:
-    """The covariance between sources, (K, K), averaged over samples."""
-    centred = states - states.mean(dim=0)
-    return torch.einsum("nkt,njt->kj", centred, centred) / (len(states) * states.shape[2])
-
-
-def precision_of(variances: Sequence[float], pull: float) -> Tensor:
-    """That of the posterior of one sample of the sources, (K, K); `pull` is the inverse variance of the sum."""
-    return torch.tensor([1 / v for v in variances], dtype=torch.float64).diag() + pull
-
-
-def mean_of(priors: Sequence[Scored], variances: Sequence[float], pull: float) -> Tensor:
-    """Posterior mean (K, T) for the sum K * MIX."""
-    own = torch.tensor([p.mean / v for p, v in zip(priors, variances, strict=True)], dtype=torch.float64)
-    right = own[:, None] + pull * len(priors) * MIX
-    return precision_of(variances, pull).inverse() @ right
-
-
-def check_posterior(
-    states: Tensor, mean: Tensor, covariance: Tensor, *, atol: float = 0.025, share: float = 0.06
-) -> None:
-    """Of 3000 chains with 4 samples a mean is known to a standard deviation of 0.007, a variance to 1.3 %."""
-    torch.testing.assert_close(states.mean(dim=0), mean, rtol=0, atol=atol)
-    scale = float(covariance.diagonal().max())
-    torch.testing.assert_close(covariance_of(states), covariance, rtol=0, atol=share * scale)
-
-
 # Gibbs
-
-
-@each_set
-def test_gibbs_reaches_the_gaussian_posterior(priors: list[Gaussian]) -> None:
-    states = chains(gibbs, priors, EXACT)
-    variances, pull = [p.variance for p in priors], 1 / SIGMA**2
-    check_posterior(states, mean_of(priors, variances, pull), precision_of(variances, pull).inverse())
-
-
-def test_gibbs_samples_in_time_are_independent() -> None:
-    for source in chains(gibbs, TWO, EXACT).unbind(dim=1):
-        correlation = torch.corrcoef(source.T) - torch.eye(LENGTH, dtype=torch.float64)
-        assert correlation.abs().max() < 5 / math.sqrt(CHAINS)
 
 
 def test_gibbs_reaches_the_posterior_through_the_reverse_diffusion() -> None:
@@ -139,9 +65,7 @@ def test_gibbs_reaches_the_posterior_through_the_reverse_diffusion() -> None:
     priors = [Scored(p.mean, p.variance) for p in TWO]
     assert not isinstance(priors[0], PosteriorPrior)
     states = chains(gibbs, priors, replace(EXACT, sweeps=15, draw_steps=60))
-    variances, pull = [p.variance for p in priors], 1 / SIGMA**2
-    expected = precision_of(variances, pull).inverse()
-    check_posterior(states, mean_of(priors, variances, pull), expected, atol=0.03, share=0.12)
+    Posterior(priors, 1 / SIGMA**2).check(states, atol=0.03, share=0.12)
 
 
 @pytest.mark.parametrize(("steps", "low", "high"), [(1, 0.0, 1e-12), (4, 0.15, 0.3), (100, 0.93, 1.01)])
@@ -213,16 +137,22 @@ def test_batches_differ_by_no_more_than_their_chains_do(swap: str) -> None:
     assert 0.5 < ratio.item() < 1.7  # chi squared of 59 degrees of freedom: 0.55 to 1.6 in 99.9 %
 
 
+@dataclass(frozen=True)
+class Clean(Gaussian):
+    """With the density of clean signals whatever the level."""
+
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        return super().log_prob(x)
+
+
 def test_metropolis_swaps_leave_the_posterior_as_it_is() -> None:
     """Two overlapping priors, a swap of which is often accepted; a swap without its ratio would make them one."""
-    priors = [Gaussian(0.3, 0.1), Gaussian(-0.1, 0.2)]
+    priors = [Clean(0.3, 0.1), Clean(-0.1, 0.2)]
     accepted = []
     for swaps in (0, 5):
         config = replace(EXACT, swap="metropolis", swaps=swaps)
         result = gibbs(MIX.expand(CHAINS, 1, LENGTH), priors, config=config, generator=seeded(swaps))
-        variances, pull = [p.variance for p in priors], 1 / SIGMA**2
-        expected = mean_of(priors, variances, pull), precision_of(variances, pull).inverse()
-        check_posterior(result.restarts[:, 0], *expected)
+        Posterior(priors, 1 / SIGMA**2).check(result.restarts[:, 0])
         accepted.append(result.trace["accepted"].iloc[-1])
     assert accepted[0] == 0 and 0.1 < accepted[1] < 0.9
 
@@ -230,7 +160,7 @@ def test_metropolis_swaps_leave_the_posterior_as_it_is() -> None:
 def test_a_polished_chain_ends_at_the_posterior_mode() -> None:
     """Conditional means in turn converge to the mode of a Gaussian, which is its mean, whatever the draws were."""
     states = chains(gibbs, TWO, replace(EXACT, sweeps=1, polish=60), count=5)
-    expected = mean_of(TWO, [p.variance for p in TWO], 1 / SIGMA**2)
+    expected = Posterior(TWO, 1 / SIGMA**2).mean
     torch.testing.assert_close(states, expected.expand(5, -1, -1), rtol=0, atol=1e-8)
 
 
@@ -392,35 +322,9 @@ def test_gains_stay_within_their_bounds() -> None:
         assert result.restarts.mean().item() == pytest.approx(expected, rel=0.02)
 
 
-def test_one_source_is_the_mix() -> None:
-    result = gibbs(MIX.expand(3, 1, LENGTH), TWO[:1], config=replace(EXACT, swap="refit"), generator=seeded(0))
-    torch.testing.assert_close(result.sources, MIX.expand(3, 1, LENGTH))
-
-
 # Langevin
 
 PLAIN = LangevinConfig(sigma_max=SIGMA, sigma_min=SIGMA, levels=1, steps=250, step_scale=0.1, denoise=False)
-
-
-@pytest.mark.parametrize("mean_constraint", [False, True])
-@each_set
-def test_langevin_has_the_posterior_with_the_error_of_its_step(priors: list[Gaussian], mean_constraint: bool) -> None:
-    """Its stationary covariance is A^-1 (I - eta A / 2)^-1 for the precision A of the posterior at the level."""
-    config = replace(PLAIN, mean_constraint=mean_constraint)
-    pull = (1 / len(priors) ** 2 if mean_constraint else 1) / SIGMA**2
-    variances = [p.variance + SIGMA**2 for p in priors]
-    precision = precision_of(variances, pull)
-    eta = config.step_scale * SIGMA**2
-    covariance = (precision @ (torch.eye(len(priors)) - eta / 2 * precision)).inverse()
-    check_posterior(chains(langevin, priors, config), mean_of(priors, variances, pull), covariance)
-
-
-def test_langevin_with_short_steps_has_the_posterior_itself() -> None:
-    config = replace(PLAIN, step_scale=0.02, steps=500)
-    variances, pull = [p.variance + SIGMA**2 for p in TWO], 1 / SIGMA**2
-    check_posterior(
-        chains(langevin, TWO, config), mean_of(TWO, variances, pull), precision_of(variances, pull).inverse()
-    )
 
 
 def test_langevin_anneals_and_denoises_at_the_end() -> None:
@@ -481,11 +385,12 @@ def test_released_langevin_knows_nothing_of_the_mix() -> None:
     eta = 3e-5 * 100
     variances = torch.tensor([0.02, 0.03], dtype=torch.float64)
     variances = variances / (1 - eta / (2 * variances))
+    means = torch.tensor([[0.3], [-0.2]], dtype=torch.float64)
     for seed, level in enumerate((-0.5, 0.5)):
         truth = torch.full((CHAINS, 2, LENGTH), level, dtype=torch.float64)
         result = released_langevin(truth, priors, generator=seeded(seed))
-        expected = torch.tensor([[0.3], [-0.2]], dtype=torch.float64).expand(2, LENGTH)
-        check_posterior(result.sources, expected, variances.diag(), atol=0.02)
+        torch.testing.assert_close(result.sources.mean(dim=0), means.expand(2, LENGTH), rtol=0, atol=0.02)
+        torch.testing.assert_close(covariance_of(result.sources), variances.diag(), rtol=0, atol=0.06 * variances.max())
         missing = (truth - result.sources).mean(dim=1)
         torch.testing.assert_close(result.residual, missing.square().mean(dim=1).sqrt())
 
@@ -533,20 +438,6 @@ def test_projection_without_churn_is_narrower_than_the_posterior() -> None:
     assert 1.5 * found < churned < 1.02 * math.sqrt(0.1 / 2)
 
 
-def test_corrector_reaches_the_constrained_gaussian_at_its_level() -> None:
-    """The state at the last level but zero, of variances v + sigma^2 under the constraint of their noisy sum."""
-    seen: list[State] = []
-    config = ProjectionConfig(sigma_max=1.0, sigma_min=SIGMA, levels=11, corrector=150, churn=0.0)
-    mix = MIX.expand(CHAINS, 1, LENGTH)
-    projection(mix, TWO, config=config, generator=seeded(0), callback=seen.append)
-    assert seen[0].sigma == pytest.approx(SIGMA)
-    variances = torch.tensor([p.variance + SIGMA**2 for p in TWO], dtype=torch.float64)
-    own = torch.tensor([p.mean for p in TWO], dtype=torch.float64)[:, None]
-    mean = own + variances[:, None] / variances.sum() * (2 * MIX - own.sum(dim=0))
-    covariance = variances.diag() - variances[:, None] * variances / variances.sum()
-    check_posterior(seen[0].sources, mean, covariance)
-
-
 def test_projection_reports_the_misfit_of_the_posterior_means() -> None:
     config = ProjectionConfig(levels=25, restarts=3)
     result = projection(MIX.expand(2, 1, LENGTH), TWO, config=config, generator=seeded(0))
@@ -567,129 +458,9 @@ def test_pivot_beyond_the_sources_is_refused(pivot: int) -> None:
 
 # All of them
 
-SHORT: dict[str, Any] = {
-    "gibbs": GibbsConfig(levels=3, restarts=2, accept=0.0),
-    "langevin": LangevinConfig(sigma_min=0.1, levels=3, steps=4, restarts=2),
-    "projection": ProjectionConfig(levels=20, restarts=2),
-}
-STATIONARY: dict[str, Any] = {
-    "gibbs": replace(EXACT, swap="metropolis", swaps=1),
-    "langevin": PLAIN,
-    "projection": ProjectionConfig(levels=60),
-}
-each_sampler = pytest.mark.parametrize("name", SHORT)
-
-
-def test_every_sampler_has_a_configuration_that_works_as_it_stands() -> None:
-    assert SHORT.keys() < SAMPLERS.keys()
-    for config in (one.config for one in SAMPLERS.values()):
-        config()
-
-
-@each_sampler
-def test_order_of_the_sources_does_not_matter(name: str) -> None:
-    """In distribution; of the projection only the mean, and only for equal variances: its pivot differs."""
-    priors = FOUR[:3] if name != "projection" else [Gaussian(p.mean, 0.1) for p in FOUR[:3]]
-    one = chains(SAMPLERS[name], priors, STATIONARY[name], seed=1)
-    for order in itertools.islice(itertools.permutations(range(3)), 3, 5):
-        other = chains(SAMPLERS[name], [priors[k] for k in order], STATIONARY[name], seed=2)
-        other = other[:, [order.index(k) for k in range(3)]]
-        torch.testing.assert_close(one.mean(dim=0), other.mean(dim=0), rtol=0, atol=0.035)
-        if name != "projection":
-            scale = float(covariance_of(one).diagonal().max())
-            torch.testing.assert_close(covariance_of(one), covariance_of(other), rtol=0, atol=0.06 * scale)
-
-
-@each_sampler
-def test_same_seed_gives_the_same_result_and_leaves_the_global_state_alone(name: str) -> None:
-    mix, before = MIX.expand(2, 1, LENGTH), torch.get_rng_state()
-    first, again, other = (
-        SAMPLERS[name](mix, TWO, config=SHORT[name], generator=seeded(seed)).restarts for seed in (3, 3, 4)
-    )
-    assert torch.equal(first, again) and not torch.isclose(first, other).any()
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@each_sampler
-def test_result_has_a_row_a_mix_and_adds_up_to_it(name: str) -> None:
-    mixes = torch.stack([MIX, -MIX, 2 * MIX])[:, None].float()
-    result = SAMPLERS[name](mixes, TWO, config=SHORT[name], generator=seeded(0))
-    assert result.sources.shape == (3, 2, LENGTH) and result.sources.dtype == torch.float32
-    assert result.restarts.shape == (3, 2, 2, LENGTH) and result.doubts.shape == (3, 2)
-    assert result.residual.shape == result.chosen.shape == (3,)
-    torch.testing.assert_close(result.sources.mean(dim=1, keepdim=True), mixes, rtol=0, atol=1e-5)
-    assert set(result.trace["restart"]) == {0, 1} and result.trace["residual"].gt(0).all()
-    assert result.trace.notna().all(axis=None)
-
-
-@pytest.mark.parametrize("name", ["langevin", "projection", "pnf"])
-def test_doubts_of_the_other_samplers_are_their_residuals(name: str) -> None:
-    """Of a projection: those of the posterior means; its estimates themselves always add up."""
-    short = SHORT | {"pnf": PnFSamplerConfig(levels=3, updates=4, restarts=2)}
-    result = SAMPLERS[name](MIX.expand(3, 1, LENGTH), TWO, config=short[name], generator=seeded(0))
-    states = result.restarts
-    if name == "projection":
-        states = denoise_each(TWO, states.flatten(0, 1), short[name].sigma_min).view_as(states)
-    torch.testing.assert_close(result.doubts, (MIX - states.mean(dim=2)).square().mean(dim=2).sqrt())
-    assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
-    assert torch.equal(result.residual, result.doubts.amin(dim=1))
-
-
-@each_sampler
-def test_callback_gets_states_of_rising_steps(name: str) -> None:
-    seen: list[State] = []
-    copies: list[Tensor] = []
-
-    def watch(state: State) -> None:
-        seen.append(state)
-        copies.append(state.sources.clone())
-
-    run = SAMPLERS[name]
-    watched = run(MIX.expand(3, 1, LENGTH), TWO, config=SHORT[name], generator=seeded(0), callback=watch)
-    rows = 3 if name == "gibbs" else 6  # restarts one after the other, or at once
-    assert {tuple(state.sources.shape) for state in seen} == {(rows, 2, LENGTH)}
-    numbers = [state.step for state in seen]
-    assert numbers == sorted(set(numbers)) and len({state.steps for state in seen}) == 1
-    assert numbers[0] >= 0 and numbers[-1] == seen[0].steps - 1
-    assert all(torch.equal(state.sources, copy) for state, copy in zip(seen, copies, strict=True))
-    alone = run(MIX.expand(3, 1, LENGTH), TWO, config=SHORT[name], generator=seeded(0))
-    assert torch.equal(watched.sources, alone.sources)
-
-
-def test_state_given_to_a_callback_is_not_changed_afterwards() -> None:
-    states: list[State] = []
-    config = replace(EXACT, levels=3, sigma_max=1.0, sweeps=1, polish=1)
-    gibbs(MIX.expand(2, 1, LENGTH), TWO, config=config, generator=seeded(0), callback=states.append)
-    first, second, third = (state.sources for state in states)
-    assert not torch.isclose(first, second).any() and not torch.isclose(second, third).any()
-
-
-@each_sampler
-def test_mixes_of_a_batch_do_not_touch_each_other(name: str) -> None:
-    """A mix that is far away changes nothing of its neighbours."""
-    mixes = torch.stack([MIX, -MIX])[:, None]
-    far = torch.stack([MIX, MIX + 50])[:, None]
-    ours, theirs = (SAMPLERS[name](x, TWO, config=SHORT[name], generator=seeded(0)).restarts for x in (mixes, far))
-    torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=1e-9)
-    assert not torch.isclose(ours[1], theirs[1]).any()
-
-
-@each_sampler
-def test_bad_mix_and_no_priors_are_refused(name: str) -> None:
-    cases: list[tuple[Tensor, list[Gaussian], str]] = [
-        (torch.tensor([[[0.0, math.nan, math.inf, 1.0]]]), TWO, "2 of 4 samples are NaN or infinite"),
-        (torch.zeros(1, 2, 4), TWO, r"expected 1 channel\(s\), got 2"),
-        (torch.zeros(4), TWO, r"shape \(B, C, T\)"),
-        (torch.zeros(0, 1, 4), TWO, "the batch is empty"),
-        (torch.zeros(1, 1, 4), [], "there are 0 priors; pass one for every source"),
-    ]
-    for mix, priors, message in cases:
-        with pytest.raises(InputError, match=message):
-            SAMPLERS[name](mix, priors, generator=seeded(0))
-
 
 @dataclass(frozen=True)
-class Clean(Scored):
+class Levelless(Scored):
     """A prior whose density knows no noise level."""
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -701,13 +472,13 @@ def test_metropolis_swaps_want_densities_at_noise_levels() -> None:
     wavenet = WaveNetPrior(SoftmaxNet(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
     for other, message in (
         (Scored(0.0, 1.0), "Metropolis swaps need priors with a density; use swap='refit' with a Scored"),
-        (Clean(0.0, 1.0), "the log_prob of a Clean takes no noise level, .*; use swap='refit'"),
+        (Levelless(0.0, 1.0), "the log_prob of a Levelless takes no noise level, .*; use swap='refit'"),
         (wavenet, "the log_prob of a WaveNetPrior takes no noise level, .*; use swap='refit'"),
     ):
         assert not has_noisy_density(other)
         with pytest.raises(InputError, match=message):
             gibbs(torch.zeros(1, 1, 4), [TWO[0], other], config=GibbsConfig(swap="metropolis"), generator=seeded(0))
-    gibbs(torch.zeros(1, 1, 4), [TWO[0], Clean(0.0, 1.0)], config=replace(EXACT, swap="refit"), generator=seeded(0))
+    gibbs(torch.zeros(1, 1, 4), [TWO[0], Levelless(0.0, 1.0)], config=replace(EXACT, swap="refit"), generator=seeded(0))
 
 
 def test_rows_go_to_their_own_prior() -> None:
@@ -716,33 +487,22 @@ def test_rows_go_to_their_own_prior() -> None:
     clean, density = denoise_rows(FOUR, which, x, SIGMA), log_prob_rows(FOUR, which, x, SIGMA)
     for row, k in enumerate(which.tolist()):
         torch.testing.assert_close(clean[row : row + 1], FOUR[k].denoise(x[row : row + 1], SIGMA))
-        torch.testing.assert_close(density[row : row + 1], FOUR[k].log_prob(x[row : row + 1]))
+        torch.testing.assert_close(density[row : row + 1], FOUR[k].log_prob(x[row : row + 1], SIGMA))
     mixed = [Gaussian(5.0, 0.01), Scored(-5.0, 0.01)]
     drawn = posterior_rows(mixed, which % 2, x, SIGMA, steps=8, generator=seeded(0)).mean(dim=(1, 2))
     assert drawn.sign().tolist() == [-1, 1, -1, -1]
 
 
 BAD: list[tuple[Any, dict[str, Any], str]] = [
-    (GibbsConfig(), {"sigma_min": 0.0}, r"cannot space 24 levels from sigma 1\.5 to 0\.0"),
     (GibbsConfig(), {"sigma_min": 4.0}, r"from sigma 1\.5 to 4\.0"),
-    (GibbsConfig(), {"levels": 0}, "cannot space 0 levels"),
-    (GibbsConfig(), {"sweeps": 0}, r"GibbsConfig\.sweeps is 0; use at least 1"),
     (GibbsConfig(), {"draw_steps": 0}, r"GibbsConfig\.draw_steps is 0"),
-    (GibbsConfig(), {"restarts": 0}, r"GibbsConfig\.restarts is 0"),
     (GibbsConfig(), {"swaps": -1}, r"GibbsConfig\.swaps is -1; use 0 or more"),
     (GibbsConfig(), {"polish": -1}, r"GibbsConfig\.polish is -1"),
     (GibbsConfig(), {"accept": -0.1}, r"GibbsConfig\.accept is -0\.1"),
     (GibbsConfig(), {"judge_sigma": -0.1}, r"GibbsConfig\.judge_sigma is -0\.1; use 0 or more"),
     (GibbsConfig(), {"swap": "often"}, "unknown swap 'often'; use one of refit, metropolis, none"),
-    (LangevinConfig(), {"sigma_min": 2.0}, r"from sigma 1\.0 to 2\.0"),
-    (LangevinConfig(), {"levels": 0}, "cannot space 0 levels"),
-    (LangevinConfig(), {"steps": 0}, r"LangevinConfig\.steps is 0"),
-    (LangevinConfig(), {"restarts": 0}, r"LangevinConfig\.restarts is 0"),
     (LangevinConfig(), {"step_scale": 0.0}, r"step_scale 0\.0"),
     (LangevinConfig(), {"constraint_weight": -1.0}, r"constraint_weight -1\.0; use a positive step"),
-    (ProjectionConfig(), {"sigma_min": -1.0}, r"from sigma 3\.0 to -1\.0"),
-    (ProjectionConfig(), {"levels": 0}, "cannot space 0 levels"),
-    (ProjectionConfig(), {"restarts": 0}, r"ProjectionConfig\.restarts is 0"),
     (ProjectionConfig(), {"churn": -1.0}, r"ProjectionConfig\.churn is -1\.0; use 0 or more"),
     (ProjectionConfig(), {"corrector": -1}, r"ProjectionConfig\.corrector is -1"),
     (ProjectionConfig(), {"corrector_snr": -0.1}, r"ProjectionConfig\.corrector_snr is -0\.1"),
@@ -800,4 +560,4 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     denoise_each(others, x, 0.4)
     assert counted.rows == [50] * (len(labels) - 1), "priors of different networks go one by one"
     with pytest.raises(InputError, match="the signals have 12 samples but these score priors work on 16; cut them"):
-        gibbs(torch.zeros(1, 1, 12), priors, config=SHORT["gibbs"], generator=seeded(0))
+        gibbs(torch.zeros(1, 1, 12), priors, config=GibbsConfig(levels=3), generator=seeded(0))

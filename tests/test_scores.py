@@ -180,12 +180,6 @@ def test_summary_has_the_mean_the_median_and_their_intervals(clean: Tensor) -> N
     assert first["mean_low"] < first["mean"] < first["mean_high"]
 
 
-def test_levels_are_not_averaged(clean: Tensor) -> None:
-    tables = [score_table(Gaussian(), clean[:3], sigma, seeded()) for sigma in (0.1, 0.2)]
-    with pytest.raises(InputError, match="2 noise levels"):
-        summarise_scores(pd.concat(tables))
-
-
 # Bad input
 
 

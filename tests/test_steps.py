@@ -46,10 +46,9 @@ from srcsep_core.run.steps.catalogue import (
     ORACLE_BEYOND,
     WIDE,
     likelihood_priors_of,
-    sampling_priors_of,
 )
 from srcsep_core.run.store import MARKER, Store
-from srcsep_core.training.config import NOISE_LEVELS, OBJECTIVES, Objective, TrainConfig
+from srcsep_core.training.config import OBJECTIVES, Objective, TrainConfig
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = Profile(
@@ -126,11 +125,6 @@ def test_titles_and_keys_of_a_profile_are_each_used_once(profile: Profile, varia
     assert priors <= {step.title for step in graph}
 
 
-def test_titles_of_priors_differ_between_profiles_and_variants() -> None:
-    titles = [s.title for p in PROFILES.values() for v in ("released", "paper", "thesis") for s in priors_of(p, v)]
-    assert len(set(titles)) == len(titles)
-
-
 @each_profile
 def test_titles_are_safe_as_names_of_files(profile: Profile) -> None:
     for step in steps_of(profile):
@@ -162,70 +156,6 @@ def test_every_fine_tuned_step_starts_from_its_own_noise_free_one(profile: Profi
         assert (clean.train.objective, clean.data) == (step.train.objective, step.data)
         assert step.train.noise_sigma > 0
         assert step.train.steps < clean.train.steps
-
-
-@each_profile
-def test_priors_of_a_profile_are_every_set_of_the_notebooks(profile: Profile) -> None:
-    found = Counter(
-        (step.model, step.train.objective, step.train.noise_sigma, step.train.noise, step.initial is None)
-        for step in likelihood_priors_of(profile)
-        if not (step.model == "flowavenet" and step.conditional)
-    )
-    expected: Counter[tuple[object, ...]] = Counter()
-    for model in ("flowavenet", "wavenet"):
-        for objective, noise in (("exact", "thesis"), ("released", "released")):
-            expected[model, objective, 0.0, "thesis", True] += 1
-            for sigma in profile.noise_levels:
-                expected[model, objective, sigma, noise, False] += 1
-    for sigma in profile.noise_levels:
-        expected["flowavenet", "exact", sigma, "thesis", True] += 1
-    for sigma in set(profile.plan_of("flowavenet").ablated):
-        expected["flowavenet", "exact", sigma, "released", False] += 1
-        expected["flowavenet", "released", sigma, "thesis", False] += 1
-    assert found == expected
-    assert len(likelihood_priors_of(profile)) == sum(expected.values()) + 1  # and the conditional flow
-
-
-@each_profile
-def test_samplers_have_three_sets_of_their_own(profile: Profile) -> None:
-    found = sampling_priors_of(profile)
-    assert [step.model for step in found] == ["score", "pnf", "flowavenet"]
-    wide = found[2]
-    assert isinstance(wide.network, ConditionalFlowConfig)
-    assert wide.network.sigma_max == WIDE > ConditionalFlowConfig().sigma_max
-    assert priors_of(profile) == [*likelihood_priors_of(profile), *found]
-
-
-@each_profile
-def test_noise_levels_are_those_of_the_thesis_or_some_of_them(profile: Profile) -> None:
-    assert set(profile.noise_levels) <= set(NOISE_LEVELS)
-    assert set(profile.noise_levels) >= set(profile.plan_of("flowavenet").ablated)
-    if profile.name != "smoke":
-        assert profile.noise_levels == NOISE_LEVELS == (0.01, 0.027, 0.077, 0.129, 0.359)
-
-
-def test_noise_of_a_step_is_that_of_its_objective_unless_said_otherwise() -> None:
-    assert prior_step(TINY, "flowavenet", sigma=0.077).train.noise == "thesis"
-    assert prior_step(TINY, "flowavenet", sigma=0.077, objective="released").train.noise == "released"
-    assert prior_step(TINY, "flowavenet", sigma=0.077, objective="released", noise="thesis").train.noise == "thesis"
-    assert prior_step(TINY, "wavenet", sigma=0.077, objective="released").train.noise == "released"
-    assert prior_step(TINY, "flowavenet", sigma=0.077, scratch=True).initial is None
-
-
-def test_likelihood_of_a_wavenet_is_that_of_its_objective() -> None:
-    for objective in OBJECTIVES:
-        step = prior_step(TINY, "wavenet", sigma=0.077, objective=objective)
-        assert step.network.likelihood == step.train.objective == objective
-        assert step.initial == prior_step(TINY, "wavenet", objective=objective)
-
-
-def test_conditional_step_has_the_size_of_the_profile_and_takes_the_level_as_an_input() -> None:
-    step = conditional_flow_step(TINY)
-    assert isinstance(step.network, ConditionalFlowConfig)
-    assert (step.network.blocks, step.network.flows, step.network.layers, step.network.width) == (2, 1, 1, 2)
-    assert step.train.noise_sigma == 0
-    assert step.network.sigma_min <= min(NOISE_LEVELS) and max(NOISE_LEVELS) <= step.network.sigma_max
-    assert step.key != prior_step(TINY, "flowavenet").key
 
 
 # Keys
@@ -479,12 +409,6 @@ def test_every_evaluation_of_a_subject_makes_its_table_once(
     monkeypatch.setattr(Subject, "load", made_again)
     for step, table in zip(wanted, tables, strict=True):
         pd.testing.assert_frame_equal(Pipeline(Store(line.store.root)).values(step), table, check_exact=True)
-
-
-def test_released_score_of_a_wavenet_lies_between_nought_and_one(line: Pipeline) -> None:
-    subject = subject_of(prior_step(TINY, "wavenet", objective="released"))
-    table = line.values(CrossLikelihood(subject, TINY.evaluation))
-    assert table["released"].between(0, 1).all()
 
 
 def test_values_are_those_of_the_loaded_priors(line: Pipeline) -> None:

@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 from matplotlib.colors import to_rgb
 
-from srcsep_core.benchmark.candidates import prior_choices
 from srcsep_core.data.toy import SOURCES
-from srcsep_core.metrics import FAILURE_KINDS
-from srcsep_core.run.profiles import get_profile
 from srcsep_core.show import styles
 from srcsep_core.show.styles import Style
 
@@ -66,13 +63,6 @@ def test_colours_of_sources_mean_nothing_else() -> None:
     assert not own & used
 
 
-def test_every_source_prior_and_kind_of_failure_has_a_look() -> None:
-    assert set(styles.SOURCES) == {*SOURCES, "mix"}
-    assert set(prior_choices(get_profile("laptop"))) <= set(styles.PRIORS)
-    assert set(styles.FAILURES) == {*FAILURE_KINDS} - {"none"}
-    assert len(set(styles.FAILURES.values())) == len(styles.FAILURES)
-
-
 def test_a_prior_that_stands_for_a_protocol_looks_like_it() -> None:
     assert styles.prior_style("flow-released-tuned") == styles.protocol_style("released")
     assert styles.prior_style("flow-exact-tuned") == styles.setting_style("exact", "exact")
@@ -93,19 +83,6 @@ def test_what_no_table_knows_gets_a_look_that_it_keeps(look: object) -> None:
     assert look("from a plugin") == look("from a plugin")
     assert look("from a plugin") in styles.SPARE
     assert len({look(f"plugin {k}") for k in range(50)}) > 5
-
-
-def test_a_name_takes_the_look_of_its_source() -> None:
-    assert styles.source_style("saw") == styles.SOURCES["saw"]
-    assert styles.source_style("Sine (estimate)") == styles.SOURCES["sine"]
-    assert styles.source_style("mix of sine and saw") == styles.SOURCES["mix"]
-    assert styles.source_style("vocals") == styles.source_style("sawmill") == styles.OTHER
-
-
-def test_levels_run_from_dark_to_light() -> None:
-    found = [lightness(styles.level_style(index, 6).colour) for index in range(6)]
-    assert found == sorted(found)
-    assert len({styles.level_style(index, 6).marker for index in range(6)}) == 6
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcsep_core.nn.mu_law import SigmoidNet, SoftmaxNet
 from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange
-from srcsep_core.priors.flow_kind import log_det_weight, objective_by_source
+from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 
@@ -41,10 +41,6 @@ def test_exact_objective_is_the_negative_log_likelihood_by_sample(
     torch.testing.assert_close(loss, -flow.log_prob(x).mean(dim=0) / 16)
 
 
-def test_weight_of_the_log_determinant_is_one_or_one_of_four_sources() -> None:
-    assert (log_det_weight("exact"), log_det_weight("released")) == (1, 1 / 4)
-
-
 @pytest.mark.parametrize("objective", ["exact", "released"])
 def test_losses_of_a_flow_are_its_objective_and_the_two_terms(
     objective: str, tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
@@ -70,15 +66,6 @@ def test_only_the_loss_of_a_flow_has_a_gradient(tiny_flow: FlowConfig, generator
     assert not any(g is not None and g.any() for g in gradients)
     losses[0].sum().backward()
     assert any(p.grad is not None and p.grad.any() for p in flow.parameters())
-
-
-@pytest.mark.parametrize("objective", ["exact", "released"])
-def test_task_of_a_flow_has_its_name_size_and_factor(objective: str, tiny_flow: FlowConfig) -> None:
-    task = FLOWAVENET.task(tiny_flow, 3, objective)  # type: ignore[arg-type]
-    flow = task.build()
-    assert isinstance(flow, Flow)
-    assert task.name == f"flow {objective}"
-    assert (task.multiple_of, flow.multiple_of, flow.groups) == (4, 4, 3)
 
 
 # Conditional flow
@@ -133,29 +120,6 @@ def test_conditional_task_repeats_with_its_generator_and_leaves_the_signals_alon
     assert torch.equal(first, again)
     assert not torch.isclose(first, other).any()
     assert not clean.any()
-
-
-def test_task_without_a_condition_passes_the_signals_on_as_they_are(
-    tiny_flow: FlowConfig, generator: torch.Generator
-) -> None:
-    spy = Spy()
-    x = torch.randn(2, 3, 8, generator=generator)
-    state = generator.get_state()
-    FLOWAVENET.task(tiny_flow, 3, "exact").losses(spy, x, generator)
-    ((seen, sigma),) = spy.seen
-    assert sigma is None
-    assert torch.equal(seen, x)
-    assert torch.equal(generator.get_state(), state)
-
-
-def test_conditional_task_builds_a_network_that_it_can_train(generator: torch.Generator) -> None:
-    task = FLOWAVENET.task(CONDITIONAL, 2, "exact")
-    flow = task.build()
-    loss = task.losses(flow, torch.randn(4, 2, 16, generator=generator), generator)[0]
-    loss.sum().backward()
-    assert loss.isfinite().all()
-    assert isinstance(flow, Flow)
-    assert flow.levels == NoiseRange(low=0.02, high=0.4, features=2)
 
 
 # WaveNet

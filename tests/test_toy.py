@@ -30,11 +30,6 @@ def p_value_of_uniform(values: Tensor, low: float, high: float) -> float:
     return float(stats.kstest(values.flatten().numpy(), stats.uniform(low, high - low).cdf).pvalue)
 
 
-@pytest.mark.parametrize(("variant", "rate"), [("released", 14_700), ("paper", 16_000), ("thesis", 14_700)])
-def test_sample_rate(variant: str, rate: int) -> None:
-    assert ToyWorld(variant).sample_rate == rate
-
-
 def test_paper_frequencies_are_uniform_between_27_and_4186_hz() -> None:
     assert p_value_of_uniform(draw("paper").frequency, 27, 4186) > ALPHA
 
@@ -45,10 +40,6 @@ def test_thesis_frequencies_are_the_88_piano_keys_equally_often() -> None:
     counts = torch.bincount(keys.round().long().flatten(), minlength=89)
     assert len(counts) == 89 and counts[0] == 0
     assert stats.chisquare(counts[1:].numpy()).pvalue > ALPHA
-
-
-def test_the_49th_key_is_concert_pitch_and_an_octave_doubles() -> None:
-    assert toy.key_to_frequency(torch.tensor([49.0, 61.0, 37.0])).tolist() == [440.0, 880.0, 220.0]
 
 
 def test_released_periods_are_whole_numbers_between_13_and_563() -> None:
@@ -266,12 +257,6 @@ def test_released_noise_is_clamped(generator: torch.Generator) -> None:
     noisy = base.add_noise(torch.full((20, 2, 500), 0.9), 0.359, generator, kind="released")
     assert noisy.max() == 1
     assert noisy.min() < 0.5
-
-
-@pytest.mark.parametrize("kind", ["thesis", "released"])
-def test_noise_of_zero_sigma_changes_nothing(kind: str, generator: torch.Generator) -> None:
-    x = torch.full((2, 1, 8), 0.9)
-    assert torch.equal(base.add_noise(x, 0.0, generator, kind=kind), x)
 
 
 def test_mix_is_the_mean_of_the_sources(generator: torch.Generator) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.nn.wavenet import GroupedConv1d, WaveNet, WaveNetConfig, receptive_field
+from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, receptive_field
 
 Perturb = Callable[..., None]
 
@@ -50,17 +50,9 @@ def test_receptive_field_of_the_thesis_figure_and_its_front_convolution() -> Non
     assert receptive_field(STACKS["causal, kernel 2"]) == (15 + 1, 0)
 
 
-def test_receptive_field_of_the_paper_coupling() -> None:
-    assert receptive_field(WaveNetConfig(1, 2, layers=10, width=32)) == (1024, 1024)
-
-
 def test_centred_ends_of_kernel_3_see_two_samples_of_the_future() -> None:
     before, after = receptive_field(STACKS["causal, centred ends"])
     assert (before, after) == (receptive_field(STACKS["causal"])[0], 2)
-
-
-def test_dilations_double() -> None:
-    assert WaveNetConfig(1, 1, layers=5, width=1).dilations == (1, 2, 4, 8, 16)
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3])
@@ -86,12 +78,6 @@ def test_output_is_zero_before_training(config: WaveNetConfig, generator: torch.
     assert not WaveNet(config)(x).any()
 
 
-@each_stack
-@pytest.mark.parametrize("length", [1, 2, 7, 64])
-def test_length_is_preserved(config: WaveNetConfig, length: int) -> None:
-    assert WaveNet(config)(torch.zeros(2, config.in_channels, length)).shape == (2, config.out_channels, length)
-
-
 def test_grouped_stack_equals_separate_ones(perturb: Perturb, generator: torch.Generator) -> None:
     sizes = {"in_channels": 2, "out_channels": 4, "layers": 2, "width": 3}
     grouped = WaveNet(WaveNetConfig(**sizes, groups=3)).double()
@@ -105,14 +91,6 @@ def test_grouped_stack_equals_separate_ones(perturb: Perturb, generator: torch.G
         torch.testing.assert_close(single(x[:, group]), together[:, group], rtol=0, atol=1e-12)
 
 
-def test_grouped_convolution_keeps_groups_apart(generator: torch.Generator) -> None:
-    convolution = GroupedConv1d(1, 1, groups=2, kernel_size=3)
-    x = torch.randn(2, 1, 8, generator=generator, requires_grad=True)
-    (gradient,) = torch.autograd.grad(convolution(x)[0].sum(), x)
-    assert gradient[0].any()
-    assert not gradient[1].any()
-
-
 def test_gradient_reaches_every_parameter_once_the_last_layer_is_not_zero(
     perturb: Perturb, generator: torch.Generator
 ) -> None:
@@ -121,13 +99,6 @@ def test_gradient_reaches_every_parameter_once_the_last_layer_is_not_zero(
     net(torch.randn(4, 1, 32, generator=generator)).square().sum().backward()
     unreached = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert not unreached
-
-
-def test_only_the_last_layer_learns_in_the_first_step(generator: torch.Generator) -> None:
-    net = WaveNet(WaveNetConfig(1, 2, layers=2, width=4))
-    net(torch.randn(4, 1, 32, generator=generator)).sum().backward()
-    reached = {name.split(".")[0] for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
-    assert reached == {"out"}
 
 
 # Condition

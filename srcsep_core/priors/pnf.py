@@ -56,6 +56,7 @@ class PnFPrior(nn.Module):
         Raises `InputError` for a level out of the range that the network was trained on.
         """
         level = self._level(sigma)
+        check_waveform(x, dtype=next(self.parameters()).dtype)
         return gradient_of(lambda leaf: self.net.log_prob_map(leaf, level).sum(dim=(1, 2)), x, rows=ROWS)
 
     def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
