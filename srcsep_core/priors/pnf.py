@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from srcsep_core.checks import check_waveform
 from srcsep_core.nn.pnf import PnFConfig, PnFNet
 from srcsep_core.priors.base import check_drawn, check_single, denoised_from_score, fresh_generator, gradient_of
 from srcsep_core.priors.kinds import Kind, Task, register, restored
