@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -22,7 +21,7 @@ from torch.nn.utils import parametrize
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Transform
-from srcsep_core.nn.levels import level_features
+from srcsep_core.nn.levels import NoiseRange
 from srcsep_core.nn.wavenet import copy_group
 from srcsep_core.priors.base import GradientPrior, check_single
 
@@ -76,15 +75,6 @@ class StandardNormal(Base):
         return torch.randn(shape, generator=generator, device=source, dtype=dtype).to(device)
 
 
-@dataclass(frozen=True)
-class NoiseRange:
-    """The noise levels (standard deviations) of a conditional flow, and the channels of its condition."""
-
-    low: float
-    high: float
-    features: int
-
-
 class Flow(nn.Module):
     """The density of `groups` sources by one transform of rows (B * groups, 1, T).
 
@@ -123,16 +113,15 @@ class Flow(nn.Module):
     def context(self, sigma: Tensor | float | None, rows: int) -> Tensor | None:
         """The condition (rows, channels, 1) of a noise-conditional flow, None of any other.
 
-        `sigma` is one level for all, or one a row, of shape (rows,); see `level_features`. Raises `InputError` if a
-        level is missing or out of range.
+        `sigma` is one level for all, or one a row, of shape (rows,); see `NoiseRange.condition`. Raises `InputError`
+        if a level is missing or out of range.
         """
         levels = self.levels
         if levels is None:
             return None
         if sigma is None:
             raise InputError("this network is conditioned on the noise level; pass sigma")
-        weight = next(self.parameters())
-        return level_features(sigma, rows, channels=levels.features, low=levels.low, high=levels.high, like=weight)
+        return levels.condition(sigma, rows, like=next(self.parameters()))
 
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-likelihood in nats of every source's signal under its own flow: (B, G, T) to (B, G)."""
