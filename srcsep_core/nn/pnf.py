@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.autoregressive import AutoregressiveNet
 from srcsep_core.nn.levels import NoiseRange, check_range
-from srcsep_core.nn.wavenet import WaveNetConfig
 
 DATA_SCALE = 0.65  # standard deviation of the toy signals, as in DenoiserConfig.sigma_data
 
@@ -83,10 +83,8 @@ class PnFNet(AutoregressiveNet):
         self.register_buffer("centres", centres.float(), persistent=False)
 
     @staticmethod
-    def stack(config: PnFConfig, groups: int) -> WaveNetConfig:
-        """The shape of causal networks that see two channels and are told the noise level."""
-        sizes = {name: getattr(config, name) for name in ("layers", "width", "head_width", "kernel_size", "context")}
-        return WaveNetConfig(2, config.classes, causal=True, groups=groups, **sizes)
+    def shape(config: PnFConfig) -> dict[str, Any]:
+        return {"in_channels": 2, "out_channels": config.classes, "context": config.context}
 
     def codes(self, clean: Tensor) -> Tensor:
         """The nearest class of clean values, int64 of the same shape; beyond the limit it is the outermost."""
