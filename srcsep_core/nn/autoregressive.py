@@ -14,6 +14,8 @@ from torch.nn.utils import parametrize
 from srcsep_core.checks import check_waveform
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
 
+SIZES = ("layers", "width", "head_width", "kernel_size")
+
 
 class ClassNet(nn.Module, ABC):
     """Independent WaveNets, one a group, that give logits of classes; source g of (B, groups, T) under network g.
@@ -25,12 +27,13 @@ class ClassNet(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.groups = groups
-        self.net = WaveNet(self.stack(config, groups))
+        sizes = {name: getattr(config, name) for name in SIZES}
+        self.net = WaveNet(WaveNetConfig(groups=groups, causal=True, **sizes, **self.shape(config)))
 
     @staticmethod
     @abstractmethod
-    def stack(config: Any, groups: int) -> WaveNetConfig:
-        """The shape of the networks of `groups` sources."""
+    def shape(config: Any) -> dict[str, Any]:
+        """The fields of `WaveNetConfig` beside the `SIZES`: at least `in_channels` and `out_channels`."""
 
     def check(self, x: Tensor) -> None:
         """Raise `InputError` unless the network can take the signals `x`, (B, groups, T)."""

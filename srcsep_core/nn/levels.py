@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +34,31 @@ def draw_levels(count: int, low: float, high: float, generator: torch.Generator)
     """Noise levels (count,), uniform in their logarithm between `low` and `high`."""
     uniform = torch.rand(count, generator=generator, device=generator.device)
     return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
+
+
+@dataclass(frozen=True)
+class NoiseRange:
+    """The noise levels (standard deviations) that a network is told, and the channels of its condition."""
+
+    low: float
+    high: float
+    features: int
+
+    def condition(self, sigma: Tensor | float, rows: int, *, like: Tensor) -> Tensor:
+        """What the network is told of levels: see `level_features`."""
+        return level_features(sigma, rows, channels=self.features, low=self.low, high=self.high, like=like)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Levels to train at, (count,): see `draw_levels`."""
+        return draw_levels(count, self.low, self.high, generator)
+
+
+def check_range(config: Any) -> None:
+    """Raise `InputError` unless the `sigma_min` and `sigma_max` of a configuration span a range above 0."""
+    if not 0 < config.sigma_min < config.sigma_max:
+        raise InputError(
+            f"{type(config).__name__} spans sigma {config.sigma_min}..{config.sigma_max}; use 0 < sigma_min < sigma_max"
+        )
 
 
 def geometric_levels(sigma_max: float, sigma_min: float, levels: int) -> list[float]:

@@ -22,7 +22,6 @@ from srcsep_core.audio import MU_LAW_CLASSES, mu_law_decode, mu_law_encode
 from srcsep_core.config import check_choice, check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.autoregressive import AutoregressiveNet, ClassNet
-from srcsep_core.nn.wavenet import WaveNetConfig
 
 RELEASED_CODES = 255
 
@@ -62,9 +61,8 @@ class SoftmaxNet(AutoregressiveNet):
         self.register_buffer("edges", class_edges(config.scale), persistent=False)
 
     @staticmethod
-    def stack(config: WaveNetPriorConfig, groups: int) -> WaveNetConfig:
-        """The shape of causal networks that see two channels."""
-        return WaveNetConfig(2, causal=True, groups=groups, **_sizes(config))
+    def shape(config: WaveNetPriorConfig) -> dict[str, Any]:
+        return {"in_channels": 2, "out_channels": MU_LAW_CLASSES}
 
     def codes(self, x: Tensor) -> Tensor:
         """Classes 0..255 of signals, int64 of the same shape; values beyond the scale belong to the outermost class."""
@@ -137,9 +135,9 @@ class SigmoidNet(ClassNet):
     """What the authors' code computes: the logits at t are for t + 1 and see samples up to t + kernel_size - 1."""
 
     @staticmethod
-    def stack(config: WaveNetPriorConfig, groups: int) -> WaveNetConfig:
-        """The shape of networks that see the raw codes, and two samples too many."""
-        return WaveNetConfig(1, causal=True, centred_ends=True, groups=groups, **_sizes(config))
+    def shape(config: WaveNetPriorConfig) -> dict[str, Any]:
+        """Raw codes come in, and the ends see two samples too many."""
+        return {"in_channels": 1, "out_channels": MU_LAW_CLASSES, "centred_ends": True}
 
     def codes(self, x: Tensor) -> Tensor:
         """Classes 0..254 of signals, int64 of the same shape; values beyond +-1 belong to the outermost class."""
@@ -183,11 +181,6 @@ LIKELIHOODS: dict[str, type[SoftmaxNet] | type[SigmoidNet]] = {"exact": SoftmaxN
 def mu_law_net(config: WaveNetPriorConfig, groups: int = 1) -> MuLawNet:
     """The network of `groups` sources that has the likelihood of the configuration."""
     return LIKELIHOODS[config.likelihood](config, groups)
-
-
-def _sizes(config: WaveNetPriorConfig) -> dict[str, Any]:
-    sizes = {name: getattr(config, name) for name in ("layers", "width", "head_width", "kernel_size")}
-    return {"out_channels": MU_LAW_CLASSES, **sizes}
 
 
 def class_edges(scale: float) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +22,7 @@ from torch.nn.functional import cross_entropy
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.autoregressive import AutoregressiveNet
-from srcsep_core.nn.levels import draw_levels, level_features
-from srcsep_core.nn.wavenet import WaveNetConfig
+from srcsep_core.nn.levels import NoiseRange, check_range
 
 DATA_SCALE = 0.65  # standard deviation of the toy signals, as in DenoiserConfig.sigma_data
 
@@ -54,8 +54,7 @@ class PnFConfig:
         check_least(self, 2, "kernel_size", "classes")
         if self.limit <= 0:
             raise InputError(f"PnFConfig.limit is {self.limit}; use for example 1.05")
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise InputError(f"PnFConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max")
+        check_range(self)
         spacing = 2 * self.limit / (self.classes - 1)
         if spacing > self.sigma_min:
             raise InputError(
@@ -79,14 +78,13 @@ class PnFNet(AutoregressiveNet):
 
     def __init__(self, config: PnFConfig, groups: int = 1) -> None:
         super().__init__(config, groups)
+        self.range = NoiseRange(config.sigma_min, config.sigma_max, config.context)
         centres = torch.linspace(-config.limit, config.limit, config.classes, dtype=torch.float64)
         self.register_buffer("centres", centres.float(), persistent=False)
 
     @staticmethod
-    def stack(config: PnFConfig, groups: int) -> WaveNetConfig:
-        """The shape of causal networks that see two channels and are told the noise level."""
-        sizes = {name: getattr(config, name) for name in ("layers", "width", "head_width", "kernel_size", "context")}
-        return WaveNetConfig(2, config.classes, causal=True, groups=groups, **sizes)
+    def shape(config: PnFConfig) -> dict[str, Any]:
+        return {"in_channels": 2, "out_channels": config.classes, "context": config.context}
 
     def codes(self, clean: Tensor) -> Tensor:
         """The nearest class of clean values, int64 of the same shape; beyond the limit it is the outermost."""
@@ -124,7 +122,7 @@ class PnFNet(AutoregressiveNet):
         The level is drawn afresh for every example, log-uniformly over the network's range and the same for all its
         sources.
         """
-        sigma = draw_levels(len(clean), self.config.sigma_min, self.config.sigma_max, generator).to(clean)
+        sigma = self.range.draw(len(clean), generator).to(clean)
         noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
         logits = self.logits(clean + sigma[:, None, None] * noise, sigma).flatten(0, 1)
         nll = cross_entropy(logits, self.codes(clean).flatten(0, 1), reduction="none")
@@ -148,9 +146,6 @@ class PnFNet(AutoregressiveNet):
 
     def _levels(self, sigma: Level, batch: int) -> tuple[Tensor, Tensor]:
         """The noise level of every example, (B,), and the network's condition, (B * groups, context channels, 1)."""
-        config, weight = self.config, next(self.parameters())
+        weight = next(self.parameters())
         level = torch.as_tensor(sigma, dtype=weight.dtype, device=weight.device).expand(batch)
-        features = level_features(
-            level, batch, channels=config.context, low=config.sigma_min, high=config.sigma_max, like=weight
-        )
-        return level, features.repeat_interleave(self.groups, dim=0)
+        return level, self.range.condition(level, batch, like=weight).repeat_interleave(self.groups, dim=0)

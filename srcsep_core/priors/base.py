@@ -8,12 +8,14 @@ offer more, which samplers find out by these protocols and never by its class.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
 
 
@@ -149,7 +151,40 @@ def fresh_generator(device: torch.device) -> torch.Generator:
     return generator
 
 
-class DensityDenoiser:
+class GradientPrior(ABC):
+    """Score and denoiser of a prior with a density, by the density's gradient.
+
+    `rows`: how many signals are differentiated at once at most.
+    """
+
+    rows: int | None = None
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Log-density in nats of signals in noise of level `sigma`, summed over time: (B, 1, T) to (B,)."""
+
+    def level(self, sigma: float | None) -> float:
+        """The noise level to use; raises `InputError` for one that this prior does not have."""
+        if sigma is None:
+            raise InputError("this prior has no noise level of its own; pass sigma")
+        return sigma
+
+    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """Gradient of the log-density at `x`, (B, 1, T); raises `InputError` if there is none or not at this level."""
+        level = self.level(sigma)
+        check_waveform(x, channels=None)
+        return gradient_of(lambda leaf: self.log_prob(leaf, level), x, rows=self.rows)
+
+    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """The posterior mean of the clean signal given the noisy `x`, x + sigma^2 score: (B, 1, T).
+
+        A noise-free prior gives `x` back.
+        """
+        level = self.level(sigma)
+        return denoised_from_score(x, self.score(x, level), level)
+
+
+class DensityDenoiser(GradientPrior):
     """The denoiser of a prior that has nothing but a density, by the density's gradient; the density stays."""
 
     def __init__(self, prior: DensityPrior) -> None:
@@ -160,11 +195,3 @@ class DensityDenoiser:
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Log-density in nats of the prior, (B, 1, T) to (B,)."""
         return self.prior.log_prob(x, sigma)
-
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """Gradient of the log-density at `x`, (B, 1, T); raises `InputError` if there is none."""
-        return gradient_of(lambda leaf: self.prior.log_prob(leaf, sigma), x)
-
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
-        """x + sigma^2 score, (B, 1, T)."""
-        return denoised_from_score(x, self.score(x, sigma), sigma)

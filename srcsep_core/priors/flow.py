@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -22,9 +21,9 @@ from torch.nn.utils import parametrize
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Transform
-from srcsep_core.nn.levels import level_features
+from srcsep_core.nn.levels import NoiseRange
 from srcsep_core.nn.wavenet import copy_group
-from srcsep_core.priors.base import check_single, denoised_from_score, gradient_of
+from srcsep_core.priors.base import GradientPrior, check_single
 
 
 class FlowTerms(NamedTuple):
@@ -76,15 +75,6 @@ class StandardNormal(Base):
         return torch.randn(shape, generator=generator, device=source, dtype=dtype).to(device)
 
 
-@dataclass(frozen=True)
-class NoiseRange:
-    """The noise levels (standard deviations) of a conditional flow, and the channels of its condition."""
-
-    low: float
-    high: float
-    features: int
-
-
 class Flow(nn.Module):
     """The density of `groups` sources by one transform of rows (B * groups, 1, T).
 
@@ -123,16 +113,15 @@ class Flow(nn.Module):
     def context(self, sigma: Tensor | float | None, rows: int) -> Tensor | None:
         """The condition (rows, channels, 1) of a noise-conditional flow, None of any other.
 
-        `sigma` is one level for all, or one a row, of shape (rows,); see `level_features`. Raises `InputError` if a
-        level is missing or out of range.
+        `sigma` is one level for all, or one a row, of shape (rows,); see `NoiseRange.condition`. Raises `InputError`
+        if a level is missing or out of range.
         """
         levels = self.levels
         if levels is None:
             return None
         if sigma is None:
             raise InputError("this network is conditioned on the noise level; pass sigma")
-        weight = next(self.parameters())
-        return level_features(sigma, rows, channels=levels.features, low=levels.low, high=levels.high, like=weight)
+        return levels.condition(sigma, rows, like=next(self.parameters()))
 
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-likelihood in nats of every source's signal under its own flow: (B, G, T) to (B, G)."""
@@ -165,7 +154,7 @@ class Flow(nn.Module):
         return copy_group(self, self.single(), group)
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(GradientPrior, nn.Module):
     """The flow prior of one source, trained at noise level `sigma` (standard deviation; 0: noise-free)."""
 
     def __init__(self, flow: Flow, sigma: float = 0.0) -> None:
@@ -175,12 +164,12 @@ class FlowPrior(nn.Module):
         self.sigma = sigma
 
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """Exact log-likelihood in nats, summed over time: (B, 1, T) to (B,); `sigma` as in `score`."""
+        """Exact log-likelihood in nats, summed over time: (B, 1, T) to (B,); `sigma` as in `level`."""
         return self.log_prob_map(x, sigma).sum(dim=1)
 
     def log_prob_map(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Log-likelihood by sample, (B, 1, T) to (B, T): log p_Z and log |det| at each sample's position."""
-        terms = self._terms(x, self._level(sigma))
+        terms = self._terms(x, self.level(sigma))
         return (terms.log_pz + terms.log_det)[:, 0]
 
     def terms(self, x: Tensor) -> FlowTerms:
@@ -191,31 +180,17 @@ class FlowPrior(nn.Module):
         self.flow.check(x)
         return self.flow.terms(x, self.flow.context(sigma, len(x)))
 
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """Gradient of the log-likelihood at `x`, (B, 1, T).
-
-        `sigma`, if given, must be the level trained at, or for a noise-conditional flow lie in its range.
-        """
-        level = self._level(sigma)
-        self.flow.check(x)
-        return gradient_of(lambda leaf: self.log_prob(leaf, level), x)
-
-    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """The posterior mean of the clean signal given the noisy `x`, x + sigma^2 score: (B, 1, T).
-
-        `sigma` as in `score`; the noise-free prior gives `x` back.
-        """
-        level = self._level(sigma)
-        return denoised_from_score(x, self.score(x, level), level)
-
     @property
     def sigma_range(self) -> tuple[float, float] | None:
         """The lowest and the highest noise level (std) of a noise-conditional flow, None of any other."""
         levels = self.flow.levels
         return None if levels is None else (levels.low, levels.high)
 
-    def _level(self, sigma: float | None) -> float:
-        """The noise level to use; raises `InputError` for one that this prior does not have."""
+    def level(self, sigma: float | None) -> float:
+        """The noise level to use: the one trained at, or for a noise-conditional flow one in its range.
+
+        Raises `InputError` for one that this prior does not have.
+        """
         fixed = self.flow.levels is None
         if sigma is not None and fixed and not math.isclose(sigma, self.sigma, rel_tol=1e-6):
             raise InputError(

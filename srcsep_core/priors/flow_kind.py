@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from srcsep_core.nn.levels import draw_levels
 from srcsep_core.priors.flow import Flow, FlowPrior, FlowTerms
 from srcsep_core.priors.kinds import Kind, Task, restored
 from srcsep_core.priors.sets import Trained
@@ -65,7 +64,7 @@ def flow_task(build: Callable[[], Flow], objective: str, multiple_of: int) -> Ta
         flow = cast(Flow, network)
         sigma = None
         if flow.levels is not None:
-            sigma = draw_levels(len(x), flow.levels.low, flow.levels.high, generator).to(x)
+            sigma = flow.levels.draw(len(x), generator).to(x)
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x + sigma[:, None, None] * noise
         terms = flow.source_terms(x, sigma)

@@ -14,8 +14,9 @@ from srcsep_core.flows.base import Compose, Inverse, Transform
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
 from srcsep_core.flows.multiscale import Split
+from srcsep_core.nn.levels import NoiseRange, check_range
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, receptive_field
-from srcsep_core.priors.flow import Flow, NoiseRange
+from srcsep_core.priors.flow import Flow
 from srcsep_core.priors.flow_kind import flow_kind
 from srcsep_core.priors.kinds import register
 
@@ -61,12 +62,8 @@ class ConditionalFlowConfig(FlowConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise InputError(
-                f"ConditionalFlowConfig spans sigma {self.sigma_min}..{self.sigma_max}; use 0 < sigma_min < sigma_max"
-            )
-        if self.context < 1:
-            raise InputError(f"ConditionalFlowConfig.context is {self.context}; use at least 1")
+        check_range(self)
+        check_least(self, 1, "context")
 
     @property
     def levels(self) -> tuple[float, float]:

@@ -13,20 +13,20 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.checks import check_waveform
 from srcsep_core.nn.pnf import PnFConfig, PnFNet
-from srcsep_core.priors.base import check_drawn, check_single, denoised_from_score, fresh_generator, gradient_of
+from srcsep_core.priors.base import GradientPrior, check_drawn, check_single, fresh_generator
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
 
-ROWS = 16  # signals of one differentiation: 256 logits a sample fill the memory cache soon
 
-
-class PnFPrior(nn.Module):
+class PnFPrior(GradientPrior, nn.Module):
     """The PnF prior of one source: density, score and samples at every noise level of its range.
 
     Where no level is given it is the lowest, `sigma_min`, the closest that this model comes to the clean signal.
+    The gradient of a sample goes through the sample itself and all that follow it.
     """
+
+    rows = 16  # 256 logits a sample fill the memory cache soon
 
     def __init__(self, net: PnFNet) -> None:
         super().__init__()
@@ -45,25 +45,11 @@ class PnFPrior(nn.Module):
 
     def log_prob(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Exact log-density in nats of noisy signals at level `sigma`, summed over time: (B, 1, T) to (B,)."""
-        return self.net.log_prob(x, self._level(sigma))[:, 0]
+        return self.net.log_prob(x, self.level(sigma))[:, 0]
 
     def log_prob_map(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Log-density of every noisy sample given those before it, (B, 1, T) to (B, T)."""
-        return self.net.log_prob_map(x, self._level(sigma))[:, 0]
-
-    def score(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """Gradient of the log-density at the noisy `x`, (B, 1, T): through the sample itself and all that follow it.
-
-        Raises `InputError` for a level out of the range that the network was trained on.
-        """
-        level = self._level(sigma)
-        check_waveform(x, dtype=next(self.parameters()).dtype)
-        return gradient_of(lambda leaf: self.net.log_prob_map(leaf, level).sum(dim=(1, 2)), x, rows=ROWS)
-
-    def denoise(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """The posterior mean of the clean signal given the noisy `x`, x + sigma^2 score: (B, 1, T)."""
-        level = self._level(sigma)
-        return denoised_from_score(x, self.score(x, level), level)
+        return self.net.log_prob_map(x, self.level(sigma))[:, 0]
 
     def sample(
         self, shape: tuple[int, int, int], generator: torch.Generator | None = None, sigma: float | None = None
@@ -71,9 +57,10 @@ class PnFPrior(nn.Module):
         """Draw signals of shape (B, 1, T), with the noise of level `sigma` in them."""
         batch, length = check_drawn(shape)
         generator = generator or fresh_generator(next(self.parameters()).device)
-        return self.net.sample(batch, length, self._level(sigma), generator)
+        return self.net.sample(batch, length, self.level(sigma), generator)
 
-    def _level(self, sigma: float | None) -> float:
+    def level(self, sigma: float | None) -> float:
+        """The noise level to use, of the range that the network was trained on."""
         return self.sigma_min if sigma is None else sigma
 
 
