@@ -33,7 +33,7 @@ import torch
 from IPython.display import display
 
 from srcsep_core.audit.matrices import diagonal_margin, matrix, panel_table
-from srcsep_core.audit.published import authors_cross_likelihood, authors_discrimination
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_free, select
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import protocol_values
@@ -79,9 +79,9 @@ def ours(protocol, objective):
     return likelihood[(likelihood["protocol"] == protocol) & (likelihood["objective"] == objective)]
 
 
-authors = authors_cross_likelihood()
+stored = authors("cross_likelihood")
 panels = {
-    "published (log p_Z, trained as released)": matrix(authors),
+    "published (log p_Z, trained as released)": matrix(stored),
     "ours: released protocol, released objective": matrix(ours("released", "released")),
     "ours: exact protocol, released objective": matrix(ours("exact", "released")),
     "ours: exact protocol, exact objective": matrix(ours("exact", "exact")),
@@ -125,7 +125,7 @@ def discrimination_of(protocol, objective):
 
 settings = [("released", "released"), ("exact", "released"), ("released", "exact"), ("exact", "exact")]
 run.save_figure(
-    settings_figure(discrimination, authors_discrimination(), settings), "discrimination_toy_flow", discrimination
+    settings_figure(discrimination, authors("discrimination"), settings), "discrimination_toy_flow", discrimination
 )
 worst = discrimination.groupby(["protocol", "objective"])["auroc"].min()
 print("AUROC of the worst pair:", ", ".join(f"{p} protocol, {o} objective {worst[p, o]:.3f}" for p, o in settings))
@@ -177,7 +177,7 @@ print(f"Own signals reach down to {own.min():.2f} nats/sample, the other source'
 
 # %%
 comparison = (
-    authors[["source", "prior", "median"]]
+    stored[["source", "prior", "median"]]
     .rename(columns={"median": "published"})
     .merge(ours("released", "released")[["source", "prior", "median"]].rename(columns={"median": "ours_released"}))
     .merge(ours("exact", "exact")[["source", "prior", "median"]].rename(columns={"median": "ours_exact"}))

@@ -35,7 +35,7 @@ from IPython.display import display
 
 from srcsep_core.audit.by_source import told_apart
 from srcsep_core.audit.matrices import diagonal_margin, matrix, panel_table
-from srcsep_core.audit.published import authors_cross_likelihood
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_free
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import fundamental_period
@@ -101,7 +101,7 @@ likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 length = run.profile.evaluation.length
 ours = noise_free(likelihood, "wavenet", length).set_index("protocol")
 panels = {
-    "published (mean sigmoid)": matrix(authors_cross_likelihood(model="wavenet")),
+    "published (mean sigmoid)": matrix(authors("cross_likelihood", model="wavenet")),
     "ours: released (mean sigmoid)": matrix(ours.loc["released"].reset_index()),
     "ours: exact (nats/sample)": matrix(ours.loc["exact"].reset_index()),
 }

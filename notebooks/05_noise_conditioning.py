@@ -33,7 +33,7 @@ from IPython.display import display
 
 from srcsep_core.audit.by_noise import gap_to_oracle, setups_by_noise
 from srcsep_core.audit.matrices import noise_level_panels, panel_table, widest_margins
-from srcsep_core.audit.published import authors_noise_curve, printed_noise
+from srcsep_core.audit.published import authors, printed_noise
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own, select
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.report.session import listed, start
@@ -110,7 +110,7 @@ display(curve.pivot_table(index=["signals", "setup"], columns="prior_sigma", val
 noise = noise_curve_table(run.pipeline, run.profile)
 run.save_table(noise, "noise_curve")
 short_curve = papers_own(select(noise, length=run.profile.plan.curve.length))
-curves = {"published": pd.concat(authors_noise_curve(prior_sigma=s).assign(prior_sigma=s) for s in (0.0, *levels))}
+curves = {"published": pd.concat(authors("noise_curve", prior_sigma=s) for s in (0.0, *levels))}
 for name, model in (("released", "flowavenet"), ("exact", "flowavenet"), ("oracle", "oracle")):
     objective = "" if name == "oracle" else name
     curves[name] = select(short_curve, model=model, protocol=name, objective=objective)

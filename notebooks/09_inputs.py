@@ -33,7 +33,7 @@ from IPython.display import display
 
 from srcsep_core.audit.claims.measures import FLOW, own_rows
 from srcsep_core.audit.input_rows import input_cases, input_margins, plotted, printed_beside_ours
-from srcsep_core.audit.published import authors_constant_input, authors_random_input
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import input_tables, likelihood_summary, papers_own, select
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.report.session import listed, start
@@ -74,7 +74,7 @@ display(wide.round(2))
 # %%
 sigmas = (0.0, widest)
 markers = {name: own_rows(in_class, case) for name, case in FLOW.items()}
-stored = pd.concat(authors_constant_input(prior_sigma=s).assign(prior_sigma=s) for s in sigmas)
+stored = pd.concat(authors("constant_input", prior_sigma=s) for s in sigmas)
 cases = input_cases(constant, stored)
 figure = inputs_figure(cases, markers, sigmas, "level", "constant input (amplitude)")
 shown = plotted(cases, "level", sigmas)
@@ -89,7 +89,7 @@ for case, part in zero.groupby("case", sort=False):
 # Medians over the draws; the shade spans the 5 % and 95 % quantiles. As before, markers are the clean in-class signals.
 
 # %%
-stored = pd.concat(authors_random_input(prior_sigma=s).assign(prior_sigma=s) for s in sigmas)
+stored = pd.concat(authors("random_input", prior_sigma=s) for s in sigmas)
 cases = input_cases(random, stored)
 figure = inputs_figure(cases, markers, sigmas, "input_sigma", "standard deviation of the input")
 shown = plotted(cases, "input_sigma", sigmas)

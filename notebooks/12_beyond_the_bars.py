@@ -33,7 +33,7 @@ from IPython.display import display
 
 from srcsep_core.audit.ablation import ablation_table
 from srcsep_core.audit.by_noise import windows_by_source, worst_pairs
-from srcsep_core.audit.published import authors_discrimination
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import cross_likelihood_tables, select
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import protocol_values
@@ -79,7 +79,7 @@ run.save_table(windows, "noise_windows_by_source")
 display(windows)
 
 # %%
-stored = {s: authors_discrimination(prior_sigma=s)["auroc_worst"].min() for s in levels}
+stored = {s: authors("discrimination", prior_sigma=s)["auroc_worst"].min() for s in levels}
 figure = discrimination_figures.windows_figure(pairs, modes, stored)
 run.save_figure(figure, "noise_windows", pairs.merge(modes.rename(columns={"source": "prior"}), how="outer"))
 narrowest = select(windows, setup="oracle").groupby("statistic", sort=False)["sigma_disc"].min()

@@ -17,6 +17,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from srcsep_core.checks import check_finite
 from srcsep_core.errors import InputError
 
 Signal = Tensor | np.ndarray
@@ -150,7 +151,7 @@ def resample(samples: Tensor, *, from_rate: int, to_rate: int) -> Tensor:
 
 def mu_law_encode(samples: Tensor, classes: int = MU_LAW_CLASSES) -> Tensor:
     """Samples in [-1, 1] of any shape to mu-law classes, int64 0..classes-1 (ITU-T G.711 curve, mu = classes - 1)."""
-    _check_finite(samples)
+    check_finite(samples)
     _check_range(samples)
     from torchaudio.functional import mu_law_encoding
 
@@ -197,7 +198,7 @@ def stft_magnitude_phase(
     """
     if x.ndim not in (1, 2):
         raise InputError(f"expected a signal of shape (T,) or (C, T), got {tuple(x.shape)}; take one signal")
-    _check_finite(x)
+    check_finite(x)
     if window < 2 or hop < 1:
         raise InputError(f"window {window} or hop {hop} is too small; use for example 512 and 128")
     if x.shape[-1] < window:
@@ -231,7 +232,7 @@ def stack_tracks(tracks: Mapping[str, Signal]) -> Tensor:
             raise InputError(f"track {name!r} has the shape {tuple(row.shape)}; pass one channel of shape (T,)")
         if row.numel() == 0:
             raise InputError(f"track {name!r} has 0 samples; pass a longer signal")
-        _check_finite(row, f"track {name!r}")
+        check_finite(row, f"track {name!r}")
         rows[name] = row.reshape(-1)
     lengths = {name: len(row) for name, row in rows.items()}
     if len(set(lengths.values())) > 1:
@@ -252,17 +253,7 @@ def _check_samples(samples: Tensor) -> None:
         )
     if samples.numel() == 0:
         raise InputError(f"the signal is empty (shape {tuple(samples.shape)}); pass at least one sample")
-    _check_finite(samples)
-
-
-def _check_finite(samples: Tensor, what: str = "the signal") -> None:
-    if not samples.is_floating_point():
-        raise InputError(f"{what} is {samples.dtype}; convert it to floating point in [-1, 1]")
-    bad = int((~samples.isfinite()).sum())
-    if bad:
-        raise InputError(
-            f"{bad} of {samples.numel()} samples of {what} are NaN or infinite; clean or drop the signal first"
-        )
+    check_finite(samples)
 
 
 def _check_range(samples: Tensor) -> None:

@@ -45,3 +45,12 @@ def check_waveform(
         raise InputError(f"{bad} of {x.numel()} samples are NaN or infinite; clean the signal first")
     if dtype is not None and x.dtype != dtype:
         raise InputError(f"the samples are {x.dtype} but the model is {dtype}; convert one of them with .to(...)")
+
+
+def check_finite(x: Tensor, what: str = "the signal") -> None:
+    """Raise `InputError`, naming `what`, unless the samples `x` of any shape are finite floating-point numbers."""
+    if not x.is_floating_point():
+        raise InputError(f"{what} is {x.dtype}; convert it to floating point, for example with x.float()")
+    bad = int((~x.isfinite()).sum())
+    if bad:
+        raise InputError(f"{bad} of {x.numel()} samples of {what} are NaN or infinite; clean or drop the signal first")

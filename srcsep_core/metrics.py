@@ -21,6 +21,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from srcsep_core.checks import check_finite
 from srcsep_core.errors import InputError
 
 SILENCE_POWER = 1e-10  # mean square: root mean square 1e-5, 100 dB below full scale
@@ -99,7 +100,7 @@ def improvement(*, estimate: Tensor, reference: Tensor, mix: Tensor) -> Tensor:
     wanted = (*reference.shape[:-2], 1, reference.shape[-1])
     if mix.shape != wanted:
         raise InputError(f"expected a mix of shape {wanted}, got {tuple(mix.shape)}; pass one mix a set of sources")
-    _check_finite(mix, "mix")
+    check_finite(mix, "the mix")
     before = _si_sdr(mix.double().expand_as(reference), reference, zero_mean=False)
     return torch.where(before.isfinite(), _si_sdr(estimate, reference, zero_mean=False) - before, torch.nan)
 
@@ -274,14 +275,6 @@ def _checked(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         raise InputError(f"expected signals of shape (..., K, T), got {tuple(reference.shape)}; add the source axis")
     if reference.numel() == 0:
         raise InputError(f"the signals are empty (shape {tuple(reference.shape)}); pass at least one sample")
-    _check_finite(estimate, "estimate")
-    _check_finite(reference, "reference")
+    check_finite(estimate, "the estimate")
+    check_finite(reference, "the reference")
     return estimate.detach().double(), reference.detach().double()
-
-
-def _check_finite(x: Tensor, what: str) -> None:
-    if not x.is_floating_point():
-        raise InputError(f"the {what} is {x.dtype}; convert it to floating point, for example with x.float()")
-    bad = int((~x.isfinite()).sum())
-    if bad:
-        raise InputError(f"{bad} of {x.numel()} samples of the {what} are NaN or infinite; clean or drop those signals")

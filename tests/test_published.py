@@ -10,11 +10,7 @@ import pytest
 from srcsep_core.audit import published
 from srcsep_core.audit.published import (
     CELL_COLUMNS,
-    authors_constant_input,
-    authors_cross_likelihood,
-    authors_discrimination,
-    authors_noise_curve,
-    authors_random_input,
+    authors,
     load_coverage,
     printed_inputs,
     printed_noise,
@@ -40,7 +36,7 @@ def chosen(cells: pd.DataFrame, **wanted: object) -> pd.DataFrame:
 
 
 def test_the_toy_flow_matrix_is_the_authors() -> None:
-    table = authors_cross_likelihood().set_index(["source", "prior"])
+    table = authors("cross_likelihood").set_index(["source", "prior"])
     assert len(table) == 16
     assert table.loc[("sine", "sine"), "median"] == pytest.approx(4.88689)
     assert table.loc[("square", "triangle"), "median"] == pytest.approx(-215680)
@@ -48,15 +44,15 @@ def test_the_toy_flow_matrix_is_the_authors() -> None:
 
 def test_what_was_not_published_is_named() -> None:
     with pytest.raises(InputError, match=r"prior sigma 0\.5"):
-        authors_discrimination(prior_sigma=0.5)
+        authors("discrimination", prior_sigma=0.5)
     with pytest.raises(InputError, match=r"model 'wavenet', dataset 'musdb'$"):
-        authors_noise_curve(model="wavenet", dataset="musdb")
+        authors("noise_curve", model="wavenet", dataset="musdb", prior_sigma=None)
 
 
 def test_curves_come_with_every_noise_level_or_one() -> None:
-    assert len(authors_noise_curve()) == 6 * 4 * 7
-    assert len(authors_constant_input(prior_sigma=0.359)) == 4 * 31
-    noise = authors_random_input(prior_sigma=0.0).set_index(["prior", "input_sigma"])
+    assert len(authors("noise_curve", prior_sigma=None)) == 6 * 4 * 7
+    assert len(authors("constant_input", prior_sigma=0.359)) == 4 * 31
+    noise = authors("random_input", prior_sigma=0.0).set_index(["prior", "input_sigma"])
     assert noise.loc[("sine", 0.5), "value"] == pytest.approx(-2.7279e13)
 
 
@@ -70,7 +66,7 @@ def test_what_was_not_printed_is_named() -> None:
 def test_a_lacking_file_or_column_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(published, "published_folder", lambda: tmp_path)
     with pytest.raises(InputError, match=r"authors_noise_curve\.csv is missing"):
-        authors_noise_curve()
+        authors("noise_curve", prior_sigma=None)
     (tmp_path / "coverage.csv").write_text("document,item\npaper,Figure 1\n")
     with pytest.raises(InputError, match="lacks the column 'what'"):
         load_coverage()

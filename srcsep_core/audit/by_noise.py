@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from srcsep_core.audit.claims.measures import FLOW, Results, discrimination_rows, mean
-from srcsep_core.audit.published import authors_discrimination
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.diagnostics.windows import discrimination_window, mobility_onset
@@ -39,7 +39,7 @@ def protocols_by_noise(results: Results, levels: Sequence[float]) -> pd.DataFram
     """
     rows: list[dict[str, Any]] = []
     for sigma in (0.0, *levels):
-        stored = authors_discrimination(prior_sigma=sigma)
+        stored = authors("discrimination", prior_sigma=sigma)
         for quantity, column in STORED.items():
             about = {"protocol": "published", "sigma": sigma, "signals": "clean", "quantity": quantity}
             rows.append(about | {"mean": stored[column].mean(), "low": np.nan, "high": np.nan, "n": STORED_SIGNALS})
@@ -135,7 +135,7 @@ def _spread(cell: pd.DataFrame) -> dict[str, float]:
 def _published(levels: Sequence[float]) -> Iterator[dict[str, Any]]:
     for model in ("flowavenet", "wavenet"):
         for sigma in (0.0, *levels):
-            stored = authors_discrimination(model=model, prior_sigma=sigma)
+            stored = authors("discrimination", model=model, prior_sigma=sigma)
             auroc, accuracy = stored["auroc_mean"], stored["argmax_prior_accuracy"]
             about = {"setup": f"published ({model})", "prior_sigma": sigma, "signals": "clean"}
             yield about | _measures(STORED_SIGNALS, auroc.mean(), stored["auroc_worst"].min(), auroc, accuracy)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from srcsep_core.audit.published import authors_discrimination
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
 
@@ -22,7 +22,7 @@ def told_apart(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ends = ("", "_low", "_high")
     rows = []
     for model, table in tables.items():
-        stored = authors_discrimination(model=model).set_index("prior")
+        stored = authors("discrimination", model=model).set_index("prior")
         for protocol in ("released", "exact"):
             part = select(table, protocol=protocol, objective=protocol)
             for name in SOURCES:

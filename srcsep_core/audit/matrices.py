@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from srcsep_core.audit.published import authors_cross_likelihood
+from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
 
@@ -31,7 +31,7 @@ def noise_level_panels(likelihood: pd.DataFrame, model: str, levels: Sequence[fl
     """
     sigmas = (0.0, *levels)
     panels = {
-        f"published, prior sigma {sigma:g}": matrix(authors_cross_likelihood(model=model, prior_sigma=sigma))
+        f"published, prior sigma {sigma:g}": matrix(authors("cross_likelihood", model=model, prior_sigma=sigma))
         for sigma in sigmas
     }
     for protocol, noise, what in (("released", "released", "prior"), ("exact", "thesis", "prior and data")):

@@ -31,7 +31,18 @@ CELL_COLUMNS = (
     "published",
 )
 STATUSES = ("made", "pending", "not reproduced")
+# The authors' arrays by quantity, a row a prior: sources under every prior; how well it tells its source from others
+# (AUROC: mean and worst; accuracy: argmax over priors); noised data under its own prior, over the authors' signals; a
+# constant, one value a level in -1..1 (rounded to 4 digits); one draw of noise of standard deviation `input_sigma`.
+AUTHORS = {
+    "cross_likelihood": ["source", "n", "mean", "median", "q05", "q95"],
+    "discrimination": ["auroc_mean", "auroc_worst", "argmax_prior_accuracy"],
+    "noise_curve": ["data_sigma", "mean", "median"],
+    "constant_input": ["level", "value"],
+    "random_input": ["input_sigma", "value"],
+}
 _ITEMS = {quantity: quantity.replace("_", " ") for quantity in QUANTITIES} | {"cross_likelihood": "cross-likelihood"}
+_LEVELS = {"noise_curve": "data_sigma", "constant_input": "level", "random_input": "input_sigma"}
 _RUN = ("model", "dataset", "prior_sigma", "prior")
 _SIGMA_TOLERANCE = 1e-9
 
@@ -41,62 +52,23 @@ def published_folder() -> Path:
     return project_root() / "data" / "published"
 
 
-def authors_cross_likelihood(
-    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float = 0.0
+def authors(
+    quantity: str, *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = 0.0
 ) -> pd.DataFrame:
     """The authors' own results, summarised from their public per-example arrays (nats/sample, `released`).
 
-    Columns: source, prior, n, mean, median, q05, q95. Raises `InputError` for what was not published.
-    """
-    columns = ["source", "prior", "n", "mean", "median", "q05", "q95"]
-    return _rows(_authors("cross_likelihood", columns), model, dataset, prior_sigma, columns)
-
-
-def authors_discrimination(
-    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float = 0.0
-) -> pd.DataFrame:
-    """AUROC (mean and worst over the other sources) and argmax accuracy of the authors' own results.
-
-    Columns: prior, auroc_mean, auroc_worst, argmax_prior_accuracy. Raises `InputError` for what was not published.
-    """
-    columns = ["prior", "auroc_mean", "auroc_worst", "argmax_prior_accuracy"]
-    return _rows(_authors("discrimination", columns), model, dataset, prior_sigma, columns)
-
-
-def authors_noise_curve(
-    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = None
-) -> pd.DataFrame:
-    """Noised data under its own prior, over the authors' test signals (nats/sample, `released`).
-
-    Columns: prior_sigma, prior, data_sigma, mean, median; `prior_sigma` None gives every noise level. Raises
-    `InputError` for what was not published.
-    """
-    columns = ["prior_sigma", "prior", "data_sigma", "mean", "median"]
-    return _rows(_authors("noise_curve", columns), model, dataset, prior_sigma, columns)
-
-
-def authors_constant_input(
-    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = None
-) -> pd.DataFrame:
-    """A constant signal under every prior, one value a level in -1..1 (nats/sample, `released`).
-
-    Columns: prior_sigma, prior, level (rounded to 4 digits), value; `prior_sigma` None gives every noise level.
+    Columns: prior_sigma, prior, and those of the quantity in `AUTHORS`; `prior_sigma` None gives every noise level.
     Raises `InputError` for what was not published.
     """
-    columns = ["prior_sigma", "prior", "level", "value"]
-    return _rows(_authors("constant_input", columns), model, dataset, prior_sigma, columns)
-
-
-def authors_random_input(
-    *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = None
-) -> pd.DataFrame:
-    """One draw of Gaussian noise of standard deviation `input_sigma` under every prior (nats/sample, `released`).
-
-    Columns: prior_sigma, prior, input_sigma, value; `prior_sigma` None gives every noise level. Raises
-    `InputError` for what was not published.
-    """
-    columns = ["prior_sigma", "prior", "input_sigma", "value"]
-    return _rows(_authors("random_input", columns), model, dataset, prior_sigma, columns)
+    table = _authors(quantity)
+    chosen = table[(table["model"] == model) & (table["dataset"] == dataset)]
+    asked = f"model {model!r}, dataset {dataset!r}"
+    if prior_sigma is not None:
+        chosen = chosen[chosen["prior_sigma"].sub(prior_sigma).abs() < _SIGMA_TOLERANCE]
+        asked += f", prior sigma {prior_sigma:g}"
+    if chosen.empty:
+        raise InputError(f"nothing was published for {asked}")
+    return chosen[["prior_sigma", "prior", *AUTHORS[quantity]]].reset_index(drop=True)
 
 
 def printed_inputs(document: str = "paper") -> pd.DataFrame:
@@ -178,22 +150,20 @@ def _toy_flow(printed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _array_cells() -> list[pd.DataFrame]:
-    crossed = _authors("cross_likelihood", ["source", "mean", "median"]).assign(level=0.0)
-    curve = _authors("noise_curve", ["data_sigma", "mean", "median"])
-    curve = curve.rename(columns={"data_sigma": "level"}).assign(source=curve["prior"])
-    constant = _authors("constant_input", ["level", "value"]).assign(source="")
-    random = _authors("random_input", ["input_sigma", "value"]).rename(columns={"input_sigma": "level"})
-    tables = dict(zip(QUANTITIES, (crossed, curve, constant, random.assign(source="")), strict=True))
+    tables = {quantity: _authors(quantity) for quantity in QUANTITIES}
+    tables["noise_curve"]["source"] = tables["noise_curve"]["prior"]
     cells = []
     for quantity, table in tables.items():
         statistics = [name for name in ("mean", "median", "value") if name in table]
+        level = _LEVELS.get(quantity)
+        table = table.assign(level=table[level] if level else 0.0, source=table.get("source", ""))
         long = table.melt([*_RUN, "source", "level"], statistics, "statistic", "published")
         cells.append(long.assign(document="authors' arrays", item=_ITEMS[quantity], quantity=quantity))
     return cells
 
 
-def _authors(name: str, columns: Sequence[str]) -> pd.DataFrame:
-    return _read(f"authors_{name}.csv", [*_RUN, *columns])
+def _authors(quantity: str) -> pd.DataFrame:
+    return _read(f"authors_{quantity}.csv", [*_RUN, *AUTHORS[quantity]])
 
 
 def _read(name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -205,15 +175,3 @@ def _read(name: str, columns: Sequence[str]) -> pd.DataFrame:
     if lacking:
         raise InputError(f"data/published/{name} lacks the column {lacking[0]!r}; restore it from the repository")
     return table
-
-
-def _rows(table: pd.DataFrame, model: str, dataset: str, prior_sigma: float | None, columns: list[str]) -> pd.DataFrame:
-    """The rows of one model and data set, of one noise level unless `prior_sigma` is None."""
-    chosen = table[(table["model"] == model) & (table["dataset"] == dataset)]
-    asked = f"model {model!r}, dataset {dataset!r}"
-    if prior_sigma is not None:
-        chosen = chosen[chosen["prior_sigma"].sub(prior_sigma).abs() < _SIGMA_TOLERANCE]
-        asked += f", prior sigma {prior_sigma:g}"
-    if chosen.empty:
-        raise InputError(f"nothing was published for {asked}")
-    return chosen[columns].reset_index(drop=True)

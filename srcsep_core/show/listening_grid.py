@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -10,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from srcsep_core.audio import SILENCE_PEAK, Signal, stack_tracks, stft_magnitude_phase
+from srcsep_core.audio import SILENCE_PEAK, Signal, stack_tracks
 from srcsep_core.errors import InputError
-from srcsep_core.show.plots import MIN_LENGTH, _spectrogram
+from srcsep_core.show.spectrograms import draw_spectrogram, samples_of, spectrograms
 from srcsep_core.show.styles import TRUTH, source_style
 
 
@@ -43,21 +42,12 @@ def listening_grid(
     labelled |= {f"{name} (truth)": references[name] for name in names}
     samples = stack_tracks(labelled)
     length = samples.shape[1]
-    if length < MIN_LENGTH:
-        raise InputError(f"the signals have {length} samples but a spectrogram needs {MIN_LENGTH}; use longer ones")
-    shown = min(length, round(excerpt_s * sample_rate))
-    if shown < 2:
-        raise InputError(f"excerpt_s is {excerpt_s}, below two samples; use for example 0.02")
+    every, loudest = spectrograms(samples, sample_rate)
+    signals, stfts = dict(zip(labelled, samples, strict=True)), dict(zip(labelled, every, strict=True))
+    shown = samples_of(excerpt_s, sample_rate, length, "excerpt_s")
     energy = np.concatenate([[0.0], np.cumsum(samples[0].double().numpy() ** 2)])
     start = int(np.argmax(energy[shown:] - energy[:-shown]))
     excerpt = slice(start, start + shown)
-
-    window = min(512, 2 ** int(math.log2(length / 8)))
-    signals = dict(zip(labelled, samples, strict=True))
-    stfts = {
-        name: stft_magnitude_phase(row, sample_rate, window=window, hop=window // 4) for name, row in signals.items()
-    }
-    loudest = max(float(stft.magnitude_db.max()) for stft in stfts.values())
 
     rows = 1 + len(names)
     figure = plt.figure(figsize=(7.2, 0.5 + 1.25 * rows), layout="constrained")
@@ -66,12 +56,12 @@ def listening_grid(
     limit = 1.1 * max(float(samples[:, excerpt].abs().max()), SILENCE_PEAK)
     drawn = [axes[0, 1]]
     axes[0, 0].plot(time_ms, signals["mix"][excerpt], color=source_style("mix").colour, linewidth=1.0)
-    image = _spectrogram(axes[0, 1], stfts["mix"], loudest)
+    image = draw_spectrogram(axes[0, 1], stfts["mix"], loudest)
     for name, (wave, *spectra) in zip(names, axes[1:], strict=True):
         wave.plot(time_ms, signals[f"{name} (truth)"][excerpt], color=TRUTH.colour, linewidth=2.8)
         wave.plot(time_ms, signals[f"{name} (estimate)"][excerpt], color=source_style(name).colour, linewidth=1.0)
         for ax, kind in zip(spectra, ("truth", "estimate"), strict=True):
-            _spectrogram(ax, stfts[f"{name} ({kind})"], loudest)
+            draw_spectrogram(ax, stfts[f"{name} ({kind})"], loudest)
             ax.set_title(kind, loc="left")
             drawn.append(ax)
     for name, wave in zip(["mix", *names], axes[:, 0], strict=True):

@@ -21,13 +21,12 @@ from matplotlib.colors import FuncNorm, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from srcsep_core.audio import SILENCE_PEAK, Signal, Stft, stack_tracks, stft_magnitude_phase
+from srcsep_core.audio import SILENCE_PEAK, Signal, stack_tracks
 from srcsep_core.errors import InputError
+from srcsep_core.show.spectrograms import draw_spectrogram, samples_of, spectrograms
 from srcsep_core.show.styles import SOURCES, source_style
 
 LIKELIHOOD_LABEL = "log-likelihood / (nats/sample)"
-LEVEL_RANGE_DB = 80.0
-MIN_LENGTH = 128
 TITLE_WIDTH = 32
 
 _STYLE = {
@@ -73,14 +72,8 @@ def source_grid(signals: Mapping[str, Signal], sample_rate: int, *, duration_s: 
     """
     samples = stack_tracks(signals)
     length = samples.shape[1]
-    if length < MIN_LENGTH:
-        raise InputError(f"the signals have {length} samples but a spectrogram needs {MIN_LENGTH}; use longer ones")
-    shown = length if duration_s is None else min(length, round(duration_s * sample_rate))
-    if shown < 2:
-        raise InputError(f"duration_s is {duration_s}, below two samples; use for example 0.02")
-    window = min(512, 2 ** int(math.log2(length / 8)))
-    stfts = [stft_magnitude_phase(row, sample_rate, window=window, hop=window // 4) for row in samples]
-    loudest = max(float(stft.magnitude_db.max()) for stft in stfts)
+    stfts, loudest = spectrograms(samples, sample_rate)
+    shown = length if duration_s is None else samples_of(duration_s, sample_rate, length, "duration_s")
 
     rows = len(signals)
     figure, axes = plt.subplots(
@@ -92,7 +85,7 @@ def source_grid(signals: Mapping[str, Signal], sample_rate: int, *, duration_s: 
         wave.plot(time_ms, row[:shown].numpy(), color=source_style(name).colour, linewidth=1.0)
         wave.set_title(name, loc="left", fontweight="bold")
         wave.set_ylabel("amplitude")
-        image = _spectrogram(spectrogram, stft, loudest)
+        image = draw_spectrogram(spectrogram, stft, loudest)
     axes[-1, 0].set(xlabel="time / ms", xlim=(0, shown / sample_rate * 1e3), ylim=(-limit, limit))
     axes[-1, 1].set(xlabel="time / s", xlim=(0, length / sample_rate), ylim=(0, sample_rate / 2e3))
     figure.colorbar(image, ax=axes[:, 1], label="magnitude / dB", extend="min", aspect=35)
@@ -208,27 +201,6 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Pa
         for path in temporary.values():
             path.unlink(missing_ok=True)
     return folder / f"{name}.png", folder / f"{name}.pdf"
-
-
-def _spectrogram(ax: Axes, stft: Stft, loudest: float) -> AxesImage:
-    times, frequencies_khz = stft.times_s, stft.frequencies_hz / 1e3
-    half_frame, half_bin = float(times[1] - times[0]) / 2, float(frequencies_khz[1]) / 2
-    image = ax.imshow(
-        stft.magnitude_db.numpy(),
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=loudest - LEVEL_RANGE_DB,
-        vmax=loudest,
-        extent=(
-            float(times[0]) - half_frame,
-            float(times[-1]) + half_frame,
-            -half_bin,
-            float(frequencies_khz[-1]) + half_bin,
-        ),
-    )
-    ax.set_ylabel("frequency / kHz")
-    return image
 
 
 def _check_table(values: pd.DataFrame) -> None:

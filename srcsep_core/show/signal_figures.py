@@ -98,9 +98,9 @@ def stft_figure(stfts: Mapping[str, Stft]) -> Figure:
         {"vmin": -np.pi, "vmax": np.pi, "cmap": "twilight"},
     )
     for cells, stft in zip(axes.T, stfts.values(), strict=True):
-        khz = stft.frequencies_hz / 1e3
+        times_s, khz = stft.times_s.numpy(), stft.frequencies_hz.numpy() / 1e3
         top, bottom = (
-            ax.pcolormesh(stft.times_s, khz, values, shading="nearest", rasterized=True, **look)
+            ax.pcolormesh(times_s, khz, values.numpy(), shading="nearest", rasterized=True, **look)
             for ax, values, look in zip(cells, (stft.magnitude_db, stft.phase_rad), looks, strict=True)
         )
     label_edges(axes, x="time / s", y="frequency / kHz", titles=stfts)

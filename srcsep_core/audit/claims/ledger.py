@@ -38,7 +38,7 @@ from srcsep_core.audit.claims.measures import (
     worst,
 )
 from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
-from srcsep_core.audit.published import authors_discrimination, printed_noise
+from srcsep_core.audit.published import authors, printed_noise
 from srcsep_core.audit.tables import select
 
 GOOD = 0.9
@@ -90,7 +90,7 @@ def _discriminates(results: Results, claim: str, cases: Mapping[str, tuple[str, 
         text[protocol] = f"worst AUROC {auroc}, worst accuracy {accuracy}{at}"
     good = {protocol: min(a.value, b.value) >= GOOD for protocol, (a, b) in found.items()}
     decided = {p: good[p] if positive else not good[p] for p in ("released", "exact")}
-    stored = authors_discrimination(model=cases["released"][0])
+    stored = authors("discrimination", model=cases["released"][0])
     auroc, accuracy = found["exact"]
     name, number = ("worst AUROC", auroc) if auroc.value < accuracy.value else ("worst accuracy", accuracy)
     why = f"a set discriminates if its worst pair's AUROC and its worst source's accuracy reach {GOOD}"
@@ -109,7 +109,7 @@ def _discriminates(results: Results, claim: str, cases: Mapping[str, tuple[str, 
 def _destroyed(results: Results, sigma: float) -> Claim:
     clean = {p: _told_apart(discrimination_rows(results, c, sigma, 0.0)) for p, c in FLOW.items()}
     matched = {p: _told_apart(discrimination_rows(results, c, sigma, sigma)) for p, c in FLOW.items()}
-    stored = authors_discrimination(prior_sigma=sigma)
+    stored = authors("discrimination", prior_sigma=sigma)
     lost = {p: any(number.value < GOOD for number in matched[p]) for p in FLOW}
     found_verdict = verdict(lost["released"], lost["exact"])
     scratch = select(
