@@ -1,21 +1,20 @@
-"""The separation benchmark: its settings, the figures of one setting, its table, its plots and its command."""
+"""The separation benchmark: its settings, the figures of one setting, its table and its command."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from benchmark_values import values
 from click.testing import CliRunner, Result
-from matplotlib.figure import Figure
 from scipy import stats
 
 from srcsep_core import paths
@@ -23,13 +22,6 @@ from srcsep_core.baselines.base import all_methods
 from srcsep_core.benchmark import settings
 from srcsep_core.benchmark.candidates import candidates
 from srcsep_core.benchmark.field import subsets
-from srcsep_core.benchmark.figures import (
-    beyond_classes,
-    compute_curves,
-    failure_bars,
-    known_classes,
-    share_by_prior,
-)
 from srcsep_core.benchmark.plans import PLANS, plan_of
 from srcsep_core.benchmark.results import (
     benchmark_table,
@@ -59,7 +51,6 @@ from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLERS, GibbsConfig
 from srcsep_core.show import styles
-from srcsep_core.show.plots import set_style
 
 PAIR = ("sine", "square")
 KINDS = [kind for kind in FAILURE_KINDS if kind != "none"]
@@ -225,15 +216,6 @@ def test_noise_that_the_sampler_is_told_is_that_of_the_mixes(name: str) -> None:
 # The figures of one setting
 
 
-def values(si_sdr: Sequence[Sequence[float]], **columns: Any) -> pd.DataFrame:
-    """Values by mix and source as a step writes them; the improvement is 5 dB more than the SI-SDR."""
-    count = len(si_sdr[0])
-    flat = [value for mix in si_sdr for value in mix]
-    table = pd.DataFrame({"mix": np.repeat(range(len(si_sdr)), count), "k": list(range(count)) * len(si_sdr)})
-    table = table.assign(si_sdr=flat, si_sdri=[value + 5 for value in flat], residual=0.5, restarts=3)
-    return table.assign(failure=["none" if value >= 10 else "other" for value in flat]).assign(**columns)
-
-
 def test_shares_are_of_sources_and_of_mixes() -> None:
     row = summarise_separation(values([[25, 30], [15, 25], [10, 21], [-5, 10.01]]))
     assert row["above_10db"] == 6 / 8 and row["above_20db"] == 4 / 8
@@ -244,18 +226,13 @@ def test_shares_are_of_sources_and_of_mixes() -> None:
 
 
 def test_a_silent_estimate_does_not_make_the_mean_minus_infinity() -> None:
-    row = summarise_separation(values([[20, -math.inf], [20, -45]]))
+    table = values([[20, -math.inf], [20, -45]])
+    row = summarise_separation(table)
     assert row["si_sdr_mean"] == pytest.approx((20 + 20 - 30 - 30) / 4)
     assert row["si_sdri_mean"] == pytest.approx((25 + 25 - 60 - 40) / 4)
     assert all(math.isfinite(value) for value in row.values())
     assert (row["above_10db"], row["all_above_10db"]) == (0.5, 0.0)
-
-
-def test_figures_do_not_change_the_values_themselves() -> None:
-    table = values([[20, -math.inf], [-50, 3]])
-    before = table.copy()
-    summarise_separation(table)
-    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(table, values([[20, -math.inf], [20, -45]]))
 
 
 @pytest.mark.parametrize("mixes", [1, 2, 30])
@@ -342,28 +319,18 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(("read", "name"), [(benchmark_table, "separation"), (committed_unknown, "separation_unknown")])
-def test_table_that_is_missing_is_named_with_what_makes_it(
+def test_table_is_read_where_it_is_written_and_the_committed_one_before(
     read: Callable[[], pd.DataFrame], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
+    """`srcsep benchmark` writes to SRCSEP_FIGURES, if that is set; a table that is missing is named with its maker."""
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
     with pytest.raises(InputError, match=rf"there is no .*/{name}\.csv; make it with `srcsep benchmark`"):
         read()
-    (tmp_path / "data" / "measured").mkdir(parents=True)
-    table = pd.DataFrame({"n_sources": [2], "note": [""]})
-    table.to_csv(tmp_path / "data" / "measured" / f"{name}.csv", index=False)
-    assert read()["n_sources"].tolist() == [2]
-
-
-@pytest.mark.parametrize(("read", "name"), [(benchmark_table, "separation"), (committed_unknown, "separation_unknown")])
-def test_redirected_table_is_read_where_it_is_written(
-    read: Callable[[], pd.DataFrame], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`srcsep benchmark` writes to SRCSEP_FIGURES; who redirects sees that table, and the committed one before."""
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "elsewhere"))
     committed = pd.DataFrame({"n_sources": [2], "note": [""]})
     write_table(committed, tmp_path / "data" / "measured", name)
+    assert read()["n_sources"].tolist() == [2]
+    monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "elsewhere"))
     assert read()["n_sources"].tolist() == [2]
     write_table(committed.assign(n_sources=3), paths.measured_folder("laptop"), name)
     assert read()["n_sources"].tolist() == [3]
@@ -422,162 +389,6 @@ def test_rows_of_other_groups_and_other_worlds_stay(tmp_path: Path) -> None:
     earlier.to_csv(tmp_path / "separation.csv", index=False)
     whole = with_other_groups(earlier.head(1).assign(note="b"), tmp_path / "separation.csv")
     assert whole.to_numpy().tolist() == [["toy", "oracle", "a"], ["rain", "known", "a"], ["toy", "known", "b"]]
-
-
-# Its plots
-
-
-@pytest.fixture
-def style() -> Iterator[None]:
-    """Our style for this test, and neither figures nor settings afterwards."""
-    with plt.rc_context():
-        set_style()
-        yield
-    plt.close("all")
-
-
-def measured(si_sdr: Sequence[Sequence[float]], **facts: Any) -> dict[str, Any]:
-    """A row of the table."""
-    row: dict[str, Any] = {"variant": "released", "group": "causal", "note": "", "prior": "score", "sampler": "gibbs"}
-    row |= {"dataset": "toy"}
-    row |= {"n_sources": 2, "sources": "sine+square", "n_mixes": 2, "seconds_per_mix": 1.0}
-    return row | summarise_separation(values(si_sdr)) | facts
-
-
-GOOD, HALF, BAD = [[30.0, 30.0]] * 4, [[30.0, 15.0], [15.0, 5.0]], [[5.0, -math.inf]] * 3
-
-
-def texts(figure: Figure) -> list[str]:
-    """What the legend of the figure says."""
-    (legend,) = figure.legends
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def check_legend_is_outside(figure: Figure) -> None:
-    figure.canvas.draw()
-    (legend,) = figure.legends
-    box = legend.get_window_extent()
-    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 <= box.y0
-    for ax in figure.axes:
-        around = ax.get_tightbbox()
-        assert around is not None and box.y1 <= around.y0 + 1, "the legend lies below the axes"
-
-
-def marks(figure: Figure, panel: int) -> list[tuple[float, float]]:
-    """The points of a panel with an interval: (share, place)."""
-    containers = figure.axes[panel].containers
-    points = [container.lines[0].get_xydata()[0] for container in containers]  # type: ignore[attr-defined]
-    return [(float(x), float(y)) for x, y in points]
-
-
-def test_shares_by_prior_are_one_panel_a_number_of_sources(style: None) -> None:
-    table = pd.DataFrame(
-        [
-            measured(GOOD, prior="oracle", group="oracle"),
-            measured(HALF),
-            measured(BAD, sampler="langevin"),
-            measured(BAD, note="no swaps, one chain"),
-            measured(BAD, prior="flow-exact", sampler=RELEASED, note="starts at the truth"),
-            measured(HALF, n_sources=4, sources="+".join(SOURCES)),
-        ]
-    )
-    figure = share_by_prior(table, ["oracle", "score", "flow-exact", "pnf"])
-    assert [ax.get_title() for ax in figure.axes] == ["2 sources", "4 sources"]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["oracle", "score", "flow-exact", "pnf"]
-    assert texts(figure) == [
-        "gibbs",
-        "gibbs, no swaps, one chain",
-        "langevin",
-        "langevin-released, starts at the truth",
-    ]
-    assert figure.axes[0].yaxis_inverted()
-    check_legend_is_outside(figure)
-    first, second = marks(figure, 0), marks(figure, 1)
-    assert [round(x, 6) for x, _ in first] == [1.0, 0.5, 0.0, 0.0, 0.0] and [x for x, _ in second] == [0.5]
-    assert [round(y) for _, y in first] == [0, 1, 1, 1, 2] and len({y for _, y in first}) == 5
-    assert len({round(y % 1, 6) for y in (first[0][1], first[1][1], second[0][1])}) == 1, "a height for every sampler"
-    ax = figure.axes[0]
-    assert [text.get_text() for text in ax.texts] == ["not run"]
-    assert [text.get_text() for text in figure.axes[1].texts] == ["not run"] * 3
-    faces = [container.lines[0].get_markerfacecolor() for container in ax.containers]  # type: ignore[attr-defined]
-    assert [face == "white" for face in faces] == [False, False, False, True, False]
-
-
-def test_shares_by_prior_show_the_pool_of_several_classes(style: None) -> None:
-    parts = [measured(share, sources=name) for share, name in ((GOOD, "sine+square"), (BAD, "sine+saw"))]
-    table = pd.DataFrame([*parts, measured(HALF, sources="any 2"), measured(GOOD, prior="pnf")])
-    assert [x for x, _ in marks(share_by_prior(table, ["score", "pnf"]), 0)] == [0.5, 1.0]
-
-
-def test_shares_by_prior_at_another_threshold(style: None) -> None:
-    figure = share_by_prior(pd.DataFrame([measured([[15.0, 15.0]] * 2)]), ["score"], threshold_db=20)
-    assert marks(figure, 0) == [(0.0, 0.0)] and "above 20 dB" in figure.axes[0].get_xlabel()
-
-
-def test_known_classes_are_one_panel_a_variant(style: None) -> None:
-    rows = [
-        measured(values_of, group="known", variant=variant, sources="+".join(names), n_sources=len(names))
-        for variant, values_of in (("released", GOOD), ("paper", HALF))
-        for names in subsets(SOURCES)
-    ]
-    figure = known_classes(pd.DataFrame(rows))
-    assert [ax.get_title() for ax in figure.axes] == ["toy variant released", "toy variant paper"]
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert len(labels) == 11 and labels[-1] == f"{'+'.join(SOURCES)}  (n = 2)" and labels[0].count("+") == 1
-    assert texts(figure) == ["10 dB", "20 dB"]
-    check_legend_is_outside(figure)
-    assert [x for x, _ in marks(figure, 0)] == [1.0] * 22
-    assert [x for x, _ in marks(figure, 1)] == [0.5, 0.0] * 11
-
-
-def test_settings_beyond_the_paper_are_named_by_their_notes(style: None) -> None:
-    rows = [
-        measured(GOOD, group="beyond", note="same class twice", sources="saw+saw"),
-        measured(HALF, group="beyond", note="5 sources", sources="+".join((*SOURCES, "sine")), n_sources=5),
-    ]
-    figure = beyond_classes(pd.DataFrame(rows))
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["same class twice: saw+saw  (n = 2)", "5 sources  (n = 2)"] and figure.axes[0].yaxis_inverted()
-    assert texts(figure) == ["10 dB", "20 dB"]
-    check_legend_is_outside(figure)
-    assert [x for x, _ in marks(figure, 0)] == [1.0, 1.0, 0.5, 0.0]
-
-
-def test_failures_are_stacked_by_kind(style: None) -> None:
-    kinds = [["swap", "swap", "none", "edge"], ["none", "none", "other", "other"]]
-    rows = [summarise_separation(values([[0, 0]] * 2, failure=own)) for own in kinds]
-    figure = failure_bars(pd.DataFrame(rows), ["first", "second"])
-    (ax,) = figure.axes
-    assert texts(figure) == ["swap", "edge", "other"], "kinds that do not occur are not shown"
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
-    bars = {(bar.get_y() + 0.4, bar.get_x(), bar.get_width()) for bar in ax.patches if bar.get_width()}  # type: ignore[attr-defined]
-    assert bars == {(0.0, 0.0, 0.5), (0.0, 0.5, 0.25), (1.0, 0.0, 0.5)}
-    assert ax.get_xlim() == pytest.approx((0, 1.05 * 0.75))
-    check_legend_is_outside(figure)
-
-
-@pytest.mark.parametrize("rows", [0, 2])
-def test_nothing_failed_is_an_empty_plot(rows: int, style: None) -> None:
-    table = pd.DataFrame([measured(GOOD)] * 2).iloc[:rows]
-    figure = failure_bars(table, ["good"] * rows)
-    figure.canvas.draw()
-    assert not figure.legends and not figure.axes[0].patches
-
-
-def test_compute_is_a_line_a_number_of_levels(style: None) -> None:
-    rows = [
-        measured(share, group="compute", note=f"{levels} levels", seconds_per_mix=levels * (1.0 + i), n_sources=4)
-        for levels in (8, 24)
-        for i, share in enumerate((BAD, HALF, GOOD))
-    ]
-    figure = compute_curves(pd.DataFrame(rows))
-    assert [ax.get_title() for ax in figure.axes] == ["all sources above 10 dB", "all sources above 20 dB"]
-    assert texts(figure) == ["8 levels", "24 levels"]
-    check_legend_is_outside(figure)
-    for ax, middle in zip(figure.axes, (0.5, 0.0), strict=True):
-        assert [np.asarray(line.get_ydata()).tolist() for line in ax.lines] == [[0.0, middle, 1.0]] * 2
-        assert [np.asarray(line.get_xdata()).tolist() for line in ax.lines] == [[8.0, 16.0, 24.0], [24.0, 48.0, 72.0]]
-        assert len(ax.collections) == 2
 
 
 # Its command

@@ -165,7 +165,9 @@ def test_help_does_not_pay_for_torch() -> None:
 def test_help_of_a_command_lists_what_there_is() -> None:
     printed = " ".join(srcsep("train", "--help").output.split())
     assert "flowavenet, pnf, score, wavenet" in printed and "released, paper, thesis, whole_periods" in printed
-    assert "sine, square, saw, triangle" in " ".join(srcsep("separate", "--help").output.split())
+    printed = " ".join(srcsep("separate", "--help").output.split())
+    for names in ("sine, square, saw, triangle", "sampler, mix, nmf", "gibbs, gibbs-exchange", "pnf, score, oracle"):
+        assert names in printed
 
 
 def test_a_model_without_a_plan_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from srcsep_core.show.explorer.exploration import (
     draw_scene,
     explore,
     frames_table,
+    separators,
 )
 from srcsep_core.show.explorer.figures import chain_figure, noise_levels_figure, spread
 from srcsep_core.show.explorer.scene import ToySource, real_frequency
@@ -106,6 +107,17 @@ def test_the_scene_repeats_with_its_period_and_mixes_by_the_mean() -> None:
     assert scene.sources.abs().max() == pytest.approx(0.9)
     noisy = draw_scene(replace(SETTINGS, mix_sigma=0.3))
     assert (noisy.mix - scene.mix).std() == pytest.approx(0.3, rel=0.15)
+
+
+@pytest.mark.parametrize("method", ["mix", "nmf"])
+def test_methods_are_explored_without_priors_and_chains(method: str) -> None:
+    result = explore(replace(SETTINGS, sampler=method, length=512), {})
+    (frame,) = result.frames
+    assert torch.equal(frame.sources, result.estimates) and frame.residual < 1e-6
+    assert (min(result.si_sdr) > 2) == (method == "nmf"), "equally loud sources stand at about 0 dB in their mix"
+    assert result.verdict().endswith("no chains.")
+    assert chain_figure(result.frames, result.sources, result.settings.labels, RATE).axes
+    assert set(separators()) >= {*SAMPLERS, "mix", "nmf"} and not {"irm", "fastica"} & set(separators())
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -66,6 +66,20 @@ def methods() -> Iterable[str]:
     return method_names()
 
 
+def samplers() -> Iterable[str]:
+    """The samplers that a file can be separated with."""
+    from srcsep_core.separate.separators import sampler_names
+
+    return sampler_names()
+
+
+def priors() -> Iterable[str]:
+    """The priors that a file can be separated with."""
+    from srcsep_core.separate.separators import prior_names
+
+    return prior_names()
+
+
 profile_option = click.option(
     "-p", "--profile", cls=Choice, names=profiles, default="laptop", show_default=True, help="One of {}."
 )

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import click
 
-from srcsep_core.cli.options import Choice, device_option, methods, profile_option, sources, variant_option
+from srcsep_core.cli.options import (
+    Choice,
+    device_option,
+    methods,
+    priors,
+    profile_option,
+    samplers,
+    sources,
+    variant_option,
+)
 from srcsep_core.errors import InputError
 
 # What the messages of srcsep_core.separate call an argument, and what it is called here.
@@ -40,8 +49,8 @@ OPTIONS = {
     show_default=True,
     help="One of {}; --sampler, --prior and --restarts are for the first.",
 )
-@click.option("--sampler", default="gibbs", show_default=True, help="gibbs, gibbs-exchange, langevin or projection.")
-@click.option("--prior", default="score", show_default=True, help="A kind of prior that samplers can use, or oracle.")
+@click.option("--sampler", cls=Choice, names=samplers, default="gibbs", show_default=True, help="One of {}.")
+@click.option("--prior", cls=Choice, names=priors, default="score", show_default=True, help="One of {}.")
 @variant_option("paper")
 @profile_option
 @device_option

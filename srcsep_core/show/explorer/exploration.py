@@ -1,4 +1,8 @@
-"""One mix of toy sources made to order, one separation of it, and where its chain went: what the explorer shows."""
+"""One mix of toy sources made to order, one separation of it, and where its chain went: what the explorer shows.
+
+Besides samplers with priors it takes the methods of `srcsep_core.baselines` that need the mix alone. These run no
+chains, and their one frame holds their estimates.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from srcsep_core.baselines.base import Given, all_methods, method_of
 from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, ToyParameters, ToyWorld, synthesise
 from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
@@ -34,7 +39,7 @@ _NOISE_SHARE = 1.2  # residual over the mix's noise at which a chain need not be
 
 @dataclass(frozen=True)
 class ExplorerSettings:
-    """Everything that determines an exploration.
+    """Everything that determines an exploration; `sampler` is one of `separators()`.
 
     `mix_sigma` is the standard deviation of the noise in the mix. `prior` names one of the priors passed to `explore`.
     `levels` noise levels; at each, gibbs has one sweep and two swaps, projection ten steps and langevin fifty.
@@ -54,8 +59,8 @@ class ExplorerSettings:
         ToyWorld(self.variant)
         if not 2 <= len(self.sources) <= MOST_SOURCES:
             raise InputError(f"the mix has {len(self.sources)} source(s); choose 2 to {MOST_SOURCES}")
-        if self.sampler not in SAMPLERS:
-            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join(SAMPLERS)}")
+        if self.sampler not in separators():
+            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join(separators())}")
         if not 0 <= self.mix_sigma < 1:
             raise InputError(f"the noise in the mix has sigma {self.mix_sigma}; use 0 or more, and less than 1")
         bounds = {"restarts": (1, MOST_RESTARTS), "levels": (2, FRAMES), "length": (16, 16_384)}
@@ -68,6 +73,11 @@ class ExplorerSettings:
                     f"the {source.name} has a frequency of {source.frequency_hz:g} Hz; "
                     f"use one between 0 and {self.sample_rate / 2:g} Hz"
                 )
+
+    @property
+    def has_chains(self) -> bool:
+        """Whether it is a sampler, which runs chains under a prior, and no method."""
+        return self.sampler in SAMPLERS
 
     @property
     def sample_rate(self) -> int:
@@ -129,10 +139,11 @@ class ExplorerResult:
 
     def verdict(self) -> str:
         """The residual in a sentence."""
-        residual, restart = float(self.separation.residual[0]), int(self.separation.chosen[0])
+        chains = self.settings.has_chains
+        residual = float(self.separation.residual[0]) if chains else self.frames[-1].residual
         share = residual / max(float(rms(self.mix)[0]), 1e-12)
         tried = int(self.separation.doubts[0].isfinite().sum())
-        kept = f"kept restart {restart + 1} of {tried}"
+        kept = f"kept restart {int(self.separation.chosen[0]) + 1} of {tried}" if chains else "no chains"
         return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square; {kept}."
 
 
@@ -159,8 +170,10 @@ def explore(
     noise level, of the first chain where several run side by side. Raises `InputError` for priors that are missing,
     and for what the sampler refuses.
     """
-    chosen = _chosen_priors(settings, priors)
     scene = draw_scene(settings)
+    if not settings.has_chains:
+        return _explore_method(settings, scene)
+    chosen = _chosen_priors(settings, priors)
     recorder = Recorder(scene.mix, settings, callback)
     separation = _separate(settings, scene.mix, chosen, recorder)
     restart = int(separation.chosen[0])
@@ -178,6 +191,24 @@ def explore(
     return ExplorerResult(
         settings, scene.mix, scene.sources, estimates, tuple(scores.tolist()), tuple(frames), separation
     )
+
+
+def separators() -> tuple[str, ...]:
+    """What `ExplorerSettings.sampler` may be: samplers, and methods that need neither the truth nor training."""
+    return (*SAMPLERS, *(name for name, one in all_methods().items() if not one.needs and not one.model))
+
+
+def _explore_method(settings: ExplorerSettings, scene: Scene) -> ExplorerResult:
+    """The result of a method, which needs no priors: one frame, at step 0."""
+    names = [source.name for source in settings.sources]
+    generator = torch.Generator().manual_seed(settings.seed + 1)
+    method = method_of(settings.sampler).make(Given(ToyWorld(settings.variant), settings.length))
+    separation = method.separate(scene.mix[None], names, generator)
+    estimates, _ = best_permutation(estimate=separation.sources[0], reference=scene.sources, groups=names)
+    estimates = estimates.float()
+    scores = tuple(si_sdr(estimate=estimates, reference=scene.sources).tolist())
+    frame = Frame(0, 0, 0.0, estimates, float(rms(scene.mix[0] - estimates.mean(dim=0))))
+    return ExplorerResult(settings, scene.mix, scene.sources, estimates, scores, (frame,), separation)
 
 
 class Recorder:

@@ -18,13 +18,13 @@ from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, VARIANTS
 from srcsep_core.errors import InputError
 from srcsep_core.show.explorer.exploration import (
     MOST_RESTARTS,
-    SAMPLERS,
     ExplorerResult,
     ExplorerSettings,
     Frame,
     NamedPriors,
     draw_scene,
     explore,
+    separators,
 )
 from srcsep_core.show.explorer.figures import chain_figure
 from srcsep_core.show.explorer.scene import ToySource, real_frequency
@@ -91,7 +91,7 @@ class _Explorer:
         self.running, self.drawing = threading.Lock(), threading.RLock()
         self.variant = w.Dropdown(options=list(priors), description="toy world", layout={"width": "22em"})
         self.prior = w.Dropdown(description="prior", layout={"width": "22em"})
-        self.sampler = w.Dropdown(options=SAMPLERS, description="sampler", layout={"width": "22em"})
+        self.sampler = w.Dropdown(options=separators(), description="sampler", layout={"width": "22em"})
         self.sigma = w.FloatSlider(0.0, min=0, max=0.5, step=0.01, description="mix noise", layout={"width": "22em"})
         self.levels = w.IntSlider(levels, min=2, max=60, description="levels", layout={"width": "22em"})
         self.restarts = w.IntSlider(1, min=1, max=MOST_RESTARTS, description="restarts", layout={"width": "22em"})
