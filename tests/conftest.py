@@ -65,7 +65,8 @@ def perturb() -> Callable[..., None]:
 def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """A function that starts `python -c script arguments...` that sees this checkout and these tests."""
     started: list[subprocess.Popen[str]] = []
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    tests = [ROOT / "tests", *(folder for folder in (ROOT / "tests").iterdir() if folder.is_dir())]
+    path = os.pathsep.join([str(ROOT), *map(str, tests), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
     def start(script: str, *arguments: object) -> subprocess.Popen[str]:

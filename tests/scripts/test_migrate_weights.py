@@ -27,7 +27,7 @@ KEY = "0123456789abcdef"
 
 @pytest.fixture(scope="module")
 def script(one_thread: None) -> dict[str, Any]:
-    return runpy.run_path(str(Path(__file__).resolve().parents[1] / "scripts" / "migrate_weights.py"))
+    return runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "migrate_weights.py"))
 
 
 @pytest.fixture

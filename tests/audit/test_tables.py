@@ -41,6 +41,9 @@ from srcsep_core.run.steps import subjects_of
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import NOISE_LEVELS
 
+# The tables are made once, by the worker that gets all of these tests.
+pytestmark = pytest.mark.xdist_group("tables")
+
 # Choosing rows
 
 OWN = {

@@ -20,7 +20,7 @@ TABLES = {
     "thresholds": styles.THRESHOLDS,
 }
 ACCESSORS = (styles.protocol_style, styles.prior_style, styles.sampler_style, styles.statistic_style)
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def lightness(colour: str) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "paper_size.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "paper_size.py"
 
 
 def test_both_rows_are_measured() -> None:

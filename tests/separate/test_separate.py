@@ -31,7 +31,7 @@ from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
 
 CPU = SeparateConfig(device="cpu")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(mix: Tensor, sources: list[str], config: SeparateConfig = CPU, sample_rate: int = RATE) -> Separated:

@@ -18,7 +18,7 @@ from srcsep_core.data.toy import SOURCES
 from srcsep_core.run.steps.choices import PriorChoice
 from srcsep_core.samplers import ExchangeConfig, ExchangingGibbsConfig
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "tune_exchange.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "tune_exchange.py"
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_default_store_is_where_the_environment_says(cache_folder: Path) -> None
 
 def test_default_store_is_in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SRCSEP_CACHE", raising=False)
-    assert Store().root == Path(__file__).resolve().parents[1] / ".cache"
+    assert Store().root == Path(__file__).resolve().parents[2] / ".cache"
 
 
 MAKE_WHEN_BOTH_ARE_READY = """
