@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.audit.tables import cross_likelihood_tables
 from srcsep_core.baselines import base as methods
-from srcsep_core.baselines.base import Method
+from srcsep_core.baselines.base import Estimator, Given, Method
 from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.settings import settings_of
 from srcsep_core.cli import main
@@ -34,7 +34,6 @@ from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile
 from srcsep_core.run.steps import priors_of
 from srcsep_core.run.store import Store
-from srcsep_core.samplers.base import Callback, Separation, without_chains
 from srcsep_core.training.config import TrainConfig
 
 CROP = 256
@@ -141,21 +140,19 @@ def load_gaussians(
     return GaussianSet(**vars(about), net=restored(Gaussians(config, len(about.sources)), weights, device))
 
 
-@dataclass(frozen=True)
-class Wiener:
-    """Shares out the mix by the covariances of the trained Gaussians: a separator that takes (B, 1, CROP)."""
+def wiener(given: Given) -> Estimator:
+    """Shares out mixes (B, 1, CROP) by the covariances of the trained Gaussians."""
+    priors: GaussianSet = given.trained
 
-    priors: GaussianSet
-
-    def separate(
-        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
-    ) -> Separation:
-        own = self.priors.net.covariance(0.0).detach()[[self.priors.index(name) for name in sources]]
+    def estimate(mix: Tensor, sources: Sequence[str], generator: torch.Generator) -> Tensor:
+        own = priors.net.covariance(0.0).detach()[[priors.index(name) for name in sources]]
         share = torch.linalg.solve(own.sum(dim=0), len(sources) * mix.mT)  # (B, CROP, 1)
-        return without_chains((own[None] @ share[:, None])[..., 0])
+        return (own[None] @ share[:, None])[..., 0]
+
+    return Estimator(estimate)
 
 
-WIENER = Method("wiener", "single sources", lambda given: Wiener(given.trained), model="gaussian")
+WIENER = Method("wiener", "single sources", wiener, model="gaussian")
 GAUSSIAN = Kind("gaussian", "gaussian", "gaussian", GaussianConfig, gaussian_task, load_gaussians, density=True)
 SHORT = EvalConfig(signals=8, length=CROP)
 PROFILE = Profile(

@@ -19,7 +19,7 @@ from torch import Tensor
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import Mixes
 from srcsep_core.errors import InputError
-from srcsep_core.samplers.base import Callback, Separation
+from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 Supervision = Literal["single sources", "mixes", "nothing", "truth"]
 """What a separator has seen: signals of each class on their own, mixes, neither, or what no method may: the truth."""
@@ -33,10 +33,23 @@ class Separator(Protocol):
     ) -> Separation:
         """Estimates of the `sources`, classes by name, in mixes (B, 1, T), the mean of their sources.
 
-        Without chains the result is `samplers.base.without_chains`. Raises `InputError` for a bad mix and for classes
+        What runs no chains is an `Estimator`. Raises `InputError` for a bad mix and for classes
         that it cannot separate.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A separator without chains: `estimate` takes mixes (B, 1, T), their classes and a generator to (B, K, T)."""
+
+    estimate: Callable[[Tensor, Sequence[str], torch.Generator], Tensor]
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        """The estimates; raises `InputError` as `estimate` does."""
+        return without_chains(self.estimate(mix, sources, generator))
 
 
 @dataclass(frozen=True)

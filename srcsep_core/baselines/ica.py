@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines.base import Method, register
+from srcsep_core.baselines.base import Estimator, Given, Method, register
 from srcsep_core.checks import check_waveform
-from srcsep_core.data.mixes import Mixes
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation
-from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 
 def fast_ica(observations: Tensor, *, generator: torch.Generator, sources_count: int | None = None) -> Tensor:
@@ -71,29 +68,20 @@ def instantaneous_mixes(sources: Tensor, generator: torch.Generator) -> Tensor:
     return ((left * gains) @ right).to(sources) @ sources
 
 
-@dataclass(frozen=True)
-class SeveralMixes:
-    """`fast_ica` of as many different mixes of the true sources as there are sources.
+def _of_several_mixes(given: Given) -> Estimator:
+    """As many different mixes of the true sources as there are sources, which none of the others has.
 
-    None of the others has so many, and its components are matched to the truth.
+    The components are matched to the truth.
     """
+    truth = given.known.sources
 
-    truth: Mixes
-
-    def separate(
-        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
-    ) -> Separation:
-        """Mix the sources of mixes (B, 1, T) anew, and find them; raises `InputError` as `fast_ica` does."""
-        true = self.truth.sources.to(mix.device)
+    def estimate(mix: Tensor, sources: Sequence[str], generator: torch.Generator) -> Tensor:
+        true = truth.to(mix.device)
         found = fast_ica(instantaneous_mixes(true, generator), generator=generator)
-        return without_chains(best_permutation(estimate=found, reference=true)[0])
+        return best_permutation(estimate=found, reference=true)[0]
+
+    return Estimator(estimate)
 
 
-register(
-    Method(
-        "fastica",
-        "mixes",
-        lambda given: SeveralMixes(given.known),
-        needs="as many different mixes of the same sources as there are sources",
-    )
-)
+NEEDS = "as many different mixes of the same sources as there are sources"
+register(Method("fastica", "mixes", _of_several_mixes, needs=NEEDS))

@@ -6,17 +6,14 @@ sources, so that the masks here, which share out the mix, are followed by a fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines.base import Method, register
+from srcsep_core.baselines.base import Estimator, Given, Method, register
 from srcsep_core.checks import check_waveform
-from srcsep_core.data.mixes import Mixes
 from srcsep_core.errors import InputError
-from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 WINDOW = 256
 HOP = 64
@@ -51,26 +48,16 @@ def ideal_binary_mask(mix: Tensor, sources: Tensor, *, window: int = WINDOW, hop
     return masked(mix, torch.zeros_like(magnitude).scatter_(1, loudest, 1.0), window, hop)
 
 
-@dataclass(frozen=True)
-class IdealMask:
-    """One of these masks for the mixes whose truth it knows."""
+def _masking(mask: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Given], Estimator]:
+    def make(given: Given) -> Estimator:
+        truth = given.known.sources
+        return Estimator(lambda mix, sources, _: mask(mix, truth.to(mix.device)))
 
-    mask: Callable[[Tensor, Tensor], Tensor]
-    truth: Mixes
-
-    def separate(
-        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
-    ) -> Separation:
-        """The mix (B, 1, T) masked by its true sources; raises `InputError` as the mask does."""
-        return without_chains(self.mask(mix, self.truth.sources.to(mix.device)))
+    return make
 
 
-register(
-    Method("irm", "truth", lambda given: IdealMask(ideal_ratio_mask, given.known), needs="the true sources of the mix")
-)
-register(
-    Method("ibm", "truth", lambda given: IdealMask(ideal_binary_mask, given.known), needs="the true sources of the mix")
-)
+register(Method("irm", "truth", _masking(ideal_ratio_mask), needs="the true sources of the mix"))
+register(Method("ibm", "truth", _masking(ideal_binary_mask), needs="the true sources of the mix"))
 
 
 def _spectrum(x: Tensor, window: int, hop: int) -> Tensor:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
-from srcsep_core.baselines.base import Method, register
+from srcsep_core.baselines.base import Estimator, Given, Method, register
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
-from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 
 def mix_baseline(mix: Tensor, sources_count: int) -> Tensor:
@@ -24,14 +20,8 @@ def mix_baseline(mix: Tensor, sources_count: int) -> Tensor:
     return mix.repeat(1, sources_count, 1)
 
 
-class MixItself:
-    """`mix_baseline` as a separator."""
-
-    def separate(
-        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
-    ) -> Separation:
-        """The mix (B, 1, T) for every source; raises `InputError` as `mix_baseline` does."""
-        return without_chains(mix_baseline(mix, len(sources)))
+def _of_mix(given: Given) -> Estimator:
+    return Estimator(lambda mix, sources, _: mix_baseline(mix, len(sources)))
 
 
-register(Method("mix", "nothing", lambda given: MixItself()))
+register(Method("mix", "nothing", _of_mix))

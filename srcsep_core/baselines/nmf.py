@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines.base import Given, Method, register
+from srcsep_core.baselines.base import Estimator, Given, Method, register
 from srcsep_core.baselines.masks import HOP, WINDOW, magnitude_of, masked
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
-from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 SIGNALS, SEED = 200, 5  # of each class that dictionaries are learnt from
 
@@ -24,7 +23,7 @@ class SupervisedNMF:
 
     Magnitude spectrograms, Kullback-Leibler divergence, multiplicative updates (Smaragdis, Raj & Shashanka 2007;
     Fevotte & Idier 2011), `components` spectra a class, `iterations` updates in learning and in separation. `fit`
-    returns a fitted copy: `SupervisedNMF(components=60).fit(signals, names).estimate(mix, names)`. The result is the
+    returns a fitted copy: `SupervisedNMF(components=60).fit(signals, names).separate(mix, names)`. The result is the
     same for the same signals and `seed`.
     """
 
@@ -69,7 +68,7 @@ class SupervisedNMF:
             dictionaries[name] = model.fit(frames).components_
         return replace(self, dictionaries=dictionaries)
 
-    def estimate(self, mix: Tensor, names: Sequence[str]) -> Tensor:
+    def separate(self, mix: Tensor, names: Sequence[str]) -> Tensor:
         """Estimates (B, K, T) of the sources called `names` in the mix (B, 1, T).
 
         The dictionaries of the named classes stay fixed, their activations are solved for, and each source gets its
@@ -110,12 +109,6 @@ class SupervisedNMF:
         weights = torch.from_numpy(np.stack(modelled, axis=1)).mT.to(magnitude)
         return masked(mix, weights, self.window, self.hop)
 
-    def separate(
-        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
-    ) -> Separation:
-        """`estimate` as a separator."""
-        return without_chains(self.estimate(mix, sources))
-
     @staticmethod
     def _frames(magnitude: Tensor) -> np.ndarray:
         """Magnitudes (B, 1, F, N) as one row a frame: (B * N, F), float64."""
@@ -137,10 +130,11 @@ def _by_name(signals: Mapping[str, Tensor] | Tensor, names: Sequence[str] | None
     return {name: signals[name] for name in names or signals}
 
 
-def learned_nmf(given: Given) -> SupervisedNMF:
+def _learned(given: Given) -> Estimator:
     """With dictionaries of every class of a world, from training signals as long as the mixes."""
     generator = torch.Generator().manual_seed(SEED)
-    return SupervisedNMF().fit(given.world.draw(SIGNALS, given.length, generator), given.world.sources)
+    nmf = SupervisedNMF().fit(given.world.draw(SIGNALS, given.length, generator), given.world.sources)
+    return Estimator(lambda mix, sources, _: nmf.separate(mix, sources))
 
 
-register(Method("nmf", "single sources", learned_nmf))
+register(Method("nmf", "single sources", _learned))

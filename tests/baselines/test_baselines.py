@@ -129,7 +129,7 @@ def test_the_masks_name_what_they_cannot_take(
 
 def test_nmf_improves_on_the_mix_and_shares_it_out(fitted: SupervisedNMF, sources: Tensor) -> None:
     mix = mix_of(sources)
-    estimate = fitted.estimate(mix, SOURCES)
+    estimate = fitted.separate(mix, SOURCES)
     assert estimate.shape == sources.shape
     assert estimate.dtype == sources.dtype
     assert (mix_of(estimate) - mix).abs().max() < 1e-5
@@ -139,14 +139,14 @@ def test_nmf_improves_on_the_mix_and_shares_it_out(fitted: SupervisedNMF, source
 def test_nmf_tells_separate_bands_apart() -> None:
     sources = two_bands()
     model = SupervisedNMF(components=2, iterations=60).fit({"low": sources[:, 0], "high": sources[:, 1]})
-    estimate = model.estimate(mix_of(sources), ["high", "low"])
+    estimate = model.separate(mix_of(sources), ["high", "low"])
     assert (si_sdr(estimate=estimate, reference=sources[:, [1, 0]]) > 25).all()
 
 
 def test_nmf_treats_each_mix_by_itself_and_repeats(fitted: SupervisedNMF, training: Tensor, sources: Tensor) -> None:
     mix = mix_of(sources)
-    together = fitted.estimate(mix, SOURCES)
-    assert torch.allclose(fitted.estimate(0.01 * mix[2:3], SOURCES), 0.01 * together[2:3], atol=1e-6)
+    together = fitted.separate(mix, SOURCES)
+    assert torch.allclose(fitted.separate(0.01 * mix[2:3], SOURCES), 0.01 * together[2:3], atol=1e-6)
     small = SupervisedNMF(components=3, iterations=5)
     first, again = (small.fit(training[:5], SOURCES).dictionaries for _ in range(2))
     assert all(np.array_equal(first[name], again[name]) for name in SOURCES)
@@ -169,7 +169,7 @@ def test_nmf_takes_a_mapping_or_a_tensor(training: Tensor) -> None:
 
 
 def test_nmf_separates_silence_into_silence(fitted: SupervisedNMF) -> None:
-    assert fitted.estimate(torch.zeros(1, 1, LENGTH), SOURCES).eq(0).all()
+    assert fitted.separate(torch.zeros(1, 1, LENGTH), SOURCES).eq(0).all()
 
 
 @pytest.mark.parametrize(
@@ -195,15 +195,15 @@ def test_nmf_names_training_signals_it_cannot_take(signals: object, names: list[
 def test_nmf_names_what_it_cannot_separate(fitted: SupervisedNMF) -> None:
     mix = torch.ones(1, 1, 512)
     with pytest.raises(InputError, match=r"no dictionary for \['piano'\]; classes learnt: sine"):
-        fitted.estimate(mix, ["sine", "piano"])
+        fitted.separate(mix, ["sine", "piano"])
     with pytest.raises(InputError, match="no dictionary for no names"):
-        fitted.estimate(mix, [])
+        fitted.separate(mix, [])
     with pytest.raises(InputError, match="none, as fit was not called"):
-        SupervisedNMF().estimate(mix, ["sine"])
+        SupervisedNMF().separate(mix, ["sine"])
     with pytest.raises(InputError, match="repeat a class"):
-        fitted.estimate(mix, ["sine", "sine"])
+        fitted.separate(mix, ["sine", "sine"])
     with pytest.raises(InputError, match="got 2 in shape"):
-        fitted.estimate(torch.ones(1, 2, 512), ["sine"])
+        fitted.separate(torch.ones(1, 2, 512), ["sine"])
     with pytest.raises(InputError, match="components is 0; use at least 1"):
         SupervisedNMF(components=0)
 

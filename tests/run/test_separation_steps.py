@@ -285,7 +285,7 @@ def test_warming_up_does_not_change_the_result(line: Pipeline, monkeypatch: pyte
 
 def test_learning_of_dictionaries_is_not_timed(clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SupervisedNMF, "fit", clock.taking(1000, SupervisedNMF.fit))
-    monkeypatch.setattr(SupervisedNMF, "estimate", clock.taking(9, SupervisedNMF.estimate))
+    monkeypatch.setattr(SupervisedNMF, "separate", clock.taking(9, SupervisedNMF.separate))
     found = line.run(by_method("nmf"))
     assert found.provenance["seconds_per_mix"] == pytest.approx(9 / 3) and clock.time == 1009
 

@@ -112,7 +112,7 @@ def _now(device: torch.device) -> float:
 
 
 def measure(drawn: Mixes, estimates: Tensor, names: tuple[str, ...]) -> pd.DataFrame:
-    """Metrics of estimates (B, K, T), one row per mix and source, without residual and restarts (see `SeparateMixes`)."""
+    """Metrics of estimates (B, K, T), a row per mix and source, without residual and restarts (see `SeparateMixes`)."""
     if len(set(names)) < len(names):
         estimates, _ = best_permutation(estimate=estimates, reference=drawn.sources, groups=names)
     found = bss_eval(estimate=estimates, reference=drawn.sources)
