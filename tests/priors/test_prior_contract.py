@@ -310,6 +310,18 @@ def test_samples_are_those_of_the_generator_and_leave_the_global_state_alone(cas
             prior.sample(bad)
 
 
+@each_case
+def test_posterior_draws_are_those_of_the_generator_in_the_precision_of_the_signals(case: Case, prior: Any) -> None:
+    if not hasattr(prior, "posterior_sample"):
+        pytest.skip("cannot be drawn from given a noisy signal")
+    x, before = 0.4 * randn(3, 1, length_of(prior)), torch.get_rng_state()
+    first, again, other = (prior.posterior_sample(x, 1.0, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.shape == x.shape and first.dtype == torch.float64
+    assert prior.posterior_sample(x.float(), 1.0, torch.Generator()).dtype == torch.float32
+
+
 def bad_signals(length: int) -> list[tuple[Tensor, str]]:
     """Signals that no prior can take, and what must be said of them."""
     good = torch.zeros(2, 1, length, dtype=torch.float64)
