@@ -90,7 +90,7 @@ run.save_table(table.reset_index().melt("data", var_name="prior", value_name="na
 # ## The mix, separated
 #
 # The paper's sampler fails, with these priors and with better ones. Another one works: here on a quarter of a second of
-# the mix above, with the small score prior that is shipped. `06_separation` says why, and how often.
+# the mix above, with the small denoiser that is shipped. `06_separation` says why, and how often.
 
 # %%
 short = sources[0, :, : toy.sample_rate // 4]
@@ -111,7 +111,7 @@ player({"mix": found.mix[0], **stems}, toy.sample_rate, "Estimates against the t
 #
 # `01_toy_data` shows what the three descriptions of this data set really produce, `02_flow_prior` opens the
 # prior, and `03_cross_likelihood` repeats the table above on a whole test set and sets the published numbers
-# beside it. `06_separation` to `08_score_prior` are about separation; in `07_explore` you make your own mix.
+# beside it. `06_separation` to `08_denoiser` are about separation; in `07_explore` you make your own mix.
 
 # %%
 print(run.provenance([step]))

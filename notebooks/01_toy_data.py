@@ -33,8 +33,8 @@ from IPython.display import display
 
 from srcsep_core.audio import stft_magnitude_phase
 from srcsep_core.data.toy import (
-    PUBLISHED_VARIANTS,
     SOURCES,
+    VARIANTS,
     ToyWorld,
     draw_parameters,
     draw_sources,
@@ -72,18 +72,18 @@ print("Mean square over a period:", listed(period[list(SOURCES)].pow(2).mean()))
 # %% [markdown]
 # ## Three variants side by side
 #
-# | | paper | thesis | released code |
+# | | `whole_periods` (released code) | `uniform_hz` (paper) | `piano_keys` (thesis) |
 # |---|---|---|---|
-# | sample rate | 16 000 Hz | 14 700 Hz | 14 700 Hz |
-# | frequency | uniform, 27..4186 Hz | one of 88 piano keys | log-uniform, period cut to whole samples |
-# | amplitude | U[0.8, 1] | U[0.8, 1] | U[0.8, 1] to train, 1.0 to test |
-# | phase | U[0, 2 pi) | U[0, 2 pi) | whole samples |
+# | sample rate | 14 700 Hz | 16 000 Hz | 14 700 Hz |
+# | frequency | log-uniform, period cut to whole samples | uniform, 27..4186 Hz | one of 88 piano keys |
+# | amplitude | U[0.8, 1] to train, 1.0 to test | U[0.8, 1] | U[0.8, 1] |
+# | phase | whole samples | U[0, 2 pi) | U[0, 2 pi) |
 
 # %%
-draws = {v: draw_parameters(ToyWorld(v), 5000, torch.Generator().manual_seed(run.seed)) for v in PUBLISHED_VARIANTS}
+draws = {v: draw_parameters(ToyWorld(v), 5000, torch.Generator().manual_seed(run.seed)) for v in VARIANTS}
 columns = {variant: {"frequency_hz": d.frequency[:, 0], "amplitude": d.amplitude[:, 0]} for variant, d in draws.items()}
 laws = pd.concat([pd.DataFrame(drawn).assign(variant=variant) for variant, drawn in columns.items()])
-figure = frequency_law_figure(laws, {variant: ToyWorld(variant).sample_rate for variant in PUBLISHED_VARIANTS})
+figure = frequency_law_figure(laws, {variant: ToyWorld(variant).sample_rate for variant in VARIANTS})
 summary = laws.groupby("variant", sort=False).quantile([0.0, 0.25, 0.5, 0.75, 1.0]).reset_index(names=["variant", "q"])
 run.save_figure(figure, "toy_frequency_law", summary)
 display(summary.pivot(index="q", columns="variant", values="frequency_hz").round(1))
@@ -91,27 +91,27 @@ medians = laws.groupby("variant", sort=False)["frequency_hz"].median()
 print("Median frequency:", listed(medians, ".0f", " Hz"))
 
 # %% [markdown]
-# They are three different data sets. Half of the `paper` signals lie above 2.1 kHz, with seven samples a period
-# or fewer; the median of the `released` ones is near 170 Hz, with some eighty. A prior trained on one has not seen
-# the other, so every figure of this project names its variant. The default is `released`, because the stored
+# They are three different data sets. Half of the `uniform_hz` signals lie above 2.1 kHz, with seven samples a period
+# or fewer; the median of the `whole_periods` ones is near 170 Hz, with some eighty. A prior trained on one has not seen
+# the other, so every figure of this project names its variant. The default is `whole_periods`, because the stored
 # results of the authors were made with it.
 
 # %%
 waves, times = {}, {}
-for variant in PUBLISHED_VARIANTS:
+for variant in VARIANTS:
     config = ToyWorld(variant)
     example = draw_test_set(config, 1, int(0.01 * config.sample_rate), run.seed)
     times[variant] = np.arange(example.shape[2]) / config.sample_rate * 1e3
     waves[variant] = {name: example[0, k].numpy() for k, name in enumerate(SOURCES)}
-shown = [pd.DataFrame({"variant": v, "time_ms": times[v], **waves[v]}) for v in PUBLISHED_VARIANTS]
+shown = [pd.DataFrame({"variant": v, "time_ms": times[v], **waves[v]}) for v in VARIANTS]
 figure = waves_figure(waves, times, size=(10, 5), linewidth=1)
 run.save_figure(figure, "toy_variants", pd.concat(shown, ignore_index=True))
-print("Amplitude of the squares:", listed({v: abs(waves[v]["square"]).max() for v in PUBLISHED_VARIANTS}))
+print("Amplitude of the squares:", listed({v: abs(waves[v]["square"]).max() for v in VARIANTS}))
 
 # %% [markdown]
 # ## Spectra
 #
-# One test signal of each source, `released`, one second, Hann window. Sine: one line. Square and triangle: odd
+# One test signal of each source, `whole_periods`, one second, Hann window. Sine: one line. Square and triangle: odd
 # harmonics that fall like 1/n and 1/n². Saw: all harmonics, 1/n. What lies above half the sample rate folds back:
 # the waveforms are sampled without a band limit, as in the released code. The line at 0 Hz is the offset that a
 # whole number of samples a period leaves, for example one sample more on the high half of an odd square.
@@ -150,7 +150,7 @@ print("Bins within 40 dB of the loudest:", listed(loud, ".0%"))
 # The same four sources as three variants make them, and their mixes, two seconds each.
 
 # %%
-for variant in PUBLISHED_VARIANTS:
+for variant in VARIANTS:
     config = ToyWorld(variant)
     heard = draw_sources(config, 1, 2 * config.sample_rate, torch.Generator().manual_seed(run.seed + 1))
     tracks = {name: heard[0, k].numpy() for k, name in enumerate(SOURCES)}

@@ -16,7 +16,8 @@
 # **Question.** Is the density that the flow assigns a density, and what do the two training objectives do to it?
 #
 # **What we did.** Four FloWaveNet priors, one a source, trained twice: with the true negative log-likelihood
-# (`exact`) and with the loss of the authors' code, which weighs the log-determinant by 1/4 (`released`). We look
+# (`likelihood`) and with the loss of the authors' code, which weighs the log-determinant by 1/4
+# (`quarter_log_det`). We look
 # at the loss curves, at samples (thesis Figure 12), at where in a signal the likelihood comes from, at the
 # receptive field (the derivation that the thesis announces and lacks), and at the error of the inverse.
 
@@ -33,17 +34,17 @@ from IPython.display import display
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.diagnostics.invertibility import inverse_errors
-from srcsep_core.priors.flowavenet import FlowConfig, flow_receptive_field
+from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig, flow_receptive_field
 from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.show.player import player
 from srcsep_core.show.prior_figures import likelihood_map_figure, receptive_field_figure
 from srcsep_core.show.signal_figures import waves_figure
 from srcsep_core.show.training_figures import TERMS, terms_figure
-from srcsep_core.training.config import OBJECTIVES
 
 run = start("02_flow_prior", profile, seed, device)
 toy = ToyWorld()
+OBJECTIVES = FLOWAVENET.objectives
 steps = {objective: prior_step(run.profile, "flowavenet", objective=objective) for objective in OBJECTIVES}
 priors = {objective: run.pipeline.priors(step) for objective, step in steps.items()}
 
@@ -51,7 +52,8 @@ priors = {objective: run.pipeline.priors(step) for objective, step in steps.item
 # ## Training curves
 #
 # The log-likelihood is the sum of two terms: log p_Z, the density of the latent, and log |det|, how much the flow
-# stretches space. `exact` maximises the sum. `released` gains four times as much from log p_Z as from log |det|.
+# stretches space. `likelihood` maximises the sum. `quarter_log_det` gains four times as much from log p_Z as from log
+# |det|.
 
 # %%
 curves = pd.concat([p.curve.assign(objective=name) for name, p in priors.items()], ignore_index=True)
@@ -66,17 +68,17 @@ ends = final["log-likelihood"].groupby(level="objective", sort=False).mean()
 print("log-likelihood at the end, mean of the sources:", listed(ends, ".2f", " nats/sample"))
 
 # %% [markdown]
-# The `exact` objective reaches the higher log-likelihood, nearly all of it in log |det|. The `released` objective gives
-# log |det| away for log p_Z: it contracts the signal towards the mode of the latent. Since the authors report
-# log p_Z alone, their number looks better the more the flow contracts.
+# The `likelihood` objective reaches the higher log-likelihood, nearly all of it in log |det|. The `quarter_log_det`
+# objective gives log |det| away for log p_Z: it contracts the signal towards the mode of the latent. Since the
+# authors report log p_Z alone, their number looks better the more the flow contracts.
 
 # %% [markdown]
 # ## Samples from the priors (thesis Figure 12)
 #
 # Signals drawn from each prior, temperature 0.7. As the thesis remarks, every latent value is drawn on its own, so
-# shapes hold locally while the pitch wanders. The first figure of this kind with both objectives: `exact` priors
-# draw slow and smooth waves, smaller than the data; `released` ones reach the full amplitude and overshoot, with spikes
-# beyond the frame at the jumps of the square.
+# shapes hold locally while the pitch wanders. The first figure of this kind with both objectives: `likelihood` priors
+# draw slow and smooth waves, smaller than the data; `quarter_log_det` ones reach the full amplitude and overshoot,
+# with spikes beyond the frame at the jumps of the square.
 
 # %%
 length = min(4096, 2 * run.profile.evaluation.length)
@@ -116,7 +118,7 @@ test = draw_test_set(toy, 1, run.profile.evaluation.length, run.profile.evaluati
 time_ms = np.arange(400) / toy.sample_rate * 1e3
 signals = {name: test[0, k, :400].cpu() for k, name in enumerate(SOURCES)}
 with torch.no_grad():
-    whole = {n: priors["exact"].prior(n).log_prob_map(test[:, k : k + 1])[0].cpu() for k, n in enumerate(SOURCES)}
+    whole = {n: priors["likelihood"].prior(n).log_prob_map(test[:, k : k + 1])[0].cpu() for k, n in enumerate(SOURCES)}
 maps = {name: values[:400].numpy() for name, values in whole.items()}
 figure = likelihood_map_figure(signals, maps, time_ms)
 run.save_figure(figure, "likelihood_map", pd.DataFrame({"time_ms": time_ms, **maps}))

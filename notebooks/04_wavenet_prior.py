@@ -16,9 +16,9 @@
 # **Question.** The paper says that only the FloWaveNet priors, and not the WaveNet ones, tell the toy sources apart.
 # Is that so for a WaveNet whose likelihood is one, and is it so for the numbers that the authors stored?
 #
-# **What we did.** Two WaveNets per source. The `exact` one is causal, predicts one of 256 mu-law classes with a
+# **What we did.** Two WaveNets per source. The `softmax` one is causal, predicts one of 256 mu-law classes with a
 # softmax, and is a density on the continuous signal once every class is spread over its width: nats/sample, to be
-# compared with a flow's. The `released` one does what the authors' code does: the first and the last but one
+# compared with a flow's. The `sigmoid` one does what the authors' code does: the first and the last but one
 # convolution are not causal, raw codes 0..254 go in, a sigmoid sits on the logits, and the number reported is the
 # sigmoid of the sample's own class averaged over time, between 0 and 1.
 
@@ -48,15 +48,15 @@ from srcsep_core.show.plots import cross_likelihood_figure, source_grid
 from srcsep_core.show.training_figures import losses_figure
 
 run = start("04_wavenet_prior", profile, seed, device)
-steps = {objective: prior_step(run.profile, "wavenet", objective=objective) for objective in ("exact", "released")}
+steps = {objective: prior_step(run.profile, "wavenet", objective=objective) for objective in ("likelihood", "sigmoid")}
 priors = {objective: run.pipeline.priors(step) for objective, step in steps.items()}
-before, after = receptive_field(priors["exact"].net.net.config)
-print(f"exact: an output depends on {before} samples before the current one and {after} after it")
+before, after = receptive_field(priors["likelihood"].net.net.config)
+print(f"softmax: an output depends on {before} samples before the current one and {after} after it")
 
 # %% [markdown]
 # ## Training
 #
-# The exact loss is minus the log-density. The released loss is a cross-entropy of sigmoids: it starts at
+# The loss of the softmax is minus the log-density. That of the sigmoids is a cross-entropy of sigmoids: it starts at
 # log 256 = 5.55 and cannot go below log(255 + e) - 1 = 4.55 (dotted), however good the prediction.
 
 # %%
@@ -81,15 +81,15 @@ rows = []
 with torch.no_grad():
     for objective, found in priors.items():
         moved = (found.net.logits(x) - found.net.logits(changed)).abs().amax(dim=2)[0]
-        # the released network's output at t predicts sample t + 1
-        first = [int(row.nonzero()[0]) + (objective == "released") - 256 for row in moved]
+        # the output of the sigmoid network at t predicts sample t + 1
+        first = [int(row.nonzero()[0]) + (objective == "sigmoid") - 256 for row in moved]
         rows += [{"network": objective, "source": n, "first_offset": f} for n, f in zip(SOURCES, first, strict=True)]
 causality = pd.DataFrame(rows)
 run.save_table(causality, "wavenet_causality")
 display(causality.pivot(index="network", columns="source", values="first_offset")[list(SOURCES)])
 
 # %% [markdown]
-# The exact network passes. The released one uses the very sample that it predicts (offset 0) and the one after it.
+# The softmax network passes. The sigmoid one uses the very sample that it predicts (offset 0) and the one after it.
 
 # %% [markdown]
 # ## Cross-likelihood: the WaveNet half of Figure 3
@@ -102,8 +102,8 @@ length = run.profile.evaluation.length
 ours = noise_free(likelihood, "wavenet", length).set_index("protocol")
 panels = {
     "published (mean sigmoid)": matrix(authors("cross_likelihood", model="wavenet")),
-    "ours: released (mean sigmoid)": matrix(ours.loc["released"].reset_index()),
-    "ours: exact (nats/sample)": matrix(ours.loc["exact"].reset_index()),
+    "ours: released (mean sigmoid)": matrix(ours.loc["mean_sigmoid"].reset_index()),
+    "ours: exact (nats/sample)": matrix(ours.loc["log_prob"].reset_index()),
 }
 figure = cross_likelihood_figure(panels)
 run.save_figure(figure, "figure3_toy_wavenet", panel_table(panels))
@@ -123,24 +123,24 @@ display(summary.round(3))
 
 # %%
 run.save_figure(models_figure(summary), "discrimination_toy_wavenet", summary)
-worst = summary.groupby(summary["model"] + " " + summary["protocol"], sort=False)["accuracy"].min()
+worst = summary.groupby(summary["model"] + " " + summary["preset"], sort=False)["accuracy"].min()
 print("accuracy of the worst source:", listed(worst, ".3f"))
 
 # %% [markdown]
 # ## Samples
 #
-# Drawn from the exact network sample by sample, with cached activations (the cost of a sample does not grow with the
+# Drawn from the softmax network sample by sample, with cached activations (the cost of a sample does not grow with the
 # length). The shapes are right; the pitch wanders, for the network keeps it for a few periods only.
 
 # %%
 length = run.profile.pages.sampled
-drawn = priors["exact"].net.sample(1, length, torch.Generator(run.pipeline.device).manual_seed(seed))[0].cpu()
+drawn = priors["likelihood"].net.sample(1, length, torch.Generator(run.pipeline.device).manual_seed(seed))[0].cpu()
 rate = ToyWorld().sample_rate
 tracks = {name: (drawn[k] / max(1.0, float(drawn[k].abs().max()))).clamp(-1, 1) for k, name in enumerate(SOURCES)}
 figure = source_grid(tracks, rate, duration_s=0.05)
 shown = pd.DataFrame({name: track[: int(0.05 * rate)].numpy() for name, track in tracks.items()})
 run.save_figure(figure, "wavenet_samples", shown.rename_axis("sample").reset_index())
-display(player(tracks, rate, title="Samples of the exact WaveNet priors"))
+display(player(tracks, rate, title="Samples of the softmax WaveNet priors"))
 periods = {name: [fundamental_period(half) or np.nan for half in track.chunk(2)] for name, track in tracks.items()}
 print("Period in the first and the second half, in samples (nan: none found):")
 print(", ".join(f"{name} {first:.0f} and {second:.0f}" for name, (first, second) in periods.items()))

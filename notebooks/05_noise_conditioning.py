@@ -18,9 +18,10 @@
 # sources apart (Figure 4). Is that what noise does, what fine-tuning does, or what the metric does?
 #
 # **What we did.** Flow and WaveNet priors fine-tuned from the noise-free weights at sigma 0.01, 0.027, 0.077, 0.129 and
-# 0.359: with the exact objective and Gaussian noise as the thesis says, and with the released objective and the
-# released noise (times U(0, 1), clamped). For comparison the same flow from scratch, one flow that takes sigma as an
-# input, and the oracle: the true noisy density of the toy sources, the best that any prior can do.
+# 0.359: for the likelihood with Gaussian noise as the thesis says, and with the objective and the noise of the
+# authors' code (log-determinant by 1/4; times U(0, 1), clamped). For comparison the same flow from scratch, one flow
+# that takes sigma as an input, and the oracle: the true noisy density of the toy sources, the best that any prior can
+# do.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -33,6 +34,7 @@ from IPython.display import display
 
 from srcsep_core.audit.by_noise import gap_to_oracle, setups_by_noise
 from srcsep_core.audit.matrices import noise_level_panels, panel_table, widest_margins
+from srcsep_core.audit.presets import EXACT, FLOW, RELEASED
 from srcsep_core.audit.published import authors, printed_noise
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_curve_table, papers_own, select
 from srcsep_core.data.toy import SOURCES
@@ -45,14 +47,15 @@ from srcsep_core.show.training_figures import noise_training_figure
 run = start("05_noise_conditioning", profile, seed, device)
 levels = run.profile.noise_levels
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
-# the released length; at 16 384 samples see cross_likelihood.csv
+# the authors' length; for 16 384 samples see cross_likelihood.csv
 likelihood, discrimination = (select(t, length=run.profile.evaluation.length) for t in (likelihood, discrimination))
 
 # %% [markdown]
 # ## Training
 #
-# Loss by step of the exact flow, fine-tuned (top; counted on from the noise-free training) and from scratch with as
-# many steps (bottom). The dotted line is the entropy of the noise, which no density can go below in expectation.
+# Loss by step of the flow trained by likelihood, fine-tuned (top; counted on from the noise-free training) and from
+# scratch with as many steps (bottom). The dotted line is the entropy of the noise, which no density can go below in
+# expectation.
 
 # %%
 curves = []
@@ -111,9 +114,8 @@ noise = noise_curve_table(run.pipeline, run.profile)
 run.save_table(noise, "noise_curve")
 short_curve = papers_own(select(noise, length=run.profile.plan.curve.length))
 curves = {"published": pd.concat(authors("noise_curve", prior_sigma=s) for s in (0.0, *levels))}
-for name, model in (("released", "flowavenet"), ("exact", "flowavenet"), ("oracle", "oracle")):
-    objective = "" if name == "oracle" else name
-    curves[name] = select(short_curve, model=model, protocol=name, objective=objective)
+for name, preset in FLOW.items():
+    curves[name] = select(short_curve, **preset.facts)
 columns = ["prior", "data_sigma", "median", "prior_sigma"]
 drawn = pd.concat([table[columns].assign(case=name) for name, table in curves.items()], ignore_index=True)
 run.save_figure(noise_figures.noise_curve_figure(curves), "figure13_noise_curve", drawn)
@@ -126,8 +128,8 @@ for name in SOURCES:
     printed = printed_noise(name).pivot(index="data_sigma", columns="prior_sigma", values="value")
     print(f"{name}: printed in the thesis (means, log p_Z), then ours: released (medians), exact (medians)")
     display(printed)
-    for protocol in ("released", "exact"):
-        ours = part[(part["protocol"] == protocol) & (part["objective"] == protocol)]
+    for preset in (RELEASED, EXACT):
+        ours = select(part, **FLOW[preset].facts)
         display(ours.pivot(index="data_sigma", columns="prior_sigma", values="median").round(2))
 
 # %% [markdown]

@@ -25,11 +25,11 @@
 # | prior | what it is |
 # |---|---|
 # | `oracle` | the true density of the toy sources |
-# | `score` | one learnt denoiser for all classes (notebook 08); no likelihood |
+# | `denoiser` | one learnt denoiser for all classes (notebook 08); no likelihood |
 # | `pnf` | the autoregressive prior, told sigma, for the PnF sampler (Jayaram & Thickstun 2021) |
 # | `flow-wide`, `flow-conditional` | one flow told sigma, 0.01 to 10 and 0.01 to 0.5; trained by likelihood |
-# | `flow-exact`, `flow-released` | the paper's noise-free flow; trained by likelihood, and with the released loss |
-# | `flow-exact-tuned`, `flow-released-tuned` | the same, fine-tuned at each of the paper's noise levels (up to 0.359) |
+# | `flow-likelihood`, `flow-quarter_log_det` | the paper's noise-free flow; trained by likelihood, and as released |
+# | `flow-likelihood-tuned`, `flow-quarter_log_det-tuned` | the same, fine-tuned at each of the paper's levels |
 # | `flow-scratch` | one flow a level, from fresh weights, by likelihood |
 #
 # Samplers: `gibbs` redraws one source at a time, given the others, and proposes swaps; `langevin` (the paper's,
@@ -48,13 +48,6 @@ import torch
 from IPython.display import display
 
 from srcsep_core.benchmark.candidates import prior_choices
-from srcsep_core.benchmark.figures import (
-    beyond_classes,
-    compute_curves,
-    failure_bars,
-    known_classes,
-    share_by_prior,
-)
 from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.results import benchmark_table, committed_unknown, separation_row
 from srcsep_core.benchmark.settings import gibbs_for, settings_of
@@ -62,10 +55,17 @@ from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.metrics import si_sdr
 from srcsep_core.report.session import listed, start
-from srcsep_core.samplers import gibbs, released_langevin
+from srcsep_core.samplers import gibbs, unconstrained_langevin
 from srcsep_core.show.listening_grid import listening_grid
 from srcsep_core.show.player import player
 from srcsep_core.show.prior_figures import drift_figure, residual_figure
+from srcsep_core.show.separation_figures import (
+    beyond_classes,
+    compute_curves,
+    failure_bars,
+    known_classes,
+    share_by_prior,
+)
 
 run = start("06_separation", profile, seed, device)
 plan = plan_of(run.profile)
@@ -86,7 +86,7 @@ def shares(rows: pd.DataFrame) -> pd.DataFrame:
 #
 # The released code runs Langevin dynamics with a weight of zero on the mix, from a start at the **true sources** plus a
 # little noise. So it does not separate at all: it shows how fast the prior forgets. We run it as it is, with the
-# released flows, with the exact ones and with the score prior of notebook 08 in their place, and follow the distance to
+# released flows, with the exact ones and with the denoiser of notebook 08 in their place, and follow the distance to
 # the truth, on average over two mixes. Dotted, for the size of it: how far apart the two sources are.
 
 # %%
@@ -94,15 +94,15 @@ names = ("sine", "square")
 drawn = draw_mixes(data, MixConfig(names, 2, plan.length, seed=VALIDATION_SEED))
 sources = drawn.sources.to(run.pipeline.device)
 traces = []
-for label in ("flow-released-tuned", "flow-exact-tuned", "score"):
+for label in ("flow-quarter_log_det-tuned", "flow-likelihood-tuned", "denoiser"):
     load = choices[label].load(run.pipeline)
     generator = torch.Generator(run.pipeline.device).manual_seed(seed)
     steps = run.profile.pages.drift
-    result = released_langevin(sources, [load(name) for name in names], steps=steps, generator=generator)
+    result = unconstrained_langevin(sources, [load(name) for name in names], steps=steps, generator=generator)
     traces.append(result.trace.assign(prior=label))
 traces = pd.concat(traces, ignore_index=True)
 apart = float((drawn.sources[:, 0] - drawn.sources[:, 1]).square().mean().sqrt())
-run.save_figure(drift_figure(traces, apart), "separation_released", traces)
+run.save_figure(drift_figure(traces, apart), "separation_unconstrained", traces)
 ends = traces.groupby("prior", sort=False)["distance"].last()
 print("Last distance:", listed(ends), f"(independent: {apart:.2f})")
 
@@ -115,7 +115,9 @@ print("Last distance:", listed(ends), f"(independent: {apart:.2f})")
 
 # %%
 failures = table[
-    (table["group"] == "causal") & table["sampler"].isin(["langevin", "langevin-released"]) & (table["n_sources"] == 2)
+    (table["group"] == "causal")
+    & table["sampler"].isin(["langevin", "langevin-unconstrained"])
+    & (table["n_sources"] == 2)
 ]
 display(shares(failures).reset_index(drop=True))
 
@@ -125,14 +127,14 @@ display(shares(failures).reset_index(drop=True))
 # Priors and samplers on the same mixes: `sine+square`, with `saw`, with `triangle`; 100 of each. The share of mixes in
 # which **all** sources come out above 10 dB SI-SDR, with exact 95 % intervals. Hollow marks are variations.
 #
-# Slow priors run shorter. Gibbs: 24 levels from sigma 1.5 and up to 8 chains for `score`; 12 levels and up to 8 chains
-# for `oracle`, whose draws are exact; 12 and 2 for `pnf` and flows, with more than two sources 8 and 1. Langevin: 5
-# levels of 40 steps for `score`, of 20 for the rest. The sampler `pnf`: 64 updates a level, published are 256. Flows
-# start at the largest sigma that they know.
+# Slow priors run shorter. Gibbs: 24 levels from sigma 1.5 and up to 8 chains for `denoiser`; 12 levels and up to 8
+# chains for `oracle`, whose draws are exact; 12 and 2 for `pnf` and flows, with more than two sources 8 and 1.
+# Langevin: 5 levels of 40 steps for `denoiser`, of 20 for the rest. The sampler `pnf`: 64 updates a level, published
+# are 256. Flows start at the largest sigma that they know.
 
 # %%
-order = ["oracle", "score", "pnf", "flow-wide", "flow-conditional", "flow-scratch"]
-order += ["flow-exact-tuned", "flow-released-tuned", "flow-exact", "flow-released"]
+order = ["oracle", "denoiser", "pnf", "flow-wide", "flow-conditional", "flow-scratch"]
+order += ["flow-likelihood-tuned", "flow-quarter_log_det-tuned", "flow-likelihood", "flow-quarter_log_det"]
 three = {"sine+square", "sine+square+saw", "sine+square+saw+triangle"}
 cause = table[table["group"].isin(["causal", "oracle"]) & table["sources"].isin(three)]
 run.save_figure(share_by_prior(cause, order), "separation_cause", cause)
@@ -152,15 +154,15 @@ controls = table[table["group"] == "controls"]
 display(shares(controls.assign(prior=controls["prior"] + ", " + controls["variant"])).reset_index(drop=True))
 
 # %% [markdown]
-# On pairs, then, the settings are not to blame for the flows: with the same ones the true density separates
-# nearly all, and the learnt score most. On four sources they would be: so short a chain from so small a sigma separates
-# hardly any under the learnt score either. And of the sampler's parts the swaps matter with four sources; two come
+# On pairs, then, the settings are not to blame for the flows: with the same ones the true density separates nearly
+# all, and the learnt denoiser most. On four sources they would be: so short a chain from so small a sigma separates
+# hardly any under the learnt denoiser either. And of the sampler's parts the swaps matter with four sources; two come
 # apart without, once a failed chain is given up and started again.
 
 # %% [markdown]
 # ## What works: known classes
 #
-# The score prior of notebook 08 with the annealed Gibbs sampler, swap moves, exchanges of jumps and restarts. Every
+# The denoiser of notebook 08 with the annealed Gibbs sampler, swap moves, exchanges of jumps and restarts. Every
 # subset of the four classes, both toy variants (`paper`: 16 kHz, 27 to 4186 Hz, any phase), and all pairs and triples
 # pooled (`any 2`, `any 3`). Exact 95 % intervals over mixes.
 
@@ -181,7 +183,7 @@ display(shares(known.assign(prior=known["variant"])).rename(columns={"prior": "v
 
 # %%
 example = draw_mixes(data, MixConfig(SOURCES, 1, plan.length, seed=VALIDATION_SEED + 1))
-load = choices["score"].load(run.pipeline)
+load = choices["denoiser"].load(run.pipeline)
 generator = torch.Generator(run.pipeline.device).manual_seed(seed)
 config = gibbs_for(plan, len(SOURCES))
 found = gibbs(example.mix.to(run.pipeline.device), [load(name) for name in SOURCES], config=config, generator=generator)
@@ -214,7 +216,7 @@ player(tracks, data.sample_rate, "A mix of four, separated (the window, repeated
 # ## Failures by kind
 #
 # What is wrong with the sources that stay below 10 dB: another source's wave (swap), a multiple of the right frequency,
-# an error in a few samples at the edges, an offset, or something else (other). First the score prior with all known
+# an error in a few samples at the edges, an offset, or something else (other). First the denoiser with all known
 # classes (note the scale), then priors and samplers on pairs. Under Gibbs the estimates of noise-free and fine-tuned
 # flows do not even add up to the mix: what they leave is as large as the mix (`residual` in
 # `data/measured/separation.csv`).
@@ -227,7 +229,7 @@ worst = 1 - many["above_10db"].min()
 print(f"At most {worst:.1%} of the sources stay below 10 dB, {many['fail_swap'].max():.1%} by a swap.")
 
 # %%
-pairs = cause[cause["n_sources"] == 2].sort_values(["sampler", "note"], kind="stable")
+pairs = cause[cause["n_sources"] == 2].sort_values(["sampler", "control"], kind="stable")
 labels = [f"{row.prior}, {row.sampler}" + (f" ({row.note})" if row.note else "") for row in pairs.itertuples()]
 run.save_figure(failure_bars(pairs, labels), "separation_failures", pairs)
 kinds = pairs.filter(like="fail_").rename(columns=lambda name: name.removeprefix("fail_")).mean()
@@ -243,14 +245,14 @@ print("Most frequent:", listed(kinds.sort_values(ascending=False).head(3), ".0%"
 # %%
 compared = table[table["group"].isin(["known", "baseline"])]
 summary = compared.pivot_table(index=["variant", "n_sources"], columns="prior", values="si_sdri_mean", aggfunc="mean")
-display(summary[["mix", "nmf", "irm", "ibm", "fastica", "score"]].round(1))
+display(summary[["mix", "nmf", "irm", "ibm", "fastica", "denoiser"]].round(1))
 run.save_table(summary.reset_index(), "separation_baselines")
 
 # %% [markdown]
 # ## Beyond the paper
 #
-# Two sources of one class, gains that the sampler is not told, noise in the mix, and up to eight sources: the score
-# prior under `gibbs`, up to 8 chains for two of a class and up to 2 elsewhere. Whatever came out, with exact 95 %
+# Two sources of one class, gains that the sampler is not told, noise in the mix, and up to eight sources: the
+# denoiser under `gibbs`, up to 8 chains for two of a class and up to 2 elsewhere. Whatever came out, with exact 95 %
 # intervals. In the noisy rows the sampler is told the noise level: it stops at that sigma, and the doubt from which on
 # it starts another chain rises with it.
 
@@ -276,9 +278,7 @@ display(unknown.drop(columns=["profile", "command"]).round(3))
 # ## Quality against compute
 #
 # Four sources: up to 1 and up to 4 restarts along each line, and the number of noise levels. A mix is done once a chain
-# leaves little doubt, so that restarts cost only the mixes that need them. Bands: exact 95 % intervals over mixes. A
-# batch of 32 mixes shares the order of its sweeps and proposals; with few levels and one chain the luck of that order
-# adds to the spread, and the bands leave it out.
+# leaves little doubt, so that restarts cost only the mixes that need them. Bands: exact 95 % intervals over mixes.
 
 # %%
 compute = table[table["group"] == "compute"]
@@ -289,13 +289,13 @@ print(f"The most, {most['all_above_10db']:.0%}, with {most['note']} in {most['se
 # %% [markdown]
 # ## The same here, on fewer mixes
 #
-# The settings of the score prior run on this machine at this profile, beside the committed table.
+# The settings of the denoiser run on this machine at this profile, beside the committed table.
 
 # %%
 here = pd.DataFrame(
     separation_row(run.pipeline, setting, profile=run.profile.name, command="srcsep notebooks 06")
     for setting in settings_of(run.profile, plan, ["known"])
-    if setting.step.data.variant == "released"
+    if setting.step.data.variant == "whole_periods"
 )
 run.save_table(here, "separation_rerun")
 beside = here.merge(known, on=["variant", "sources", "prior", "sampler"], suffixes=(" here", " committed"))
@@ -306,16 +306,16 @@ display(beside[["sources", *columns]].round(3))
 # **What it means.** The failure was real, and it has two causes.
 #
 # The sampler. Under Langevin dynamics even the true density separates few pairs and no mix of four. Its chains do not
-# even add up to the mix: each pitch is a mode of its own, and small steps do not cross from one to the next. The learnt
-# score is smoother, its chains do add up, but most of its sources then hold another's wave. Ten levels of 100 steps
-# mend neither (controls). Redrawing a whole source at a time crosses between pitches, swaps and restarts undo what the
-# wrong source has taken: together they separate four sources, under the true density and the learnt score alike at 10
-# dB, the true density more finely. Exchanges of jumps take more mixes to 20 dB, in the `paper` variant.
+# even add up to the mix: each pitch is a mode of its own, and small steps do not cross from one to the next. The
+# learnt score is smoother, its chains do add up, but most of its sources then hold another's wave. Ten levels of 100
+# steps mend neither (controls). Redrawing a whole source at a time crosses between pitches, swaps and restarts undo
+# what the wrong source has taken: together they separate four sources, under the true density and the learnt denoiser
+# alike at 10 dB, the true density more finely. Exchanges of jumps take more mixes to 20 dB, in the `paper` variant.
 #
-# The prior. Under that same sampler, set alike, the true density and the learnt score separate nearly all pairs, the
+# The prior. Under that same sampler, set alike, the true density and the learnt denoiser separate nearly all pairs, the
 # paper's flows none: noise-free or fine-tuned, exact or released. Our own flow of all levels separates a few of the
 # pairs where its density judges the swaps, the autoregressive prior six in ten of them and no fours. Their scores point
 # elsewhere (12). All of them are of laptop size and budget: that a larger one fails too is not shown here.
 
 # %%
-print(run.provenance([*choices["score"].trained, *choices["flow-exact-tuned"].trained]))
+print(run.provenance([*choices["denoiser"].trained, *choices["flow-likelihood-tuned"].trained]))

@@ -16,7 +16,7 @@
 # **Question.** What does a sampler do between the mix and its estimates, and what makes it fail?
 #
 # **What we did.** We made a mix of a sine, a square, a saw and a triangle, and gave it to split-Gibbs sampling with the
-# score prior: one denoiser for all sources, told which source it is to find. We kept the state of the chain after every
+# denoiser: one for all sources, told which source it is to find. We kept the state of the chain after every
 # noise level. First comes one run to read. Then comes a panel in which you choose the sources, the noise, the prior and
 # the sampler yourself; it needs a running kernel (JupyterLab, not GitHub).
 
@@ -42,10 +42,10 @@ from srcsep_core.show.listening_grid import listening_grid
 
 run = start("07_explore", profile, seed, device)
 toy = ToyWorld()
-step = prior_step(run.profile, "score")
+step = prior_step(run.profile, "denoiser")
 trained = run.pipeline.priors(step)
 priors = {
-    "score": {name: trained.prior(name) for name in SOURCES},
+    "denoiser": {name: trained.prior(name) for name in SOURCES},
     "oracle": {name: OraclePrior(name, toy) for name in SOURCES},
 }
 
@@ -122,7 +122,7 @@ display(listen(result))
 # ## Your turn
 #
 # Choose how many of each source, set their pitches, press Run, and watch. Afterwards the slider (or the play button)
-# goes through the chain. Things to try; with the score prior most take less than a minute:
+# goes through the chain. Things to try; with the denoiser most take less than a minute:
 #
 # - **Two of a kind.** Two sines, far apart and then close together. The prior cannot say which is which; can the mix?
 # - **An octave.** A sine at exactly twice the pitch of a saw is one of the saw's own harmonics.

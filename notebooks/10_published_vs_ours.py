@@ -31,6 +31,7 @@ from IPython.display import display
 
 from srcsep_core.audit.agreement import agreement, reproduction
 from srcsep_core.audit.comparison import compare, coverage_table, kept_rows
+from srcsep_core.audit.presets import like_for_like
 from srcsep_core.audit.published import load_coverage, published_cells
 from srcsep_core.audit.tables import input_tables, likelihood_summary, noise_curve_table, papers_own
 from srcsep_core.report.session import listed, start
@@ -61,7 +62,7 @@ print(f"{len(cells)} published numbers, {len(comparison)} rows beside ours")
 
 # %%
 printed = comparison[comparison["document"] != "authors' arrays"]
-printed = printed[(printed["protocol"] == printed["objective"].replace("", "oracle")) | (printed["protocol"] == "")]
+printed = kept_rows(printed)
 wide = printed.pivot_table(
     index=["document", "item", "quantity", "level", "prior_sigma", "prior", "published"],
     columns="protocol",
@@ -80,13 +81,13 @@ for (document, item), part in wide.groupby(["document", "item"], sort=False):
 # of a row of four.
 
 # %%
-agree = agreement(comparison).assign(lengths="released")
+agree = agreement(comparison).assign(lengths="the authors'")
 run.save_table(pd.concat([agree, agreement(long).assign(lengths=str(longest))]), "published_agreement")
 display(agree.drop(columns=[c for c in agree if c.startswith("n_")]).round(2))
 
 # %%
 flow = agree[(agree["model"] == "flowavenet") & agree["statistic"].isin(["median", "mean", "value"])]
-flow = flow[(flow["protocol"] == flow["objective"]) | (flow["protocol"] == "oracle")]
+flow = flow[like_for_like(flow)]
 flow = flow.assign(label=flow["document"] + ", " + flow["item"] + " (" + flow["statistic"] + ")")
 figure = agreement_figure(flow, ("same_sign", "same_rank_row", "same_rank_column"))
 run.save_figure(figure, "published_agreement_flow", flow)
@@ -121,13 +122,13 @@ display(load_coverage())
 # %% [markdown]
 # ## What it means
 #
-# - The released protocol on our priors has the signs of print and the order of clear differences, but not its ranks:
+# - The preset `released` on our priors has the signs of print and the order of clear differences, but not its ranks:
 #   of the stored medians 85 % have the printed sign, and 46 % the rank within their row that they have in print. Our
 #   `released` priors are therefore like the authors', not a copy of them.
 # - A number that was printed is a mean of a heavy-tailed quantity from one set of weights; its power of ten is not
 #   a property of the method, and ours need not agree with it.
-# - Where `exact` disagrees with print in sign, the missing log-determinant is the reason: it is what the
-#   two protocols differ in.
+# - Where the preset `exact` disagrees with print in sign, the missing log-determinant is the reason: it is what the
+#   two presets differ in.
 
 # %%
 print(run.provenance())

@@ -15,7 +15,7 @@
 #
 # **Question.** Which of the conclusions of the paper and the thesis stand once the likelihood is a likelihood?
 #
-# **What we did.** For every claim: what was printed, and what we measure under three protocols. `released`: the
+# **What we did.** For every claim: what was printed, and what we measure by three presets. `released`: the
 # formulas of the authors' code on priors trained as theirs. `exact`: true likelihoods on priors trained by maximum
 # likelihood. `oracle`: the true density, the best that any prior can do. The rules that turn numbers into verdicts are
 # in `srcsep_core/audit/claims/ledger.py`; the interval is of the number that decides, 95 % bootstrap over test signals
@@ -30,7 +30,7 @@ device = "auto"
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.audit.by_noise import protocols_by_noise
+from srcsep_core.audit.by_noise import presets_by_noise
 from srcsep_core.audit.claims import Results, ledger
 from srcsep_core.audit.claims.measures import VERDICTS
 from srcsep_core.audit.comparison import compare
@@ -39,7 +39,7 @@ from srcsep_core.audit.tables import cross_likelihood_tables, input_tables, nois
 from srcsep_core.benchmark.results import benchmark_table
 from srcsep_core.report.session import listed, start
 from srcsep_core.show.claims_figures import verdicts_figure
-from srcsep_core.show.noise_figures import protocols_by_noise_figure
+from srcsep_core.show.noise_figures import presets_by_noise_figure
 
 run = start("11_claims", profile, seed, device)
 pd.set_option("display.max_colwidth", None)
@@ -62,14 +62,14 @@ display(claims.loc[claims["n"] > 0, ["claim", "number", "value", "low", "high", 
 # %% [markdown]
 # ## The central claim in one figure
 #
-# Noise conditioning against discrimination: mean AUROC (top) and mean accuracy (bottom), by protocol. Left: clean
+# Noise conditioning against discrimination: mean AUROC (top) and mean accuracy (bottom), by preset. Left: clean
 # signals, the only ones that were published. Right: signals that carry the prior's own noise, which is what a sampler
 # shows a prior. Bars are 95 % intervals, grey lines are chance.
 
 # %%
-curve = protocols_by_noise(results, run.profile.noise_levels)
-run.save_figure(protocols_by_noise_figure(curve), "claims_noise", curve)
-last = select(curve, sigma=max(run.profile.noise_levels), signals="clean", quantity="accuracy").set_index("protocol")
+curve = presets_by_noise(results, run.profile.noise_levels)
+run.save_figure(presets_by_noise_figure(curve), "claims_noise", curve)
+last = select(curve, sigma=max(run.profile.noise_levels), signals="clean", quantity="accuracy").set_index("preset")
 print("Accuracy at the widest level, clean signals:", listed(last["mean"]))
 
 # %% [markdown]

@@ -33,12 +33,14 @@ from IPython.display import display
 
 from srcsep_core.audit.ablation import ablation_table
 from srcsep_core.audit.by_noise import windows_by_source, worst_pairs
+from srcsep_core.audit.presets import FLOW, trained_as
 from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import cross_likelihood_tables, select
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import protocol_values
 from srcsep_core.diagnostics.scores import score_table, summarise_scores
 from srcsep_core.diagnostics.typicality import worst_by_statistic
+from srcsep_core.priors.flowavenet import FLOWAVENET
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import CrossLikelihood, Subject, prior_step
@@ -49,7 +51,7 @@ run = start("12_beyond_the_bars", profile, seed, device)
 levels = run.profile.noise_levels
 toy = ToyWorld()
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
-plain = discrimination[~discrimination["ratio"] & (discrimination["amplitude"] == "released")]
+plain = discrimination[~discrimination["ratio"] & (discrimination["amplitude"] == "evaluation")]
 plain = plain[plain["length"] == plain.groupby("prior_sigma")["length"].transform("min")]
 
 # %% [markdown]
@@ -73,7 +75,7 @@ grid = tuple(sorted({*levels, 0.359, 1.0, 3.0, 10.0}))
 cells = [(name, sigma) for name in SOURCES for sigma in grid]
 modes = pd.DataFrame({"source": name, "sigma": sigma, "modes": mode_count(name, sigma)} for name, sigma in cells)
 modes["n"] = run.profile.pages.modes.signals
-pairs = worst_pairs({"log p": plain, "ratio": select(discrimination, ratio=True, amplitude="released")})
+pairs = worst_pairs({"log p": plain, "ratio": select(discrimination, ratio=True, amplitude="evaluation")})
 windows = windows_by_source(pairs, modes)
 run.save_table(windows, "noise_windows_by_source")
 display(windows)
@@ -95,7 +97,7 @@ print(f"Oracle, narrowest sigma_disc: {listed(narrowest, 'g')}; smallest sigma_m
 # %%
 clean = toy.test_set(run.profile.pages.scores)
 rows = []
-for objective in ("exact", "released"):
+for objective in FLOWAVENET.objectives:
     for sigma in levels:
         priors = run.pipeline.priors(prior_step(run.profile, "flowavenet", sigma=sigma, objective=objective))
         for k, name in enumerate(SOURCES):
@@ -130,17 +132,19 @@ def statistics_of(objective: str, sigma: float) -> pd.DataFrame:
     prior = prior_step(run.profile, "flowavenet", sigma=sigma, objective=objective) if sigma else noise_free
     step = CrossLikelihood(Subject(prior, toy, sigma), replace(run.profile.plan.noisy, data_sigma=sigma))
     other = replace(step, evaluation=replace(step.evaluation, seed=4242))
-    values, reference = (protocol_values(run.pipeline.values(s), objective) for s in (step, other))
+    values, reference = (
+        protocol_values(run.pipeline.values(s), FLOW[trained_as(objective)].protocol) for s in (step, other)
+    )
     return worst_by_statistic(values, reference, toy.test_set(step.evaluation), toy.sample_rate)
 
 
-cases = [(objective, sigma) for objective in ("exact", "released") for sigma in (0.0, *levels)]
+cases = [(objective, sigma) for objective in FLOWAVENET.objectives for sigma in (0.0, *levels)]
 found = {case: statistics_of(*case) for case in cases}
 statistics = pd.concat(found, names=["objective", "sigma"]).reset_index(["objective", "sigma"])
 run.save_table(statistics, "statistics")
 run.save_figure(discrimination_figures.statistics_figure(statistics), "statistics", statistics)
-last = select(statistics, objective="exact", sigma=levels[-1]).set_index("statistic")["auroc_worst"]
-print(f"AUROC of the worst pair at sigma {levels[-1]:g}, exact:", listed(last, ".3f"))
+last = select(statistics, objective="likelihood", sigma=levels[-1]).set_index("statistic")["auroc_worst"]
+print(f"AUROC of the worst pair at sigma {levels[-1]:g}, likelihood:", listed(last, ".3f"))
 
 # %% [markdown]
 # ## One cause at a time

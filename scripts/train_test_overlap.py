@@ -75,7 +75,7 @@ def overlap_table() -> pd.DataFrame:
     runs = {
         "flow and WaveNet, noise-free": profile.plan_of("flowavenet").train,
         "PnF": profile.plan_of("pnf").train,
-        "denoiser": profile.plan_of("score").train,
+        "denoiser": profile.plan_of("denoiser").train,
     }
     tested = test_pairs(config)
     rows = []

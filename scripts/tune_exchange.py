@@ -1,4 +1,4 @@
-"""Tune the exchange of samples: a grid of its settings on validation mixes of all four sources, with the score prior.
+"""Tune the exchange of samples: a grid of its settings on validation mixes of all four sources, with the denoiser.
 
     .venv/bin/python scripts/tune_exchange.py --mixes 50
 
@@ -67,14 +67,14 @@ def tried(
 
 
 @click.command()
-@click.option("-p", "--profile", default="laptop", show_default=True, help="smoke, laptop or paper.")
-@click.option("--variant", default="released", show_default=True, help="The toy variant: released, thesis or paper.")
+@click.option("-p", "--profile", default="laptop", show_default=True, help="smoke, laptop or full.")
+@click.option("--variant", default="whole_periods", show_default=True, help="The toy variant.")
 @click.option("--mixes", default=50, show_default=True, type=click.IntRange(min=1), help="Validation mixes a setting.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 def main(profile: str, variant: str, mixes: int, device: str) -> None:
     """Try a small grid of settings of the exchange on validation mixes, and print the shares of mixes separated."""
     chosen = get_profile(profile)
-    plan, choice = plan_of(chosen), prior_choices(chosen, variant)["score"]
+    plan, choice = plan_of(chosen), prior_choices(chosen, variant)["denoiser"]
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     load = choice.load(pipeline)
     priors = {name: load(name) for name in SOURCES}

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from srcsep_core.errors import InputError
+from srcsep_core.former import FORMER
 
 
 def check_least(config: Any, least: int, *names: str) -> None:
@@ -24,9 +25,14 @@ def check_least(config: Any, least: int, *names: str) -> None:
 
 
 def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
-    """Raise `InputError` unless `value` is one of the `choices` of what it is called."""
+    """Raise `InputError` unless `value` is one of the `choices` of what it is called.
+
+    An old name is answered with the new one, if `what` (its last word) is a category of `FORMER`.
+    """
     if value not in (known := list(choices)):
-        raise InputError(f"unknown {what} {value!r}; use one of {', '.join(known)}")
+        now = FORMER.get(what.split()[-1], {}).get(value)
+        remedy = f"it is now called {now}" if now else f"use one of {', '.join(known)}"
+        raise InputError(f"unknown {what} {value!r}; {remedy}")
 
 
 def resolved(config: Any) -> Any:

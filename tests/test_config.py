@@ -51,7 +51,7 @@ def test_full_profile_has_the_sizes_of_the_thesis_and_the_released_code() -> Non
         (plan.long_curve, 16_384),
     ):
         assert (evaluation.signals, evaluation.length) == (1500, length)
-        assert (evaluation.data_sigma, evaluation.amplitude) == (0.0, "released")
+        assert (evaluation.data_sigma, evaluation.amplitude) == (0.0, "evaluation")
     assert plan.input_lengths == (8000, 16_384)
 
 
@@ -92,7 +92,7 @@ def test_profile_has_lengths_that_its_flow_can_squeeze(profile: Profile) -> None
 
 
 def test_a_former_name_says_what_it_is_called_now() -> None:
-    with pytest.raises(InputError, match="the profile paper is called full now; use full"):
+    with pytest.raises(InputError, match="unknown profile 'paper'; it is now called full"):
         get_profile("paper")
 
 
@@ -117,9 +117,14 @@ def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
     ("make", "message"),
     [
         (lambda: get_profile("huge"), "unknown profile 'huge'; use one of smoke, laptop, full"),
-        (lambda: TrainConfig(objective="exakt"), "unknown objective 'exakt'; use one of exact, released"),
+        (
+            lambda: TrainConfig(objective="exakt"),
+            "unknown objective 'exakt'; use one of likelihood, quarter_log_det, sigmoid",
+        ),
+        (lambda: TrainConfig(objective="exact"), "unknown objective 'exact'; it is now called likelihood"),
         (lambda: TrainConfig(schedule="linear"), "unknown schedule 'linear'; use multistep or cosine"),
-        (lambda: TrainConfig(noise="pink"), "unknown noise 'pink'; use thesis or released"),
+        (lambda: TrainConfig(noise="pink"), "unknown noise 'pink'; use one of gaussian, scaled_clamped"),
+        (lambda: TrainConfig(noise="thesis"), "unknown noise 'thesis'; it is now called gaussian"),
         (lambda: TrainConfig(noise_sigma=-0.1), "noise_sigma is -0.1"),
         (lambda: TrainConfig(steps=0), "steps is 0; use at least 1"),
         (lambda: TrainConfig(batch_size=-1), "batch_size is -1"),
@@ -135,12 +140,14 @@ def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
         (lambda: EvalConfig(length=0), "length is 0"),
         (lambda: EvalConfig(batch_size=0), "batch_size is 0"),
         (lambda: EvalConfig(data_sigma=-0.1), "data_sigma is -0.1"),
-        (lambda: EvalConfig(amplitude="loud"), "unknown amplitude 'loud'; use released or training"),
+        (lambda: EvalConfig(amplitude="loud"), "unknown amplitude 'loud'; use one of evaluation, training"),
+        (lambda: EvalConfig(amplitude="released"), "unknown amplitude 'released'; it is now called evaluation"),
         (lambda: ConditionalFlowConfig(sigma_min=0.0), "sigma 0.0..0.5; use 0 < sigma_min < sigma_max"),
         (lambda: ConditionalFlowConfig(sigma_min=0.5), "sigma 0.5..0.5"),
         (lambda: ConditionalFlowConfig(context=0), "context is 0; use at least 1"),
         (lambda: ConditionalFlowConfig(width=0), "width is 0"),
-        (lambda: WaveNetPriorConfig("exakt"), "unknown likelihood 'exakt'; use one of exact, released"),
+        (lambda: WaveNetPriorConfig("exakt"), "unknown output 'exakt'; use one of softmax, sigmoid"),
+        (lambda: WaveNetPriorConfig("exact"), "unknown output 'exact'; it is now called softmax"),
         (lambda: WaveNetPriorConfig(layers=0), "layers is 0; use at least 1"),
         (lambda: WaveNetPriorConfig(width=0), "width is 0"),
         (lambda: WaveNetPriorConfig(head_width=0), "head_width is 0"),

@@ -13,7 +13,7 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.mu_law import SoftmaxNet
-from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet
+from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
@@ -94,11 +94,11 @@ def test_one_training_step_is_that_of_the_cpu(flow: Flow) -> None:
     gradients, losses = [], []
     for net in (flow, on_gpu(flow)):
         x = signals().to(next(net.parameters()).device)
-        objective_by_source(net.source_terms(x), "exact").sum().backward()
+        objective_by_source(net.source_terms(x), "likelihood").sum().backward()
         clip_gradients(net, config)
         gradients.append(torch.cat([p.grad.flatten().cpu() for p in net.parameters() if p.grad is not None]))
         torch.optim.SGD(net.parameters(), lr=1e-4).step()
-        losses.append(objective_by_source(net.source_terms(x), "exact").detach().cpu())
+        losses.append(objective_by_source(net.source_terms(x), "likelihood").detach().cpu())
     ours, theirs = gradients
     assert (theirs - ours).norm() < 1e-3 * ours.norm()
     torch.testing.assert_close(losses[1], losses[0], rtol=0, atol=FLOAT32_NATS)
@@ -181,7 +181,7 @@ def test_wavenet_samples_on_the_gpu_and_training_lowers_its_loss(wavenet: Softma
 def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
     size = ConditionalFlowConfig(blocks=2, flows=2, layers=2, width=4)
     trained = train(
-        FLOWAVENET.task(size, 4, "exact"), ToyWorld(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu"
+        FLOWAVENET.task(size, 4, "likelihood"), ToyWorld(), SHORT, device=GPU, work_folder=tmp_path, run_key="gpu"
     )
     flow = cast(Flow, trained.network)
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_conditional_flow_is_trained_on_the_gpu(tmp_path: Path) -> None:
 
 @pytest.fixture
 def denoiser(perturb: Callable[..., None]) -> PreconditionedNet:
-    """A small network of two score priors with random weights, on the CPU."""
+    """A small network of two denoisers with random weights, on the CPU."""
     made = PreconditionedNet(DenoiserConfig(classes=2, channels=(16, 32), strides=(4,), middle=1, heads=2, window=64))
     perturb(made, 0.05)
     return made.eval()
@@ -198,8 +198,8 @@ def denoiser(perturb: Callable[..., None]) -> PreconditionedNet:
 
 def test_denoiser_is_that_of_the_cpu(denoiser: PreconditionedNet) -> None:
     x, levels = signals()[:, :1, :64] + 0.3, (0.01, 0.3, 3.0)
-    ours = [ClassScorePrior(denoiser, 1).denoise(x, sigma) for sigma in levels]
-    theirs = [ClassScorePrior(denoiser.to(GPU), 1).denoise(x.to(GPU), sigma) for sigma in levels]
+    ours = [ClassDenoiser(denoiser, 1).denoise(x, sigma) for sigma in levels]
+    theirs = [ClassDenoiser(denoiser.to(GPU), 1).denoise(x.to(GPU), sigma) for sigma in levels]
     for found, expected in zip(theirs, ours, strict=True):
         assert found.is_cuda
         torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-4)
@@ -214,7 +214,7 @@ def test_denoiser_is_that_of_the_cpu(denoiser: PreconditionedNet) -> None:
     ],
 )
 def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: PreconditionedNet) -> None:
-    priors = [ClassScorePrior(denoiser.to(GPU), label) for label in range(2)]
+    priors = [ClassDenoiser(denoiser.to(GPU), label) for label in range(2)]
     mix = signals()[:, :2, :64].mean(dim=1, keepdim=True).to(GPU)
     seen: list[State] = []
     found, again = (

@@ -120,7 +120,7 @@ class GaussianSet(Trained):
 
     @torch.no_grad()
     def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
-        return {"exact": self.net.log_prob(x, 0.0).double() / x.shape[2]}
+        return {"log_prob": self.net.log_prob(x, 0.0).double() / x.shape[2]}
 
     def prior(self, source: str) -> GaussianPrior:
         return GaussianPrior(self.net, self.index(source))
@@ -202,7 +202,7 @@ def test_a_new_world_and_a_new_kind_are_trained_and_listed(line: Pipeline) -> No
 def test_they_are_evaluated_into_the_tables(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     (step,) = priors_of(PROFILE, "storm")
     values, discrimination = cross_likelihood_tables(line, PROFILE, "storm")
-    assert set(values["dataset"]) == {"thunder"} and set(values["model"]) == {"gaussian"}
+    assert set(values["world"]) == {"thunder"} and set(values["model"]) == {"gaussian"}
     assert set(values["source"]) == {"rumble", "hiss"}
     assert (discrimination["accuracy"].dropna() == 1).all(), "rumble and hiss are easily told apart"
     assert line.store.find(step.name, step.key) is not None
@@ -214,8 +214,8 @@ def test_they_are_benchmarked(line: Pipeline, tmp_path: Path) -> None:
     options = ("-p", "smoke", "--device", "cpu", "--variant", "storm", "--mixes", "4", "--out", tmp_path)
     assert "wiener" in srcsep("benchmark", *options, "--list")
     srcsep("benchmark", *options, *groups)
-    table = pd.read_csv(tmp_path / "separation.csv", dtype={"note": str})
-    assert set(table["dataset"]) == {"thunder"} and set(table["sources"]) == {"rumble+hiss"}
+    table = pd.read_csv(tmp_path / "separation.csv", dtype={"control": str, "note": str})
+    assert set(table["world"]) == {"thunder"} and set(table["sources"]) == {"rumble+hiss"}
     assert set(table["group"]) == {"known", "baseline", "causal"}, "there is no oracle"
     rows = table.set_index("prior")
     assert set(rows.loc["gaussian", "sampler"]) == {"gibbs-exchange", "gibbs", "langevin", "projection"}
@@ -232,7 +232,7 @@ def test_settings_are_those_of_a_world_of_any_number_of_sources(count: int, monk
     monkeypatch.setitem(kinds._KINDS, "gaussian", GAUSSIAN)
     plan = replace(plan_of(PROFILE), variants=("crowd",))
     settings = settings_of(PROFILE, plan)
-    facts = [(s.group, s.note, s.step.choice.labels, s.step.mixes.sources) for s in settings]
+    facts = [(s.group, s.control, s.step.choice.labels, s.step.mixes.sources) for s in settings]
     facts = [fact for fact, s in zip(facts, settings, strict=True) if s.group != "compute"]
     assert len(facts) == len(set(facts)) and "oracle" not in {group for group, *_ in facts}
     for group in ("known", "baseline", "causal", "controls"):
@@ -267,7 +267,9 @@ def test_the_separator_separates_a_file(line: Pipeline, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named_with_what_is(moved_in: None) -> None:
-    with pytest.raises(InputError, match=r"unknown variant 'drizzle'; use one of released, paper, thesis.*storm"):
+    with pytest.raises(
+        InputError, match=r"unknown variant 'drizzle'; use one of whole_periods, uniform_hz, piano_keys.*storm"
+    ):
         world_of("drizzle")
     with pytest.raises(InputError, match="there is a kind of prior called 'gaussian' already"):
         register(replace(GAUSSIAN, step="other"))

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from srcsep_core.audit.presets import trained
 from srcsep_core.audit.tables import select
 from srcsep_core.run.profiles import Profile
 
 # The metric that was read (protocol) and the objective that was trained for, by what it leaves to change.
-EXACT = {"protocol": "exact", "objective": "exact"}
-METRIC = {"protocol": "released", "objective": "exact"}
-OBJECTIVE = {"protocol": "exact", "objective": "released"}
-BOTH = {"protocol": "released", "objective": "released"}
+EXACT = {"protocol": "log_prob", "objective": "likelihood"}
+METRIC = {"protocol": "log_pz", "objective": "likelihood"}
+OBJECTIVE = {"protocol": "log_prob", "objective": "quarter_log_det"}
+BOTH = {"protocol": "log_pz", "objective": "quarter_log_det"}
 
 
 def ablations(profile: Profile) -> dict[str, dict[str, Any]]:
@@ -24,11 +25,11 @@ def ablations(profile: Profile) -> dict[str, dict[str, Any]]:
     setting changes one thing against the first of its group, but for the last ones, which change all.
     """
     widest = max(profile.noise_levels)
-    flow = {"model": "flowavenet", "amplitude": "released", "ratio": False}
+    flow = {"model": "flowavenet", "amplitude": "evaluation", "ratio": False}
     free = flow | {"prior_sigma": 0.0, "data_sigma": 0.0, "length": profile.evaluation.length}
     noisy = flow | {"prior_sigma": widest, "data_sigma": widest, "length": profile.plan.noisy.length}
-    noisy |= {"training": "fine-tuned, thesis noise"}
-    released_noise = {"training": "fine-tuned, released noise"}
+    noisy |= trained("fine-tuned", "gaussian")
+    clamped = trained("fine-tuned", "scaled_clamped")
     name = f"sigma {widest:g}, "
     return {
         "noise-free, all exact": free | EXACT,
@@ -39,10 +40,10 @@ def ablations(profile: Profile) -> dict[str, dict[str, Any]]:
         "length 16 384": free | EXACT | {"length": profile.plan.long.length},
         name + "all exact": noisy | EXACT,
         name + "metric without log-det": noisy | METRIC,
-        name + "released noise": noisy | EXACT | released_noise,
+        name + "noise scaled and clamped": noisy | EXACT | clamped,
         name + "objective weight 1/4": noisy | OBJECTIVE,
         name + "clean test signals": noisy | EXACT | {"data_sigma": 0.0},
-        name + "all released, clean": noisy | BOTH | released_noise | {"data_sigma": 0.0},
+        name + "all released, clean": noisy | BOTH | clamped | {"data_sigma": 0.0},
     }
 
 

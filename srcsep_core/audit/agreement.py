@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from srcsep_core.audit.presets import FLOW, RELEASED
 from srcsep_core.audit.tables import select
 
 SETTING = ["protocol", "objective"]
@@ -54,12 +55,12 @@ def concordance(rows: pd.DataFrame, *, apart: float = 1.0) -> float:
 
 
 def reproduction(comparison: pd.DataFrame) -> pd.DataFrame:
-    """How like the authors' flow our `released` one is, for the noise-free matrix and for thesis Tables 3 to 6.
+    """How like the authors' flow ours of the preset `released` is: the noise-free matrix and thesis Tables 3 to 6.
 
     Columns: cells of, n, the shares same_sign, same_order, same_rank_row and same_rank_column, pairs_in_order
     (`concordance`), spearman.
     """
-    rows = select(comparison, model="flowavenet", protocol="released", objective="released")
+    rows = select(comparison, **FLOW[RELEASED].facts)
     medians = select(rows, statistic="median")
     parts = {
         "noise-free matrix (stored medians)": select(medians, item="cross-likelihood", prior_sigma=0.0),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from srcsep_core.audit.claims.measures import FLOW, Results, discrimination_rows, mean
+from srcsep_core.audit.claims.measures import Results, discrimination_rows, mean
+from srcsep_core.audit.presets import EXACT, FLOW, ORACLE, RELEASED, WAVENET, Preset, trained
 from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
@@ -16,24 +17,27 @@ from srcsep_core.diagnostics.windows import discrimination_window, mobility_onse
 
 STORED = {"auroc": "auroc_mean", "accuracy": "argmax_prior_accuracy"}
 STORED_SIGNALS = 1500
-# model, protocol, objective and training at a noise level, by name
+_TUNED = trained("fine-tuned", "gaussian")
+_CLAMPED = trained("fine-tuned", "scaled_clamped")
+_HALF = Preset("flowavenet", "quarter_log_det", "log_prob")
+# What chooses the rows of a way to train and read a prior at a noise level, by name.
 SETUPS = {
-    "released, fine-tuned": ("flowavenet", "released", "released", "fine-tuned, released noise"),
-    "released objective, exact metric": ("flowavenet", "exact", "released", "fine-tuned, released noise"),
-    "exact, fine-tuned": ("flowavenet", "exact", "exact", "fine-tuned, thesis noise"),
-    "exact, from scratch": ("flowavenet", "exact", "exact", "scratch, thesis noise"),
-    "exact, sigma as input": ("flowavenet", "exact", "exact", "conditional"),
-    "WaveNet released": ("wavenet", "released", "released", "fine-tuned, released noise"),
-    "WaveNet exact": ("wavenet", "exact", "exact", "fine-tuned, thesis noise"),
-    "oracle": ("oracle", "oracle", "", ""),
+    "released, fine-tuned": FLOW[RELEASED].facts | _CLAMPED,
+    "released objective, exact metric": _HALF.facts | _CLAMPED,
+    "exact, fine-tuned": FLOW[EXACT].facts | _TUNED,
+    "exact, from scratch": FLOW[EXACT].facts | trained("scratch", "gaussian"),
+    "exact, sigma as input": FLOW[EXACT].facts | trained("conditional", "gaussian"),
+    "WaveNet released": WAVENET[RELEASED].facts | _CLAMPED,
+    "WaveNet exact": WAVENET[EXACT].facts | _TUNED,
+    "oracle": FLOW[ORACLE].facts | trained(""),
 }
 WINDOW_SETUPS = {"oracle": "oracle", "exact flow": "exact, fine-tuned", "released flow": "released, fine-tuned"}
 
 
-def protocols_by_noise(results: Results, levels: Sequence[float]) -> pd.DataFrame:
-    """Mean AUROC and accuracy of the paper's own flows, by protocol, noise level and kind of signals.
+def presets_by_noise(results: Results, levels: Sequence[float]) -> pd.DataFrame:
+    """Mean AUROC and accuracy of the paper's own flows, by preset, noise level and kind of signals.
 
-    Columns: protocol (published, released, exact, oracle), sigma (0 and `levels`), signals (clean, matched: with the
+    Columns: preset (published, released, exact, oracle), sigma (0 and `levels`), signals (clean, matched: with the
     prior's own noise), quantity (auroc, accuracy), mean, low and high (95 %, none for published), n. What was
     published is of clean signals alone.
     """
@@ -41,17 +45,17 @@ def protocols_by_noise(results: Results, levels: Sequence[float]) -> pd.DataFram
     for sigma in (0.0, *levels):
         stored = authors("discrimination", prior_sigma=sigma)
         for quantity, column in STORED.items():
-            about = {"protocol": "published", "sigma": sigma, "signals": "clean", "quantity": quantity}
+            about = {"preset": "published", "sigma": sigma, "signals": "clean", "quantity": quantity}
             rows.append(about | {"mean": stored[column].mean(), "low": np.nan, "high": np.nan, "n": STORED_SIGNALS})
-            for protocol, case in FLOW.items():
+            for preset, case in FLOW.items():
                 for signals, data_sigma in (("clean", 0.0), ("matched", sigma)):
                     found = mean(discrimination_rows(results, case, sigma, data_sigma), quantity)
-                    about = {"protocol": protocol, "sigma": sigma, "signals": signals, "quantity": quantity}
+                    about = {"preset": preset, "sigma": sigma, "signals": signals, "quantity": quantity}
                     if found.n:
                         rows.append(about | {"mean": found.value, "low": found.low, "high": found.high, "n": found.n})
     table = pd.DataFrame(rows)
     order = {name: place for place, name in enumerate(("published", *FLOW))}
-    return table.sort_values("protocol", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return table.sort_values("preset", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def setups_by_noise(discrimination: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
@@ -61,23 +65,23 @@ def setups_by_noise(discrimination: pd.DataFrame, levels: Sequence[float]) -> pd
     directed pairs), auroc_worst, auroc_low and auroc_high (of the four priors' means), accuracy_mean, accuracy_low and
     accuracy_high (of the four sources).
     """
-    plain = select(discrimination, ratio=False, amplitude="released")
+    plain = select(discrimination, ratio=False, amplitude="evaluation")
     return pd.DataFrame([*_ours(plain, levels), *_published(levels)])
 
 
 def gap_to_oracle(likelihood: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
     """How far the exact likelihood of signals at the prior's own noise lies from the oracle's, nats/sample.
 
-    Columns: model, objective, training, prior_sigma, source, n, mean, gap (0 is perfect).
+    Columns: model, objective, training, noise, prior_sigma, source, n, mean, gap (0 is perfect).
     """
     own = likelihood[likelihood["source"] == likelihood["prior"]]
     own = own[(own["data_sigma"] == own["prior_sigma"]) & own["prior_sigma"].isin(levels)]
     keys = ["source", "prior_sigma"]
     best = select(own, model="oracle")[[*keys, "mean"]]
-    learned = own[(own["protocol"] == "exact") & (own["model"] != "oracle")]
+    learned = select(own, protocol="log_prob")
     both = learned.merge(best, on=keys, how="left", suffixes=("", "_oracle"))
     both = both.assign(gap=both["mean"] - both["mean_oracle"])
-    return both[["model", "objective", "training", "prior_sigma", "source", "n", "mean", "gap"]]
+    return both[["model", "objective", "training", "noise", "prior_sigma", "source", "n", "mean", "gap"]]
 
 
 def worst_pairs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -89,8 +93,7 @@ def worst_pairs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     parts = []
     for statistic, table in tables.items():
         for setup, name in WINDOW_SETUPS.items():
-            facts = dict(zip(("model", "protocol", "objective", "training"), SETUPS[name], strict=True))
-            part = select(table, **facts)
+            part = select(table, **SETUPS[name])
             part = part[part["data_sigma"] == part["prior_sigma"]]
             for source in SOURCES:
                 worst = select(part, prior=source).dropna(subset="auroc").groupby("prior_sigma")["auroc"].min()
@@ -116,12 +119,11 @@ def windows_by_source(pairs: pd.DataFrame, modes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ours(plain: pd.DataFrame, levels: Sequence[float]) -> Iterator[dict[str, Any]]:
-    for name, (model, protocol, objective, training) in SETUPS.items():
-        part = select(plain, model=model, protocol=protocol, objective=objective)
+    for name, facts in SETUPS.items():
         for sigma in (0.0, *levels):
-            wanted = "noise-free" if not sigma and training.startswith("fine-tuned") else training
+            wanted = facts | trained("noise-free") if not sigma and facts["training"] == "fine-tuned" else facts
             for signals, data_sigma in (("clean", 0.0), ("matched", sigma)):
-                cell = select(part, prior_sigma=sigma, data_sigma=data_sigma, training=wanted)
+                cell = select(plain, **wanted, prior_sigma=sigma, data_sigma=data_sigma)
                 if len(cell):
                     yield {"setup": name, "prior_sigma": sigma, "signals": signals} | _spread(cell)
 

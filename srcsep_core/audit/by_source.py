@@ -7,15 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from srcsep_core.audit.presets import BY_MODEL, EXACT, RELEASED
 from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
 
 
 def told_apart(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a model, protocol (released and exact, each with its own objective) and source.
+    """One row a model, preset (released and exact) and source.
 
-    `tables` are the discrimination rows of each model. Columns: model, protocol, source, accuracy, accuracy_low,
+    `tables` are the discrimination rows of each model. Columns: model, preset, source, accuracy, accuracy_low,
     accuracy_high, auroc_worst, auroc_low, auroc_high, against (the other source of the worst pair), n,
     published_accuracy, published_auroc_worst.
     """
@@ -23,12 +24,12 @@ def told_apart(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for model, table in tables.items():
         stored = authors("discrimination", model=model).set_index("prior")
-        for protocol in ("released", "exact"):
-            part = select(table, protocol=protocol, objective=protocol)
+        for preset in (RELEASED, EXACT):
+            part = select(table, **BY_MODEL[model][preset].facts)
             for name in SOURCES:
                 own = select(part, source=name, prior=name).iloc[0]
                 worst = part[(part["prior"] == name) & (part["source"] != name)].sort_values("auroc").iloc[0]
-                row: dict[str, Any] = {"model": model, "protocol": protocol, "source": name}
+                row: dict[str, Any] = {"model": model, "preset": preset, "source": name}
                 row |= {f"accuracy{end}": own[f"accuracy{end}"] for end in ends}
                 row |= {f"auroc{end or '_worst'}": worst[f"auroc{end}"] for end in ends}
                 row |= {"against": worst["source"], "n": own["n"]}

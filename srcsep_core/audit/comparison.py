@@ -1,8 +1,8 @@
 """Every published likelihood beside ours: sign, order of magnitude, and rank within its table.
 
-The published values are of the `released` protocol. The flow's differ from ours in size and training, so what can
-be compared is the sign, the power of ten and the rank. The WaveNet's are mean sigmoid values in [0, 1], of which
-only the rank can be set beside a likelihood.
+The published values are `log_pz` of the flow and `mean_sigmoid` of the WaveNet. The flow's differ from ours in size and
+training, so what can be compared is the sign, the power of ten and the rank. The WaveNet's lie in [0, 1], and only
+their rank can be set beside a likelihood.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from srcsep_core.audit.presets import BY_MODEL, like_for_like
 from srcsep_core.audit.published import CELL_COLUMNS, QUANTITIES
 from srcsep_core.errors import InputError
 
@@ -20,7 +21,7 @@ NO_LENGTH = "not evaluated at this length"
 NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
 WAVENET_NOTE = "mean sigmoid: always positive"
-WAVENET_SCALE_NOTE = "print is a mean sigmoid: only ranks compare"
+WAVENET_SCALE_NOTE = "other scale: only ranks compare"
 KEPT_CONSTANTS = (0.0, 1.0)
 
 _LEVEL_COLUMN = {
@@ -32,7 +33,7 @@ _LEVEL_COLUMN = {
 _SETTING = ["protocol", "objective"]
 _NUMBERS = ["prior_sigma", "n", "length", "mean", "median"]
 _MATCH = ["source", "prior", "sigma_key", "level_key"]
-_TABLE = ["document", "item", "model", "dataset", "statistic", *_SETTING]
+_TABLE = ["document", "item", "model", "world", "statistic", *_SETTING]
 # What a printed table's rows and columns are, by the quantities that one table may hold.
 _LAYOUT = (
     (["cross_likelihood"], ["prior_sigma", "source"], ["prior_sigma", "prior"]),
@@ -45,11 +46,11 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
     """Every published cell beside ours, for every protocol and objective that our tables hold for its model.
 
     `cells` is `published_cells()` or a part of it; `ours` maps a quantity (cross_likelihood, noise_curve,
-    constant_input, random_input) to our table of it: columns protocol (released, exact, oracle), objective, model,
+    constant_input, random_input) to our table of it: columns protocol, objective, model,
     prior, prior_sigma, length, n, mean, median, and source, data_sigma, level, input_sigma where they apply. Levels are
     compared after rounding to 1e-3. Of several lengths (samples) of one model, protocol, objective and prior_sigma the
-    shortest is taken, which is the released one, or `length` if given. Rows of ours for data other than `toy`,
-    `released` are left out.
+    shortest is taken, which is the authors', or `length` if given. Rows of ours for data other than `toy`,
+    `whole_periods` are left out.
 
     Columns added to those of the cells:
 
@@ -64,7 +65,7 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
       for each prior; for inputs the prior_sigma with the level, and the prior;
     - missing: why there is no value of ours, else ""; note: what to know when reading the row.
 
-    Sign and order are empty for the WaveNet under protocols other than `released`, whose scale is another.
+    Sign and order are empty for the WaveNet under protocols other than `mean_sigmoid`, whose scale is another.
 
     No cell is dropped: one without any value of ours has a single row with an empty protocol. The run
     flowavenet_classified is set beside our flow. The oracle (a bound, no model) is set beside every model.
@@ -85,8 +86,7 @@ def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
     Left out are protocols read of priors with another objective, the stored run flowavenet_classified, which neither
     text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those.
     """
-    objective = comparison["objective"].fillna("")
-    like = (comparison["protocol"] == objective) | (objective == "")
+    like = (comparison["protocol"] == "") | like_for_like(comparison)
     constants = (comparison["item"] == "constant input") & ~comparison["level"].isin(KEPT_CONSTANTS)
     return comparison[like & (comparison["model"] != "flowavenet_classified") & ~constants].reset_index(drop=True)
 
@@ -94,18 +94,18 @@ def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
 def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     """How many of the published numbers have ours beside them, under every protocol that applies.
 
-    One row a document, item, model, dataset, protocol and objective. Columns besides these: cells, how many numbers
+    One row a document, item, model, world, protocol and objective. Columns besides these: cells, how many numbers
     were published; applicable, how many of them the protocol can give (`oracle`: those at prior_sigma > 0); covered,
     how many of those have a value of ours; share = covered / applicable (empty if none applies); missing, why the
     others are not there. A protocol that our tables lack has a row with an empty objective and nothing covered.
     """
-    keys = ["document", "item", "model", "dataset"]
+    keys = ["document", "item", "model", "world"]
     rows = []
     for names, part in cells.groupby(keys, sort=False):
         item: dict[str, object] = dict(zip(keys, names, strict=True)) | {"cells": len(part)}
         held = comparison[(comparison[keys] == list(names)).all(axis=1)]
         none = held[held["protocol"] == ""]
-        for protocol in ("released", "exact", "oracle"):
+        for protocol in _protocols(str(item["model"])):
             applicable = int((part["prior_sigma"] > 0).sum()) if protocol == "oracle" else len(part)
             under = held[held["protocol"] == protocol]
             for objective, chosen in list(under.groupby("objective")) or [("", under)]:
@@ -119,6 +119,16 @@ def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFram
                 )
     columns = [*keys, *_SETTING, "cells", "applicable", "covered", "share", "missing"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _protocols(model: str) -> list[str]:
+    """The protocols that apply to a published model: those of its presets."""
+    return [preset.protocol for preset in BY_MODEL[_ours(model)].values()]
+
+
+def _ours(model: str) -> str:
+    """Our model beside a published one."""
+    return "flowavenet" if model == "flowavenet_classified" else model
 
 
 def _check(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], length: int | None) -> None:
@@ -153,12 +163,12 @@ def _keys(values: pd.Series) -> pd.Series:
 def _matched(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], length: int | None) -> Iterator[pd.DataFrame]:
     """The cells with our values, a part for each quantity, model, protocol and objective."""
     cells = cells.assign(cell=cells.index, sigma_key=_keys(cells["prior_sigma"]), level_key=_keys(cells["level"]))
-    away = cells["dataset"] != "toy"
+    away = cells["world"] != "toy"
     if away.any():
         yield _without_ours(cells[away], PENDING)
     for (quantity, model), part in cells[~away].groupby(["quantity", "model"], sort=False):
         table = _prepared(str(quantity), ours.get(str(quantity)))
-        own = "flowavenet" if model == "flowavenet_classified" else str(model)
+        own = _ours(str(model))
         if own not in set(table["model"]):
             known = f"our {quantity} table has no {own} rows"
             yield _without_ours(part, known if quantity in ours else f"we have no {quantity} table")
@@ -168,10 +178,10 @@ def _matched(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], length: int 
 
 
 def _prepared(quantity: str, table: pd.DataFrame | None) -> pd.DataFrame:
-    """Our rows for the released toy data, with the same keys as the cells."""
+    """Our rows for the toy data of the authors' code, with the same keys as the cells."""
     if table is None:
         return pd.DataFrame(columns=["model", *_SETTING])
-    for column, wanted in (("dataset", "toy"), ("variant", "released")):
+    for column, wanted in (("world", "toy"), ("variant", "whole_periods")):
         if column in table:
             table = table[table[column] == wanted]
     table = table.assign(
@@ -222,7 +232,7 @@ def _joined(part: pd.DataFrame, rows: pd.DataFrame, quantity: str, protocol: str
 
 def _signs_and_orders(table: pd.DataFrame) -> pd.DataFrame:
     """Agreement in sign and power of ten; empty for zeros, and where the two sides differ in scale."""
-    comparable = (table["model"] != "wavenet") | (table["protocol"] == "released")
+    comparable = (table["model"] != "wavenet") | (table["protocol"] == "mean_sigmoid")
     order, ours = _order(table["published"]), _order(table["ours_median"])
     return pd.DataFrame(
         {
@@ -269,8 +279,8 @@ def _notes(table: pd.DataFrame) -> pd.Series:
     notes = pd.Series("", index=table.index)
     notes = notes.mask(table["model"] == "flowavenet_classified", CLASSIFIED_NOTE)
     wavenet, protocol = table["model"] == "wavenet", table["protocol"]
-    notes = notes.mask(wavenet & (protocol == "released"), WAVENET_NOTE)
-    return notes.mask(wavenet & protocol.isin(["exact", "oracle"]), WAVENET_SCALE_NOTE)
+    notes = notes.mask(wavenet & (protocol == "mean_sigmoid"), WAVENET_NOTE)
+    return notes.mask(wavenet & protocol.isin(["log_prob", "oracle"]), WAVENET_SCALE_NOTE)
 
 
 def _reasons(comparison: pd.DataFrame) -> str:

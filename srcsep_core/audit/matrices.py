@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from srcsep_core.audit.presets import BY_MODEL, EXACT, RELEASED
 from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
@@ -34,13 +35,13 @@ def noise_level_panels(likelihood: pd.DataFrame, model: str, levels: Sequence[fl
         f"published, prior sigma {sigma:g}": matrix(authors("cross_likelihood", model=model, prior_sigma=sigma))
         for sigma in sigmas
     }
-    for protocol, noise, what in (("released", "released", "prior"), ("exact", "thesis", "prior and data")):
+    for name, what in ((RELEASED, "prior"), (EXACT, "prior and data")):
+        preset = BY_MODEL[model][name]
         for sigma in sigmas:
-            training = f"fine-tuned, {noise} noise" if sigma else "noise-free"
-            facts = {"model": model, "protocol": protocol, "objective": protocol, "training": training}
-            data_sigma = sigma if protocol == "exact" else 0.0
-            rows = select(likelihood, **facts, prior_sigma=sigma, data_sigma=data_sigma, amplitude="released")
-            panels[f"{protocol}, {what} sigma {sigma:g}"] = matrix(rows)
+            facts = preset.facts | preset.training(sigma) | {"amplitude": "evaluation"}
+            data_sigma = sigma if name == EXACT else 0.0
+            rows = select(likelihood, **facts, prior_sigma=sigma, data_sigma=data_sigma)
+            panels[f"{name}, {what} sigma {sigma:g}"] = matrix(rows)
     return panels
 
 

@@ -1,7 +1,7 @@
 """Published numbers, to be shown beside ours: one loader a file, and `published_cells`, all of them in one table.
 
-Every value is of the `released` protocol (see data/published/README.md): nats/sample of log p_Z alone for the
-flow, the mean sigmoid score in [0, 1] for the WaveNet.
+Every value is of the preset `released` (see data/published/README.md): nats/sample of `log_pz` for the
+flow, the `mean_sigmoid` in [0, 1] for the WaveNet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CELL_COLUMNS = (
     "document",
     "item",
     "model",
-    "dataset",
+    "world",
     "quantity",
     "source",
     "prior",
@@ -43,7 +43,7 @@ AUTHORS = {
 }
 _ITEMS = {quantity: quantity.replace("_", " ") for quantity in QUANTITIES} | {"cross_likelihood": "cross-likelihood"}
 _LEVELS = {"noise_curve": "data_sigma", "constant_input": "level", "random_input": "input_sigma"}
-_RUN = ("model", "dataset", "prior_sigma", "prior")
+_RUN = ("model", "world", "prior_sigma", "prior")
 _SIGMA_TOLERANCE = 1e-9
 
 
@@ -53,16 +53,16 @@ def published_folder() -> Path:
 
 
 def authors(
-    quantity: str, *, model: str = "flowavenet", dataset: str = "toy", prior_sigma: float | None = 0.0
+    quantity: str, *, model: str = "flowavenet", world: str = "toy", prior_sigma: float | None = 0.0
 ) -> pd.DataFrame:
-    """The authors' own results, summarised from their public per-example arrays (nats/sample, `released`).
+    """The authors' own results, summarised from their public per-example arrays (preset `released`).
 
     Columns: prior_sigma, prior, and those of the quantity in `AUTHORS`; `prior_sigma` None gives every noise level.
     Raises `InputError` for what was not published.
     """
     table = _authors(quantity)
-    chosen = table[(table["model"] == model) & (table["dataset"] == dataset)]
-    asked = f"model {model!r}, dataset {dataset!r}"
+    chosen = table[(table["model"] == model) & (table["world"] == world)]
+    asked = f"model {model!r}, world {world!r}"
     if prior_sigma is not None:
         chosen = chosen[chosen["prior_sigma"].sub(prior_sigma).abs() < _SIGMA_TOLERANCE]
         asked += f", prior sigma {prior_sigma:g}"
@@ -117,7 +117,7 @@ def published_cells() -> pd.DataFrame:
     """Every published likelihood, one a row.
 
     Columns: document (paper, thesis, authors' arrays), item (the printed table, or the array's name), model
-    (flowavenet, flowavenet_classified, wavenet), dataset (toy, musdb), quantity (cross_likelihood, noise_curve,
+    (flowavenet, flowavenet_classified, wavenet), world (toy, musdb), quantity (cross_likelihood, noise_curve,
     constant_input, random_input), source (the data; "" for inputs), prior, prior_sigma, level, statistic
     (mean, median; value where there is one signal) and published (`released` protocol: nats/sample for the flow,
     a mean sigmoid in [0, 1] for the WaveNet).
@@ -146,7 +146,7 @@ def _printed_noise_cells() -> pd.DataFrame:
 
 def _toy_flow(printed: pd.DataFrame) -> pd.DataFrame:
     """What the printed tables have in common: they show the toy flow."""
-    return printed.assign(model="flowavenet", dataset="toy", item="Table " + printed["table"].astype(str))
+    return printed.assign(model="flowavenet", world="toy", item="Table " + printed["table"].astype(str))
 
 
 def _array_cells() -> list[pd.DataFrame]:

@@ -23,8 +23,9 @@ from srcsep_core.run.steps import (
     evaluations_of,
     subjects_of,
 )
+from srcsep_core.training.config import own_noise
 
-FACTS = ["protocol", "objective", "model", "training", "dataset", "variant", "prior_sigma"]
+FACTS = ["protocol", "objective", "model", "training", "initial", "noise", "world", "variant", "prior_sigma"]
 SIGNALS = ["data_sigma", "amplitude", "length"]
 
 
@@ -105,15 +106,15 @@ def _signals(step: Evaluation) -> dict[str, Any]:
 
 
 def papers_own(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that answer to the paper's: its own sets of priors and the oracle, as the released evaluation has it.
+    """The rows that answer to the paper's: its own sets of priors and the oracle, as the authors' evaluation has it.
 
     Noise-free or fine-tuned with the objective's own noise; amplitude 1.0; for cross-likelihood and discrimination
     clean signals, and likelihoods that are not ratios.
     """
-    own = _text(table["objective"]).map({"exact": "thesis", "released": "released", "": ""})
-    training = _text(table["training"])
-    chosen = training.isin(["", "noise-free"]) | (training == "fine-tuned, " + own + " noise")
-    for column, wanted in (("amplitude", "released"), ("ratio", False)):
+    training, noise = _text(table["training"]), _text(table["noise"])
+    own = _text(table["objective"]).map(lambda objective: own_noise(objective) if objective else "")
+    chosen = training.isin(["", "noise-free"]) | ((training == "fine-tuned") & (noise == own))
+    for column, wanted in (("amplitude", "evaluation"), ("ratio", False)):
         if column in table:
             chosen &= table[column] == wanted
     if "data_sigma" in table and "source" in table:

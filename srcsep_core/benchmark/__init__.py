@@ -1,1 +1,1 @@
-"""The separation benchmark: its settings, the table of its results, and their figures."""
+"""The separation benchmark: its priors and settings, and the table of its results."""

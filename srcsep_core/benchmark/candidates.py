@@ -7,11 +7,10 @@ from typing import Literal
 
 from srcsep_core.data.base import World, world_of
 from srcsep_core.errors import InputError
-from srcsep_core.priors.kinds import kind_of
+from srcsep_core.priors.kinds import has_oracle, kind_of
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.catalogue import prior_step
 from srcsep_core.run.steps.choices import PriorChoice
-from srcsep_core.run.steps.evaluation import has_oracle
 from srcsep_core.run.steps.training import TrainPriors
 
 ORACLE = "oracle"

@@ -28,7 +28,7 @@ class BenchmarkPlan:
     projection: ProjectionConfig
     pnf: PnFSamplerConfig
     length: int = 1024
-    variants: tuple[str, ...] = ("released", "paper")
+    variants: tuple[str, ...] = ("whole_periods", "uniform_hz")
 
     def with_mixes(self, mixes: int | None, slow_mixes: int | None) -> BenchmarkPlan:
         """The plan with other numbers of mixes."""

@@ -21,6 +21,8 @@ from srcsep_core.run.steps import VALUES
 from srcsep_core.run.steps.selection import SelectSources
 from srcsep_core.samplers.selection import all_subsets
 
+TEXT = {"control": str, "note": str}  # a column of nothing but empty texts would be numbers
+
 FLOOR_DB = -30.0
 THRESHOLDS_DB = (10, 20)
 POOLED = "any"
@@ -52,13 +54,13 @@ def pools_of(settings: Sequence[Setting]) -> list[list[Setting]]:
     for setting in settings:
         mixes = setting.step.mixes
         alike = replace(setting.step, mixes=replace(mixes, sources=(POOLED,) * len(mixes.sources)))
-        pools.setdefault((setting.group, setting.note, alike.key), {})[mixes.sources] = setting
+        pools.setdefault((setting.group, setting.control, alike.key), {})[mixes.sources] = setting
     return [list(pool.values()) for pool in pools.values() if len(pool) > 1]
 
 
 def without_parts(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table without those that are parts of a pooled one in it."""
-    facts = [name for name in ("variant", "group", "note", "prior", "sampler", "n_sources") if name in table]
+    facts = [name for name in ("variant", "group", "control", "prior", "sampler", "n_sources") if name in table]
     pooled = table["sources"].str.startswith(f"{POOLED} ")
     whole = pd.MultiIndex.from_frame(table.loc[pooled, facts])
     return table[pooled | ~pd.MultiIndex.from_frame(table[facts]).isin(whole)]
@@ -73,7 +75,7 @@ def _row(
     values = pd.concat([table.assign(mix=table["mix"] + index * count) for index, table in enumerate(tables)])
     facts = {
         "profile": profile,
-        "dataset": first.step.data.name,
+        "world": first.step.data.name,
         **_facts(first, sources),
         "n_mixes": count * len(pool),
     }
@@ -93,6 +95,7 @@ def _facts(setting: Setting, sources: str) -> dict[str, Any]:
     return {
         "variant": setting.step.data.variant,
         "group": setting.group,
+        "control": setting.control,
         "note": setting.note,
         "prior": prior,
         "sampler": sampler,
@@ -139,9 +142,9 @@ def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The rows, and before them those of other groups and other worlds in an earlier table at `path`."""
     if not path.exists():
         return rows
-    earlier = pd.read_csv(path, dtype={"note": str})
-    made = pd.MultiIndex.from_frame(rows[["dataset", "group"]])
-    others = ~pd.MultiIndex.from_frame(earlier[["dataset", "group"]]).isin(made)
+    earlier = pd.read_csv(path, dtype=TEXT)
+    made = pd.MultiIndex.from_frame(rows[["world", "group"]])
+    others = ~pd.MultiIndex.from_frame(earlier[["world", "group"]]).isin(made)
     return pd.concat([earlier[others], rows], ignore_index=True)
 
 
@@ -160,7 +163,7 @@ def check_no_loss(path: Path, planned: pd.DataFrame) -> None:
     """Raise `InputError` if a row of the table at `path` was measured on more mixes than the `planned` one."""
     if not path.exists():
         return
-    earlier = pd.read_csv(path, dtype={"note": str}).fillna({"note": ""})
+    earlier = pd.read_csv(path, dtype=TEXT).fillna(dict.fromkeys(TEXT, ""))
     same = [column for column in planned if column != "n_mixes"]
     both = planned.merge(earlier[[*same, "n_mixes"]], on=same, suffixes=("", "_earlier"))
     lost = both[both["n_mixes_earlier"] > both["n_mixes"]]
@@ -202,7 +205,7 @@ def benchmark_table() -> pd.DataFrame:
 
     Raises `InputError` if it is missing.
     """
-    return _read("separation").fillna({"note": ""})
+    return _read("separation").fillna(dict.fromkeys(TEXT, ""))
 
 
 def committed_unknown() -> pd.DataFrame:
@@ -214,4 +217,4 @@ def _read(name: str) -> pd.DataFrame:
     path = measured_table(name)
     if not path.exists():
         raise InputError(f"there is no {path}; make it with `srcsep benchmark`")
-    return pd.read_csv(path, dtype={"note": str})  # a column of nothing but empty notes would be numbers
+    return pd.read_csv(path, dtype=TEXT)

@@ -23,13 +23,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from srcsep_core.baselines.base import all_methods
+from srcsep_core.benchmark import controls
 from srcsep_core.benchmark.candidates import Candidate
 from srcsep_core.benchmark.field import BATCH, MOST_SOURCES, Field, subsets
 from srcsep_core.benchmark.plans import BenchmarkPlan
 from srcsep_core.errors import InputError
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.catalogue import prior_step
-from srcsep_core.run.steps.choices import RELEASED, MethodChoice, PriorChoice
+from srcsep_core.run.steps.choices import UNCONSTRAINED, MethodChoice, PriorChoice
 from srcsep_core.run.steps.selection import SelectSources
 from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.samplers import SAMPLERS, ExchangingGibbsConfig, GibbsConfig, LangevinConfig
@@ -39,19 +40,21 @@ MANY = ("whole", "wide", "tuned")  # roles that are also run on more than two so
 LANGEVIN = ("whole", "wide", "clean", "tuned")
 ORACLE_BATCH = 100  # a call of the oracle costs as such
 SHARES = 4  # a set of some of the classes gets a quarter of the mixes: there are several to pool
-FLOW_SETTINGS = "set as for the fine-tuned flows"
-LADDER = "through the ladder"  # of the fine-tuned flows' levels, and set as for them
-LONG_CHAINS = "long chains"  # a quarter of the mixes
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table: its group, what is special about it, and the step that measures it."""
+    """One row of the table: its group, what it does otherwise (`controls`), and the step that measures it."""
 
     group: str
-    note: str
+    control: str
     step: SeparateMixes
+
+    @property
+    def note(self) -> str:
+        """The control in words."""
+        return controls.words(self.control)
 
 
 def settings_of(profile: Profile, plan: BenchmarkPlan, groups: Sequence[str] | None = None) -> list[Setting]:
@@ -115,17 +118,17 @@ def _oracle(field: Field) -> list[Setting]:
         (names, "gibbs", "", gibbs_for(half, len(names))) for names in reversed(field.growing)
     ]
     alone = replace(gibbs_for(half, len(field.sources)), swap="none", restarts=1)
-    runs.append((field.sources, "gibbs", "no swaps, one chain", alone))
+    runs.append((field.sources, "gibbs", controls.ONE_CHAIN, alone))
     for names in dict.fromkeys([*field.pairs, field.sources]):
         runs += [
             (names, "langevin", "", _shorter(plan.langevin)),
             (names, "projection", "", replace(plan.projection, levels=max(1, plan.projection.levels // 2))),
         ]
     found = []
-    for names, sampler, note, config in runs:
+    for names, sampler, control, config in runs:
         share, slow = field.share(names), sampler != "gibbs"
         step = field.step(oracle.choice, names, sampler, config, ORACLE_BATCH, share=share, slow=slow)
-        found.append(Setting("oracle", note, step))
+        found.append(Setting("oracle", control, step))
     return found
 
 
@@ -142,9 +145,9 @@ def _causal(field: Field) -> list[Setting]:
             if prior.role == "oracle" or (len(names) > 2 and prior.role not in MANY):
                 continue
             slow = prior.choice != field.main()
-            for sampler, note, config in _causes(field, prior, len(names), slow=slow):
+            for sampler, control, config in _causes(field, prior, len(names), slow=slow):
                 step = field.step(prior.choice, names, sampler, config, share=field.share(names), slow=slow)
-                found.append(Setting("causal", note, step))
+                found.append(Setting("causal", control, step))
     return found
 
 
@@ -155,9 +158,9 @@ def _causes(field: Field, prior: Candidate, count: int, *, slow: bool) -> list[t
     chains = _shorter(plan.langevin) if slow else plan.langevin
     runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
     if not slow:
-        runs.append(("gibbs", "no swaps, one chain", replace(gibbs, swap="none", restarts=1)))
+        runs.append(("gibbs", controls.ONE_CHAIN, replace(gibbs, swap="none", restarts=1)))
     elif count == 2 and prior.likely and prior.role in ("wide", "tuned"):
-        runs.append(("gibbs", "metropolis swaps", replace(gibbs, swap="metropolis")))
+        runs.append(("gibbs", controls.METROPOLIS, replace(gibbs, swap="metropolis")))
     if prior.role in LANGEVIN and (count == 2 or count == len(field.sources)):
         runs.append(("langevin", "", replace(chains, sigma_max=min(top, 1.0))))
     if not slow or prior.role == "wide":
@@ -166,8 +169,8 @@ def _causes(field: Field, prior: Candidate, count: int, *, slow: bool) -> list[t
         runs.append((prior.name, "", plan.pnf))
     if prior.role == "tuned" and count == 2:
         weak = replace(chains, sigma_max=top, mean_constraint=True)
-        runs.append(("langevin", "constraint on the mean, as printed", weak))
-        runs.append((RELEASED, "starts at the truth", None))
+        runs.append(("langevin", controls.MEAN_CONSTRAINT, weak))
+        runs.append((UNCONSTRAINED, controls.TRUE_START, None))
     return runs
 
 
@@ -175,22 +178,22 @@ def _beyond(field: Field) -> list[Setting]:
     plan, main, sources = field.plan, field.main(), field.sources
     found = []
 
-    def add(note: str, names: tuple[str, ...], config: GibbsConfig, **mixes: Any) -> None:
-        found.append(Setting("beyond", note, field.step(main, names, "gibbs", config, **mixes)))
+    def add(control: str, names: tuple[str, ...], config: GibbsConfig, **mixes: Any) -> None:
+        found.append(Setting("beyond", control, field.step(main, names, "gibbs", config, **mixes)))
 
     for name in sources:
-        add("same class twice", (name, name), gibbs_for(plan, 2))
+        add(controls.SAME_CLASS, (name, name), gibbs_for(plan, 2))
     for names in dict.fromkeys((field.pairs[0], sources)):
         gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
-        add("gains 0.25 to 1, taken as 1", names, gibbs, gains=(0.25, 1.0))
-        add("gains 0.25 to 1, estimated", names, replace(gibbs, estimate_gains=True), gains=(0.25, 1.0))
+        add(controls.GAINS_IGNORED, names, gibbs, gains=(0.25, 1.0))
+        add(controls.GAINS_ESTIMATED, names, replace(gibbs, estimate_gains=True), gains=(0.25, 1.0))
         for noise in (0.1, 0.3):
             # A residual that is as large as the noise is no reason to start again.
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
-            add(f"noise of sigma {noise:g} on the sum", names, noisy, noise=noise)
+            add(controls.control(controls.NOISE, noise), names, noisy, noise=noise)
     for count in range(len(sources) + 1, min(2 * len(sources), MOST_SOURCES) + 1):
         gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
-        add(f"{count} sources", (*sources, *sources)[:count], gibbs)
+        add(controls.control(controls.SOURCES, count), (*sources, *sources)[:count], gibbs)
     return found
 
 
@@ -201,7 +204,7 @@ def _compute(field: Field) -> list[Setting]:
         for restarts in (1, 4):
             config = replace(base, levels=max(1, levels), restarts=restarts)
             step = field.step(field.main(), field.sources, "gibbs", config)
-            found.append(Setting("compute", f"{config.levels} levels", step))
+            found.append(Setting("compute", controls.control(controls.LEVELS, config.levels), step))
     return found
 
 
@@ -212,22 +215,22 @@ def _controls(field: Field) -> list[Setting]:
     runs: list[tuple[str, PriorChoice, tuple[str, ...], str, Any]] = []
     for names in dict.fromkeys((*field.pairs, field.sources)):
         alone = replace(gibbs_for(plan, len(names)), swap="none", restarts=4)
-        runs.append(("no swaps, up to four chains", main, names, "gibbs", alone))
+        runs.append((controls.NO_SWAPS, main, names, "gibbs", alone))
         if flow is not None:
             slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=field.top(flow))
-            runs += [(FLOW_SETTINGS, prior, names, "gibbs", slow) for prior in good]
-            runs.append((LADDER, replace(main, ladder=field.profile.noise_levels), names, "gibbs", slow))
+            runs += [(controls.FLOW_SETTINGS, prior, names, "gibbs", slow) for prior in good]
+            runs.append((controls.LADDER, replace(main, ladder=field.profile.noise_levels), names, "gibbs", slow))
     plain = gibbs_for(plan, len(field.sources))
-    runs.append(("no exchanges", field.main(plan.variants[-1]), field.sources, "gibbs", plain))
+    runs.append((controls.NO_EXCHANGES, field.main(plan.variants[-1]), field.sources, "gibbs", plain))
     for one in (field.prior("whole"), field.prior("oracle"), flow):
         if one is not None:
             chain = replace(plan.long_langevin, sigma_max=min(plan.long_langevin.sigma_max, field.top(one)))
-            runs += [(LONG_CHAINS, one.choice, names, "langevin", chain) for names in field.pairs]
+            runs += [(controls.LONG_CHAINS, one.choice, names, "langevin", chain) for names in field.pairs]
     found = []
-    for note, prior, names, sampler, config in runs:
-        share = field.share(names) * (4 if note == LONG_CHAINS else 1)
+    for control, prior, names, sampler, config in runs:
+        share = field.share(names) * (4 if control == controls.LONG_CHAINS else 1)
         batch = BATCH if prior.trained else ORACLE_BATCH
-        found.append(Setting("controls", note, field.step(prior, names, sampler, config, batch, share=share)))
+        found.append(Setting("controls", control, field.step(prior, names, sampler, config, batch, share=share)))
     return found
 
 

@@ -42,7 +42,7 @@ main.add_command(benchmark)
 
 @main.command()
 @profile_option
-@variant_option("released")
+@variant_option("whole_periods")
 @device_option
 @click.option("--model", "chosen", cls=Choice, names=models, multiple=True, help="One or more of {}; default all.")
 @click.option(
@@ -73,14 +73,18 @@ def train(
         kind_of(name), plans.plan_of(name)
     for name in wanted:
         check_choice("objective", name, objectives())
-    steps = priors_of(plans, variant)
+    steps = [
+        step
+        for step in priors_of(plans, variant)
+        if (not chosen or step.model in chosen)
+        and (not wanted or step.train.objective in wanted)
+        and not (noise_free and (step.train.noise_sigma or step.conditional))
+    ]
+    if not steps:
+        asked = ", ".join((*chosen, *wanted, *(["noise-free"] if noise_free else [])))
+        raise InputError(f"the profile {profile} has no priors that are all of {asked}; leave one of them out")
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     for step in steps:
-        noisy = bool(step.train.noise_sigma) or step.conditional
-        if (chosen and step.model not in chosen) or (wanted and step.train.objective not in wanted):
-            continue
-        if noisy and noise_free:
-            continue
         artefact = pipeline.remake(step) if retrain else pipeline.run(step)
         if ship:
             click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
@@ -90,10 +94,11 @@ def train(
 
 @main.command()
 @profile_option
-@variant_option("released")
+@variant_option("whole_periods")
 @click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
 def status(profile: str, variant: str, verbose: bool) -> None:
     """List what is made, what is missing and what a run would do."""
+    from srcsep_core.former import FORMER
     from srcsep_core.run.pipeline import Pipeline, describe
     from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import steps_of
@@ -104,6 +109,9 @@ def status(profile: str, variant: str, verbose: bool) -> None:
         click.echo(f"{step.title:60s} {state:24s} {doing.get(state, 'would be continued')}")
         if verbose:
             click.echo(describe(step))
+    for old, new in FORMER["step"].items():
+        if (pipeline.store.root / old).exists():
+            click.echo(f"not read: {old}, which is called {new} now; scripts/migrate_names.py renews it, or delete it")
     click.echo(f"cache: {pipeline.store.root}")
 
 
@@ -174,14 +182,13 @@ def _judge(profile: str, *, renewed: bool = False) -> None:
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @profile_option
-@variant_option("released")
+@variant_option("whole_periods")
 @device_option
-@click.option("--objective", cls=Choice, names=objectives, default="exact", show_default=True, help="One of {}.")
+@click.option("--objective", cls=Choice, names=objectives, default="likelihood", show_default=True, help="One of {}.")
 @click.option("--resample", "resampling", is_flag=True, help="Resample a file of another rate to the priors' rate.")
 def likelihood(path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool) -> None:
     """Log-likelihood of an audio file (mono) under every source's prior, in nats/sample."""
     from srcsep_core.audio import check_signal, read_audio, resample
-    from srcsep_core.data.toy import ToyWorld
     from srcsep_core.diagnostics import file_likelihood
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
@@ -189,7 +196,7 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
 
     chosen = get_profile(profile)
     step = prior_step(chosen, "flowavenet", objective=objective, variant=variant)  # type: ignore[arg-type]
-    rate = ToyWorld(variant).sample_rate
+    rate = step.data.sample_rate
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     audio = read_audio(path)
     samples, found_rate = audio.samples, audio.sample_rate

@@ -20,8 +20,12 @@ class Choice(click.Option):
 
     def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
         """The option and its help, the names filled in."""
-        self.help = (self.help or "").replace("{}", ", ".join(self.names()))
-        return super().get_help_record(context)
+        template = self.help or ""
+        self.help = template.replace("{}", ", ".join(self.names()))
+        try:
+            return super().get_help_record(context)
+        finally:
+            self.help = template
 
 
 def profiles() -> Iterable[str]:

@@ -50,8 +50,8 @@ OPTIONS = {
     help="One of {}; --sampler, --prior and --restarts are for the first.",
 )
 @click.option("--sampler", cls=Choice, names=samplers, default="gibbs", show_default=True, help="One of {}.")
-@click.option("--prior", cls=Choice, names=priors, default="score", show_default=True, help="One of {}.")
-@variant_option("paper")
+@click.option("--prior", cls=Choice, names=priors, default="denoiser", show_default=True, help="One of {}.")
+@variant_option("uniform_hz")
 @profile_option
 @device_option
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")

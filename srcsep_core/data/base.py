@@ -19,7 +19,8 @@ from torch import Tensor
 from srcsep_core.config import check_choice, check_least, resolved
 from srcsep_core.errors import InputError
 
-Noise = Literal["thesis", "released"]
+Noise = Literal["gaussian", "scaled_clamped"]
+NOISES: tuple[Noise, ...] = ("gaussian", "scaled_clamped")
 Split = Literal["train", "validation", "test"]
 
 
@@ -27,8 +28,8 @@ Split = Literal["train", "validation", "test"]
 class EvalConfig:
     """A test set: how many signals a source, how long, their seed, and the noise added to them.
 
-    `amplitude` is `released` (what the released evaluation does: the toy variant `released` fixes it at 1.0) or
-    `training` (drawn as in training).
+    `amplitude` is `evaluation` (the world's own law of test signals: the toy variant `whole_periods` fixes it at 1.0,
+    as the authors' code does) or `training` (drawn as in training).
     """
 
     signals: int = 1500
@@ -36,14 +37,13 @@ class EvalConfig:
     seed: int = 1234
     batch_size: int = 16
     data_sigma: float = 0.0
-    amplitude: Literal["released", "training"] = "released"
+    amplitude: Literal["evaluation", "training"] = "evaluation"
 
     def __post_init__(self) -> None:
         check_least(self, 1, "signals", "length", "batch_size")
         if self.data_sigma < 0:
             raise InputError(f"EvalConfig.data_sigma is {self.data_sigma}; a standard deviation is not negative")
-        if self.amplitude not in ("released", "training"):
-            raise InputError(f"unknown amplitude {self.amplitude!r}; use released or training")
+        check_choice("amplitude", self.amplitude, ("evaluation", "training"))
 
 
 class World(ABC):
@@ -110,17 +110,17 @@ class World(ABC):
         return facts
 
 
-def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str = "thesis") -> Tensor:
+def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str = "gaussian") -> Tensor:
     """Signals (B, K, T) plus Gaussian noise of standard deviation `sigma`.
 
-    `thesis`: that noise, uncapped. `released`: times U(0, 1) per example, and the sum clamped to [-1, 1].
+    `gaussian`: that noise, uncapped (thesis). `scaled_clamped`: times U(0, 1) per example, and the sum clamped to
+    [-1, 1] (the authors' code).
     """
-    if kind not in ("thesis", "released"):
-        raise InputError(f"unknown noise {kind!r}; use thesis or released")
+    check_choice("noise", kind, NOISES)
     if not sigma:
         return x
     noise = sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    if kind == "thesis":
+    if kind == "gaussian":
         return x + noise
     share = torch.rand(x.shape[0], 1, 1, generator=generator, device=x.device, dtype=x.dtype)
     return (x + share * noise).clamp(-1, 1)

@@ -2,19 +2,15 @@
 
 Three variants of the same idea are in circulation, and they differ in more than the sample rate:
 
-| variant    | sample rate | frequency                                      | amplitude             | phase            |
-|------------|-------------|------------------------------------------------|-----------------------|------------------|
-| `paper`    | 16 000 Hz   | uniform in 27..4186 Hz                         | U[0.8, 1]             | U[0, 2 pi)       |
-| `thesis`   | 14 700 Hz   | one of the 88 piano keys                       | U[0.8, 1]             | U[0, 2 pi)       |
-| `released` | 14 700 Hz   | key ~ U(0.1, 64.9), period cut to whole samples| U[0.8, 1], tests: 1.0 | whole samples    |
+| variant         | sample rate | frequency                                    | amplitude             | phase         |
+|-----------------|-------------|----------------------------------------------|-----------------------|---------------|
+| `uniform_hz`    | 16 000 Hz   | uniform in 27..4186 Hz                       | U[0.8, 1]             | U[0, 2 pi)    |
+| `piano_keys`    | 14 700 Hz   | one of the 88 piano keys                     | U[0.8, 1]             | U[0, 2 pi)    |
+| `whole_periods` | 14 700 Hz   | key ~ U(0.1, 64.9), period in whole samples  | U[0.8, 1], tests: 1.0 | whole samples |
 
-`whole_periods` is `released` with the triangle of the authors' generator, which rises from -1 at phase 0. Ours falls
-from +1 in the other variants. With a continuous phase that is the same law; with whole odd periods it is the mirrored
-signal. The shipped priors of `released` know the mirrored one; `whole_periods` takes its place once it has priors.
-
-Sources: Frank & Ilse 2020, section 3.1; Frank 2020 (thesis), "ToyData"; the authors' released code. The
-thesis says "uniformly picked from the frequency bounds of the 88 keys", which also admits a continuous
-uniform law; we draw a key.
+`uniform_hz` is the paper's (Frank & Ilse 2020, section 3.1), `piano_keys` the thesis' (Frank 2020, "ToyData"), and
+`whole_periods` that of the authors' released code, sample by sample. The thesis says "uniformly picked from the
+frequency bounds of the 88 keys", which also admits a continuous uniform law; we draw a key.
 """
 
 from __future__ import annotations
@@ -32,34 +28,32 @@ from srcsep_core.data.base import EvalConfig, Split, World, register_world
 from srcsep_core.errors import InputError
 
 SOURCES = ("sine", "square", "saw", "triangle")
-PUBLISHED_VARIANTS = ("released", "paper", "thesis")
-VARIANTS = (*PUBLISHED_VARIANTS, "whole_periods")
+VARIANTS = ("whole_periods", "uniform_hz", "piano_keys")
 
-SAMPLE_RATES = {"released": 14_700, "paper": 16_000, "thesis": 14_700, "whole_periods": 14_700}
-WHOLE = ("released", "whole_periods")
+SAMPLE_RATES = {"whole_periods": 14_700, "uniform_hz": 16_000, "piano_keys": 14_700}
 TYPICAL_AMPLITUDE = 0.9
 WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
-_PAPER_BAND_HZ = (27.0, 4186.0)
+_BAND_HZ = (27.0, 4186.0)
 _KEYS = (0.1, 64.9)
 
 
 @dataclass(frozen=True)
 class ToyWorld(World):
-    """The toy world: `variant` is one of `config.VARIANTS`; `sources` name the waveforms."""
+    """The toy world: `variant` is one of `VARIANTS`; `sources` name the waveforms."""
 
     name: ClassVar[str] = "toy"
 
-    variant: str = "released"
+    variant: str = "whole_periods"
     sources: tuple[str, ...] = SOURCES
     amplitude: tuple[float, float] = (0.8, 1.0)
 
     def __post_init__(self) -> None:
         check_choice("toy variant", self.variant, VARIANTS)
-        unknown = [name for name in self.sources if name not in SOURCES]
+        strange = [name for name in self.sources if name not in SOURCES]
         if len(set(self.sources)) < len(self.sources):
             raise InputError(f"the toy sources {', '.join(self.sources)} repeat one; name each once")
-        if unknown or not self.sources:
-            raise InputError(f"unknown toy source(s) {unknown or 'none given'}; use some of {', '.join(SOURCES)}")
+        if strange or not self.sources:
+            raise InputError(f"unknown toy source(s) {strange or 'none given'}; use some of {', '.join(SOURCES)}")
 
     @property
     def sample_rate(self) -> int:
@@ -85,8 +79,8 @@ class ToyWorld(World):
         return replace(self, sources=tuple(sources))
 
     def for_evaluation(self, amplitude: str) -> ToyWorld:
-        """The law of test signals: with amplitude `released` that of `evaluation_config`."""
-        return evaluation_config(self) if amplitude == "released" else self
+        """The law of test signals: with amplitude `evaluation` that of `evaluation_config`."""
+        return evaluation_config(self) if amplitude == "evaluation" else self
 
 
 def key_to_frequency(key: Tensor) -> Tensor:
@@ -112,11 +106,6 @@ def waveform(source: str, cycles: Tensor) -> Tensor:
     raise InputError(f"unknown toy source {source!r}; use one of {', '.join(SOURCES)}")
 
 
-def phase_offset(source: str, variant: str) -> float:
-    """Where in its period (periods) a wave of phase 0 starts: the falling triangle half a period on."""
-    return 0.5 if source == "triangle" and variant != "whole_periods" else 0.0
-
-
 @dataclass(frozen=True)
 class ToyParameters:
     """What a draw of toy signals is determined by, each of shape (B, K), float64.
@@ -137,10 +126,10 @@ def draw_parameters(config: ToyWorld, batch: int, generator: torch.Generator) ->
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(shape, generator=generator, device=device, dtype=torch.float64)
 
-    if config.variant == "paper":
-        frequency = uniform(*_PAPER_BAND_HZ)
+    if config.variant == "uniform_hz":
+        frequency = uniform(*_BAND_HZ)
         phase = uniform(0.0, 1.0)
-    elif config.variant == "thesis":
+    elif config.variant == "piano_keys":
         keys = torch.randint(1, 89, shape, generator=generator, device=device)
         frequency = key_to_frequency(keys.double())
         phase = uniform(0.0, 1.0)
@@ -160,15 +149,13 @@ def synthesise(config: ToyWorld, parameters: ToyParameters, length: int) -> Tens
         raise InputError(f"the length is {length} samples; use at least 1")
     time = torch.arange(length, device=parameters.frequency.device, dtype=torch.float64)
     cycles_per_sample = parameters.frequency / config.sample_rate
-    if config.variant in WHOLE:
+    if config.variant == "whole_periods":
         period = (1.0 / cycles_per_sample).round()[..., None]
         offset = (parameters.phase[..., None] * period).round()
         cycles = torch.remainder(time + offset, period) / period
     else:
         cycles = cycles_per_sample[..., None] * time + parameters.phase[..., None]
-    waves = [
-        waveform(source, cycles[:, k] + phase_offset(source, config.variant)) for k, source in enumerate(config.sources)
-    ]
+    waves = [waveform(source, cycles[:, k]) for k, source in enumerate(config.sources)]
     return (torch.stack(waves, dim=1) * parameters.amplitude[..., None]).float()
 
 
@@ -179,7 +166,7 @@ def draw_sources(config: ToyWorld, batch: int, length: int, generator: torch.Gen
 
 def evaluation_config(config: ToyWorld) -> ToyWorld:
     """The configuration of the test set: the released code fixes the amplitude at 1.0 for evaluation."""
-    if config.variant not in WHOLE:
+    if config.variant != "whole_periods":
         return config
     return ToyWorld(config.variant, config.sources, amplitude=(1.0, 1.0))
 

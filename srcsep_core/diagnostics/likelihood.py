@@ -60,12 +60,12 @@ def file_likelihood(priors: LikelihoodSet, signal: Tensor) -> pd.DataFrame:
     T is cut to a multiple of what the priors need. Columns: prior, log_likelihood (nats/sample).
     """
     length = signal.shape[2] - signal.shape[2] % priors.multiple_of
-    values = single(priors)(signal[..., :length])["exact"][0].tolist()
+    values = single(priors)(signal[..., :length])["log_prob"][0].tolist()
     return pd.DataFrame({"prior": list(priors.sources), "log_likelihood": values})
 
 
 def protocols_of(table: pd.DataFrame) -> list[str]:
-    """The protocols that a table has values for, in the order released, exact, oracle."""
+    """The protocols that a table has values for, in the order of `PROTOCOLS`."""
     return [protocol for protocol in PROTOCOLS if protocol in table]
 
 

@@ -25,7 +25,7 @@ ROWS = 64  # of one call of the network
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Size of the class-conditional denoiser of a score prior, and the noise levels it is trained on.
+    """Size of a class-conditional denoiser, and the noise levels it is trained on.
 
     `channels` by level of the U-Net, `strides` between them, `middle` attention layers of `heads` heads at the
     bottleneck. Training draws log(sigma) from Normal(`log_sigma_mean`, `log_sigma_std`^2); `sigma_data` is the standard
@@ -151,7 +151,7 @@ class PreconditionedNet(nn.Module):
         """
         if x.shape[-1] != self.config.window:
             raise InputError(
-                f"the signals have {x.shape[-1]} samples but these score priors work on {self.config.window}; cut them"
+                f"the signals have {x.shape[-1]} samples but this denoiser works on {self.config.window}; cut them"
             )
         parts = [
             self(some, some.new_full((len(some),), sigma), own)

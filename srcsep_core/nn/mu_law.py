@@ -23,19 +23,19 @@ from srcsep_core.config import check_choice, check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.autoregressive import AutoregressiveNet, ClassNet
 
-RELEASED_CODES = 255
+SIGMOID_CODES = 255
 
 
 @dataclass(frozen=True)
 class WaveNetPriorConfig:
     """Size of a WaveNet prior of 256 mu-law classes.
 
-    `likelihood` is `exact` (causal, softmax, a density) or `released` (what the authors' code computes: first and
-    last but one convolution not causal, raw codes 0..254 as input, a sigmoid over the logits). `scale` is the
-    amplitude that the outermost class of the exact model reaches: noise is not capped, so it must exceed 1.
+    `output` is `softmax` (causal, a density) or `sigmoid` (what the authors' code computes: first and last but one
+    convolution not causal, raw codes 0..254 as input, a sigmoid over the logits). `scale` is the amplitude that the
+    outermost class of the softmax reaches: noise is not capped, so it must exceed 1.
     """
 
-    likelihood: str = "exact"
+    output: str = "softmax"
     layers: int = 10
     width: int = 64
     head_width: int = 256
@@ -43,7 +43,7 @@ class WaveNetPriorConfig:
     scale: float = 2.0
 
     def __post_init__(self) -> None:
-        check_choice("likelihood", self.likelihood, LIKELIHOODS)
+        check_choice("output", self.output, NETS)
         check_least(self, 1, "layers", "width", "head_width")
         if self.kernel_size < 2:
             raise InputError(f"WaveNetPriorConfig.kernel_size is {self.kernel_size}; use at least 2 to see the past")
@@ -54,6 +54,7 @@ class WaveNetPriorConfig:
 class SoftmaxNet(AutoregressiveNet):
     """The exact likelihood: the logits at t depend on the classes before t alone."""
 
+    protocol = "log_prob"
     edges: Tensor
 
     def __init__(self, config: WaveNetPriorConfig, groups: int = 1) -> None:
@@ -134,6 +135,8 @@ class SoftmaxNet(AutoregressiveNet):
 class SigmoidNet(ClassNet):
     """What the authors' code computes: the logits at t are for t + 1 and see samples up to t + kernel_size - 1."""
 
+    protocol = "mean_sigmoid"
+
     @staticmethod
     def shape(config: WaveNetPriorConfig) -> dict[str, Any]:
         """Raw codes come in, and the ends see two samples too many."""
@@ -141,7 +144,7 @@ class SigmoidNet(ClassNet):
 
     def codes(self, x: Tensor) -> Tensor:
         """Classes 0..254 of signals, int64 of the same shape; values beyond +-1 belong to the outermost class."""
-        return mu_law_encode(x.clamp(-1, 1), RELEASED_CODES)
+        return mu_law_encode(x.clamp(-1, 1), SIGMOID_CODES)
 
     def logits(self, x: Tensor) -> Tensor:
         """The network's output (B, groups, 256, T) for signals (B, groups, T)."""
@@ -158,7 +161,7 @@ class SigmoidNet(ClassNet):
         return sigmoids.gather(2, target[:, :, None])[:, :, 0].mean(dim=2)
 
     def loss(self, x: Tensor) -> Tensor:
-        """The released training loss of every source, (groups,): cross-entropy of sigmoids in place of logits.
+        """The authors' training loss of every source, (groups,): cross-entropy of sigmoids in place of logits.
 
         It is log(256) = 5.55 before training and never less than log(255 + e) - 1 = 4.55 (at most log(1 + 255 e) =
         6.54), far from what a softmax can reach.
@@ -175,12 +178,12 @@ class SigmoidNet(ClassNet):
 
 
 MuLawNet = SoftmaxNet | SigmoidNet
-LIKELIHOODS: dict[str, type[SoftmaxNet] | type[SigmoidNet]] = {"exact": SoftmaxNet, "released": SigmoidNet}
+NETS: dict[str, type[SoftmaxNet] | type[SigmoidNet]] = {"softmax": SoftmaxNet, "sigmoid": SigmoidNet}
 
 
 def mu_law_net(config: WaveNetPriorConfig, groups: int = 1) -> MuLawNet:
-    """The network of `groups` sources that has the likelihood of the configuration."""
-    return LIKELIHOODS[config.likelihood](config, groups)
+    """The network of `groups` sources that has the output of the configuration."""
+    return NETS[config.output](config, groups)
 
 
 def class_edges(scale: float) -> Tensor:

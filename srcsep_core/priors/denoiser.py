@@ -1,4 +1,4 @@
-"""The score prior: one denoiser for all sources, conditioned on the source's class and on the noise level.
+"""The denoiser: one for all sources, conditioned on the source's class and on the noise level.
 
 It has a score at every noise level it was trained on and can be sampled, and it has no density. Its window is fixed: it
 is used at the length it was trained at.
@@ -26,8 +26,8 @@ from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
 
 
-class ClassScorePrior(nn.Module):
-    """The score prior of one source: the shared denoiser at one class number.
+class ClassDenoiser(nn.Module):
+    """The denoiser of one source: the shared network at one class number.
 
     Several of them share one network, and samplers call it once for all (`priors.base.SharingPrior`).
     """
@@ -59,9 +59,7 @@ class ClassScorePrior(nn.Module):
         """The estimate of the clean signal given the noisy `x`: (B, 1, T)."""
         level = _checked_level(sigma)
         if x.shape[-1] != self.window:
-            raise InputError(
-                f"the signal has {x.shape[-1]} samples but this score prior works on {self.window}; cut it"
-            )
+            raise InputError(f"the signal has {x.shape[-1]} samples but this denoiser works on {self.window}; cut it")
         check_waveform(x, dtype=next(self.parameters()).dtype)
         rows = x.new_full((len(x),), level)
         result: Tensor = self.denoiser(x, rows, torch.full((len(x),), self.label, device=x.device))
@@ -103,8 +101,8 @@ def _checked_level(sigma: float | None) -> float:
 
 
 @dataclass(frozen=True)
-class ScoreSet(Trained):
-    """The score priors of all sources, which share one denoiser; they have no likelihood."""
+class DenoiserSet(Trained):
+    """The denoisers of all sources, which share one network; they have no likelihood."""
 
     denoiser: PreconditionedNet
 
@@ -113,24 +111,24 @@ class ScoreSet(Trained):
         """The length in samples that signals must have."""
         return self.denoiser.config.window
 
-    def prior(self, source: str) -> ClassScorePrior:
+    def prior(self, source: str) -> ClassDenoiser:
         """One source's prior."""
-        return ClassScorePrior(self.denoiser, self.index(source))
+        return ClassDenoiser(self.denoiser, self.index(source))
 
 
-def score_task(config: DenoiserConfig, groups: int = 0, objective: str = "") -> Task:
+def denoiser_task(config: DenoiserConfig, groups: int = 0, objective: str = "") -> Task:
     """Train one denoiser for all sources by denoising score matching at noise levels drawn afresh for every signal."""
 
     def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
         return cast(PreconditionedNet, network).loss(x, generator)[None]
 
-    return Task("score", lambda: PreconditionedNet(config), losses, multiple_of=config.stride, unit="")
+    return Task("denoiser", lambda: PreconditionedNet(config), losses, multiple_of=config.stride, unit="")
 
 
-def _load(config: DenoiserConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> ScoreSet:
-    return ScoreSet(**vars(about), denoiser=restored(PreconditionedNet(config), weights, device))
+def _load(config: DenoiserConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> DenoiserSet:
+    return DenoiserSet(**vars(about), denoiser=restored(PreconditionedNet(config), weights, device))
 
 
-SCORE = register(
-    Kind(name="score", step="score", section="denoiser", config=DenoiserConfig, task=score_task, load=_load)
+DENOISER = register(
+    Kind(name="denoiser", step="denoiser", section="denoiser", config=DenoiserConfig, task=denoiser_task, load=_load)
 )

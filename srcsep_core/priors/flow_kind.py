@@ -32,11 +32,11 @@ class FlowSet(Trained):
 
     @torch.no_grad()
     def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
-        """log p_Z (`released`) and log p_Z + log |det| (`exact`)."""
+        """`log_pz`, and `log_prob` = log p_Z + log |det|."""
         with parametrize.cached():
             terms = self.flow.source_terms(x.to(next(self.flow.parameters()).device), self.sigma)
         log_pz = terms.log_pz.double().mean(dim=2)
-        return {"released": log_pz, "exact": log_pz + terms.log_det.double().mean(dim=2)}
+        return {"log_pz": log_pz, "log_prob": log_pz + terms.log_det.double().mean(dim=2)}
 
     def prior(self, source: str) -> FlowPrior:
         """One source's prior, cut out of the grouped network."""
@@ -45,7 +45,7 @@ class FlowSet(Trained):
 
 def log_det_weight(objective: str) -> float:
     """Weight of the log-determinant: 1 is the likelihood; the authors' code divides it by four sources."""
-    return 1.0 if objective == "exact" else 0.25
+    return 1.0 if objective == "likelihood" else 0.25
 
 
 def objective_by_source(terms: FlowTerms, objective: str) -> Tensor:
@@ -54,7 +54,7 @@ def objective_by_source(terms: FlowTerms, objective: str) -> Tensor:
 
 
 def flow_task(build: Callable[[], Flow], objective: str, multiple_of: int) -> Task:
-    """Train flows by maximum likelihood (`exact`) or as the authors' code does (`released`).
+    """Train flows for their `likelihood`, or with a quarter of the log-determinant as the authors' code does.
 
     A noise-conditional flow is given clean signals and noises each example itself, at a level drawn log-uniformly
     from its range.
@@ -85,4 +85,4 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
     def load(size: Any, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowSet:
         return FlowSet(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
 
-    return Kind(name, step, step, config, task, load, ("exact", "released"), density=True, ladder=True)
+    return Kind(name, step, step, config, task, load, ("likelihood", "quarter_log_det"), density=True, ladder=True)

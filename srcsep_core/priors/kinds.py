@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from srcsep_core.config import check_choice
+from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
-from srcsep_core.priors.sets import PriorSet, Trained
+from srcsep_core.priors.sets import LikelihoodSet, PriorSet, Trained
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Kind:
     config: type
     task: Callable[[Any, int, str], Task]
     load: Callable[[Any, Mapping[str, Tensor], Trained, torch.device], PriorSet]
-    objectives: tuple[str, ...] = ("exact",)
+    objectives: tuple[str, ...] = ("likelihood",)
     adapt: Callable[[Any, str], Any] = lambda config, objective: config
     density: bool = False
     scored: bool = True
@@ -91,6 +92,30 @@ def kind_of(name: str) -> Kind:
     kinds = all_kinds()
     check_choice("model", name, kinds)
     return kinds[name]
+
+
+_ORACLES: dict[type[World], Callable[[Any, float | None], LikelihoodSet]] = {}
+
+
+def register_oracle(world: type[World], make: Callable[[Any, float | None], LikelihoodSet]) -> None:
+    """Make the true densities of a kind of data known: `make(world, sigma)` is their set."""
+    _ORACLES[world] = make
+
+
+def has_oracle(world: World) -> bool:
+    """Whether the true density of the world's sources can be computed."""
+    all_kinds()  # whose folder holds the oracles too
+    return type(world) in _ORACLES
+
+
+def oracle_of(world: World, sigma: float | None = None) -> LikelihoodSet:
+    """The true densities of a world's sources, at the noise level `sigma` if given.
+
+    Raises `InputError` for a world of which they are not known.
+    """
+    if not has_oracle(world):
+        raise InputError(f"the true density of {world.variant} is not known; use trained priors")
+    return _ORACLES[type(world)](world, sigma)
 
 
 def restored(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device) -> Any:

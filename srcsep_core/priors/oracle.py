@@ -16,6 +16,7 @@ from torch import Tensor
 from srcsep_core.checks import check_waveform
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
+from srcsep_core.priors.kinds import register_oracle
 from srcsep_core.priors.oracle_grid import ModeBlock, ModePlan, OracleGrid
 from srcsep_core.priors.sets import index_of
 
@@ -27,8 +28,8 @@ class OraclePrior:
     """The noisy density of `source` under the toy law `data`; `sigma` is the default noise level (std).
 
     All sums are in float64. Nothing here is differentiable by autograd: `score` is the gradient, in closed form.
-    `released` is exact to rounding; `thesis` and `paper` carry the quadrature error that `OracleGrid` describes and
-    get slow beyond some thousand samples. Every method raises `InputError` on a bad signal or sigma.
+    `whole_periods` is exact to rounding; `piano_keys` and `uniform_hz` carry the quadrature error that `OracleGrid`
+    describes and get slow beyond some thousand samples. Every method raises `InputError` on a bad signal or sigma.
     """
 
     def __init__(
@@ -98,8 +99,8 @@ class OraclePrior:
     def mode_entropy(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """Entropy in nats of the posterior of the mode (period, phase) given `x`: (B, 1, T) to (B,), float64.
 
-        For `thesis` and `paper` the modes are the points of the grid, so the value depends on its spacing, which
-        follows sigma, and need not tend to 0 with sigma.
+        For `piano_keys` and `uniform_hz` the modes are the points of the grid, so the value depends on its spacing,
+        which follows sigma, and need not tend to 0 with sigma.
         """
         evidence, mean_log_weight = self._evidence(self._rows(x), self._noise(sigma))
         total = evidence.logsumexp(dim=1)
@@ -265,10 +266,10 @@ def _check_sigma(sigma: float) -> float:
 
 @dataclass(frozen=True)
 class OracleSet:
-    """The true densities of the toy sources at one noise level."""
+    """The true densities of the toy sources, at one noise level or (None) at whichever they are asked for."""
 
     data: ToyWorld
-    sigma: float
+    sigma: float | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -293,3 +294,6 @@ class OracleSet:
         """One source's prior."""
         index_of(self.sources, source)
         return OraclePrior(source, self.data, self.sigma)
+
+
+register_oracle(ToyWorld, OracleSet)

@@ -1,8 +1,8 @@
 """The discrete modes (frequency or period, phase) that the oracle prior sums over.
 
-A mode is a noise-free wave of amplitude one. The `released` variant has finitely many, whole periods times whole
-shifts, so its sum is exact. The frequency of `paper` and the phase of `paper` and `thesis` are continuous: there the
-sum is a midpoint rule whose spacing follows the noise level (`OracleGrid`).
+A mode is a noise-free wave of amplitude one. The `whole_periods` variant has finitely many, whole periods times whole
+shifts, so its sum is exact. The frequency of `uniform_hz` and the phase of `uniform_hz` and `piano_keys` are
+continuous: there the sum is a midpoint rule whose spacing follows the noise level (`OracleGrid`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import _KEYS, _PAPER_BAND_HZ, WHOLE, ToyWorld, key_to_frequency, phase_offset, waveform
+from srcsep_core.data.toy import _BAND_HZ, _KEYS, ToyWorld, key_to_frequency, waveform
 from srcsep_core.errors import InputError
 
 _CHUNK = 2**18  # numbers in one (signals, frequencies, phases) array
@@ -36,9 +36,10 @@ class OracleGrid:
     triangle add some 0.02 nats (measured). A signal several times as loud as the toy's has a narrower posterior and
     needs more points.
     per_sample: for square and saw, which jump. The sum over the phase takes every interval between two jumps, so for
-    `thesis` the square is exact. For `paper` their posterior is made of small polygons in (frequency, phase), and
-    between two frequencies of the grid an edge at the end of the signal moves by 1 / per_sample of the mean interval:
-    the error falls only in proportion to the spacing (measured at sigma 0.1: below 0.06 nats in each of 100 signals).
+    `piano_keys` the square is exact. For `uniform_hz` their posterior is made of small polygons in (frequency, phase),
+    and between two frequencies of the grid an edge at the end of the signal moves by 1 / per_sample of the mean
+    interval: the error falls only in proportion to the spacing (measured at sigma 0.1: below 0.06 nats in each of 100
+    signals).
     max_modes: refuse grids of more points.
     """
 
@@ -53,8 +54,8 @@ class OracleGrid:
                 raise InputError(f"{name} of the oracle grid is {value}; use a positive number")
 
 
-def released_periods(sample_rate: int) -> tuple[Tensor, Tensor]:
-    """The whole periods (samples) of the `released` variant and their exact probabilities, (F,) each, float64.
+def whole_periods(sample_rate: int) -> tuple[Tensor, Tensor]:
+    """The whole periods (samples) of the `whole_periods` variant and their exact probabilities, (F,) each, float64.
 
     Period p is drawn when p <= rate / frequency(key) < p + 1, with the key uniform: a probability is the length of
     an interval of keys.
@@ -194,18 +195,16 @@ class ModePlan:
     frequency: Tensor
     probability: Tensor
     phases: int = 0
-    offset: float = 0.0
 
     @classmethod
     def of(cls, source: str, data: ToyWorld, length: int, sigma: float, grid: OracleGrid) -> ModePlan:
         """The modes at noise level `sigma`; raises `InputError` where the grid would be too large."""
-        if data.variant in WHOLE:
-            periods, probability = released_periods(data.sample_rate)
-            offset = phase_offset(source, data.variant)
-            return cls(source, length, 1.0 / periods.double(), probability, offset=offset)
-        low, high = (edge / data.sample_rate for edge in _PAPER_BAND_HZ)
+        if data.variant == "whole_periods":
+            periods, probability = whole_periods(data.sample_rate)
+            return cls(source, length, 1.0 / periods.double(), probability)
+        low, high = (edge / data.sample_rate for edge in _BAND_HZ)
         phases, step = _grid_steps(source, length, sigma, grid)
-        count = math.ceil((high - low) / step) if data.variant == "paper" else 88
+        count = math.ceil((high - low) / step) if data.variant == "uniform_hz" else 88
         modes = count * _phases_in_all(source, length, phases)
         if modes > grid.max_modes:
             raise InputError(
@@ -213,7 +212,7 @@ class ModePlan:
                 f"{sigma:g}, more than the {grid.max_modes:.1e} allowed; use shorter signals, a larger sigma or a "
                 "coarser grid"
             )
-        if data.variant == "paper":
+        if data.variant == "uniform_hz":
             frequency = low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
         else:
             frequency = key_to_frequency(torch.arange(1, 89, dtype=torch.float64)) / data.sample_rate
@@ -236,7 +235,7 @@ class ModePlan:
             period = round(1.0 / float(frequency))
             edges = torch.arange(period, device=frequency.device, dtype=torch.float64) / period
             ones = torch.ones(1, self.length, dtype=torch.float64, device=frequency.device)
-            wave = waveform(self.source, edges + self.offset)
+            wave = waveform(self.source, edges)
             return EvenPhases((time % period)[None], ((ones, wave),), probability)
         # The phase is that of the middle of the signal, where it does not correlate with the frequency.
         cycles = torch.remainder(frequency[:, None] * (time.double() - (self.length - 1) / 2), 1.0)

@@ -2,13 +2,13 @@
 
 `likelihoods` gives the log-likelihood under every protocol that applies to the model:
 
-| model      | released                             | exact                    | oracle                          |
-|------------|--------------------------------------|--------------------------|---------------------------------|
-| flowavenet | log p_Z alone                        | log p_Z + log abs det    |                                 |
-| wavenet    | mean sigmoid value (released network)| softmax (exact network)  |                                 |
-| oracle     |                                      |                          | the true density, by quadrature |
+| model      | log_pz, mean_sigmoid          | log_prob              | oracle                          |
+|------------|-------------------------------|-----------------------|---------------------------------|
+| flowavenet | log p_Z alone                 | log p_Z + log abs det |                                 |
+| wavenet    | mean sigmoid value (sigmoids) | softmax               |                                 |
+| oracle     |                               |                       | the true density, by quadrature |
 
-All are nats/sample but the WaveNet's `released` one, a value in [0, 1]. Each kind's set is in the kind's own file.
+All are nats/sample but `mean_sigmoid`, a value in [0, 1]. Each kind's set is in the kind's own file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 
-PROTOCOLS = ("released", "exact", "oracle")
+PROTOCOLS = ("log_pz", "mean_sigmoid", "log_prob", "oracle")
 
 
 class PriorSet(Protocol):

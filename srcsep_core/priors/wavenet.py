@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from srcsep_core.errors import InputError
-from srcsep_core.nn.mu_law import LIKELIHOODS, MuLawNet, SoftmaxNet, WaveNetPriorConfig, mu_law_net
+from srcsep_core.nn.mu_law import MuLawNet, SoftmaxNet, WaveNetPriorConfig, mu_law_net
 from srcsep_core.priors.base import check_drawn, check_single, fresh_generator
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
+
+OUTPUTS = {"likelihood": "softmax", "sigmoid": "sigmoid"}  # by objective
 
 
 class WaveNetPrior(nn.Module):
@@ -32,8 +34,8 @@ class WaveNetPrior(nn.Module):
         check_single(net.groups)
         if not isinstance(net, SoftmaxNet):
             raise InputError(
-                f"this WaveNet was built with the {net.config.likelihood!r} likelihood, which is not a density; "
-                "use one built with 'exact'"
+                f"this WaveNet was built with the output {net.config.output!r}, which is not a density; "
+                "use one built with 'softmax'"
             )
         self.net = net
         self.sigma = sigma
@@ -69,23 +71,23 @@ class WaveNetSet(Trained):
 
     @torch.no_grad()
     def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
-        """The density of the exact network, or what the authors report of the released one."""
+        """The density of the softmax (`log_prob`), or what the authors report of the sigmoids (`mean_sigmoid`)."""
         with parametrize.cached():
             reported = self.net.reported(x.to(next(self.net.parameters()).device))
-        return {self.net.config.likelihood: reported.double()}
+        return {self.net.protocol: reported.double()}
 
     def prior(self, source: str) -> WaveNetPrior:
-        """One source's prior, cut out of the grouped network; the exact likelihood only."""
+        """One source's prior, cut out of the grouped network; of the softmax only."""
         return WaveNetPrior(self.net.extract(self.index(source)), self.sigma)
 
 
 def wavenet_task(config: WaveNetPriorConfig, groups: int, objective: str = "") -> Task:
-    """Train WaveNets by maximum likelihood, or with the authors' sigmoid loss where the network is the released one."""
+    """Train WaveNets by maximum likelihood, or with the authors' loss where the output is the sigmoid."""
 
     def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
         return cast(MuLawNet, network).loss(x)[None]
 
-    return Task(f"wavenet {config.likelihood}", lambda: mu_law_net(config, groups), losses)
+    return Task(f"wavenet {config.output}", lambda: mu_law_net(config, groups), losses)
 
 
 def _load(
@@ -103,8 +105,8 @@ WAVENET = register(
         config=WaveNetPriorConfig,
         task=wavenet_task,
         load=_load,
-        objectives=tuple(LIKELIHOODS),
-        adapt=lambda config, objective: replace(config, likelihood=objective),
+        objectives=tuple(OUTPUTS),
+        adapt=lambda config, objective: replace(config, output=OUTPUTS[objective]),
         density=True,
         scored=False,
         batch_samples=8192,  # 256 logits a sample should stay in the processor's cache

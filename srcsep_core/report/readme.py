@@ -20,12 +20,6 @@ CLAIMS = ("<!-- claims: written by `srcsep readme` from figures/claims.csv -->",
 TABLES = ("data/measured/separation.csv", "figures/discrimination.csv", "figures/claims.csv")
 NOT_SETTLED = "not settled"
 
-# Tables made before names changed hold the older word.
-_DENOISER = ("denoiser", "score")
-_WHOLE_PERIODS = ("whole_periods", "released")
-_UNIFORM_HZ = ("uniform_hz", "paper")
-_LIKELIHOOD = ("likelihood", "exact")
-_LOG_PROB = ("log_prob", "exact")
 # Flows of other kinds than the paper's: told sigma, or trained at each level from fresh weights.
 _OTHER_FLOWS = ("flow-wide", "flow-conditional", "flow-scratch")
 _FOUR = "sine+square+saw+triangle"
@@ -91,8 +85,8 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
 
     Raises `InputError` if a table lacks a row that one of them comes from.
     """
-    known = _rows(separation, group=["known"], prior=_DENOISER, sources=[_FOUR])
-    pairs = separation[(separation["sources"] == "sine+square") & separation["note"].isna()]
+    known = _rows(separation, group=["known"], prior=["denoiser"], sources=[_FOUR])
+    pairs = separation[(separation["sources"] == "sine+square") & separation["control"].isna()]
     flows = pairs[
         pairs["prior"].str.startswith("flow-")
         & ~pairs["prior"].isin(_OTHER_FLOWS)
@@ -101,17 +95,17 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
     noise_free = _rows(
         discrimination,
         model=["flowavenet"],
-        objective=_LIKELIHOOD,
-        protocol=_LOG_PROB,
+        objective=["likelihood"],
+        protocol=["log_prob"],
         training=["noise-free"],
         data_sigma=[0.0],
         length=[4000],
         ratio=[False],
-        amplitude=["released"],
+        amplitude=["evaluation"],
     ).dropna(subset="auroc")
     shares = (
-        ("Four sources, denoiser, Gibbs sampling; 16 kHz, any pitch", _rows(known, variant=_UNIFORM_HZ)),
-        ("The same; whole periods", _rows(known, variant=_WHOLE_PERIODS)),
+        ("Four sources, denoiser, Gibbs sampling; 16 kHz, any pitch", _rows(known, variant=["uniform_hz"])),
+        ("The same; whole periods", _rows(known, variant=["whole_periods"])),
         ("Sine+square, true density, Langevin (the paper's)", _rows(pairs, prior=["oracle"], sampler=["langevin"])),
         (f"Sine+square, small flows of the paper's kind, best of {len(flows)} settings", flows),
     )

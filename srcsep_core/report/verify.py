@@ -39,7 +39,7 @@ RULES = {
             "prior_samples",
             "score_samples",
             "separation_chain",
-            "separation_released",
+            "separation_unconstrained",
             "separation_rerun",
             "tour_separation",
             "wavenet_samples",

@@ -21,7 +21,7 @@ class EvalPlan:
     """How the many sets of priors are measured; `Profile.evaluation` is for the noise-free ones.
 
     `noisy`: cross-likelihood of priors with a noise level; `oracle`: of the oracle; `long`: of all at the long
-    length; `curve` and `long_curve`: noise curves; then the lengths of constant and random inputs (released: 8000)
+    length; `curve` and `long_curve`: noise curves; then the lengths of constant and random inputs (authors' code: 8000)
     and how many draws.
     """
 
@@ -39,7 +39,7 @@ class PagePlan:
     """How much the notebooks themselves measure and draw, beside what steps make.
 
     `modes`: signals whose plausible waves are counted; `scores`: signals on which flows' scores are measured;
-    `denoised`: how many signals the denoiser's scores; `drift`: steps of the released Langevin dynamics;
+    `denoised`: how many signals the denoiser's scores; `drift`: steps of the authors' Langevin dynamics;
     `sampled`: samples of a signal drawn from a prior sample by sample.
     """
 
@@ -170,7 +170,7 @@ _LAPTOP = TrainConfig(
     checkpoint_every=100,
 )
 _LAPTOP_TUNING = replace(_LAPTOP, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
-_SCORE = replace(
+_DENOISER = replace(
     _LAPTOP, steps=9000, crop=1024, learning_rate=1e-3, warmup_steps=100, clip_norm=1.0, mixed_precision=True
 )
 _SMOKE = replace(_LAPTOP, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
@@ -190,9 +190,9 @@ _ALL = (
             conditional={"steps": 10, "seed": 0},
         ),
         wavenet=KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _SMOKE, _SMOKE_TUNING),
-        score=KindPlan(
+        denoiser=KindPlan(
             DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
-            replace(_SCORE, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
+            replace(_DENOISER, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
         ),
         pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(_SMOKE, crop=256)),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
@@ -221,7 +221,7 @@ _ALL = (
         wavenet=KindPlan(
             WaveNetPriorConfig(layers=9, width=16, head_width=64), _LAPTOP, replace(_LAPTOP_TUNING, steps=240)
         ),
-        score=KindPlan(DenoiserConfig(), _SCORE),
+        denoiser=KindPlan(DenoiserConfig(), _DENOISER),
         pnf=KindPlan(PnFConfig(), replace(_LAPTOP, steps=2000, crop=1024, learning_rate=2e-3)),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
@@ -231,8 +231,8 @@ _ALL = (
         NOISE_LEVELS,
         flowavenet=_flows(FlowConfig(), _FULL, _FULL_TUNING),
         wavenet=KindPlan(WaveNetPriorConfig(), replace(_FULL, crop=3074), replace(_FULL_TUNING, crop=3074)),
-        score=KindPlan(
-            DenoiserConfig(channels=(64, 128, 256, 384), middle=4), replace(_SCORE, steps=100_000, batch_size=32)
+        denoiser=KindPlan(
+            DenoiserConfig(channels=(64, 128, 256, 384), middle=4), replace(_DENOISER, steps=100_000, batch_size=32)
         ),
         pnf=KindPlan(PnFConfig(layers=10, width=64, head_width=256), replace(_FULL, crop=3074)),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
@@ -241,12 +241,9 @@ _ALL = (
     ),
 )
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
-FORMER_NAMES = {"paper": "full"}
 
 
 def get_profile(name: str) -> Profile:
     """The profile called `name`; raises `InputError` for any other name."""
-    if name in FORMER_NAMES:
-        raise InputError(f"the profile {name} is called {FORMER_NAMES[name]} now; use {FORMER_NAMES[name]}")
     check_choice("profile", name, PROFILES)
     return PROFILES[name]

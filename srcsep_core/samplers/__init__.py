@@ -9,7 +9,7 @@ import pkgutil
 from srcsep_core.samplers.base import SAMPLERS, Sampler, Separation, State
 from srcsep_core.samplers.exchange import ExchangeConfig, ExchangingGibbsConfig, exchange, gibbs_exchange
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
-from srcsep_core.samplers.langevin import LangevinConfig, langevin, released_langevin
+from srcsep_core.samplers.langevin import LangevinConfig, langevin, unconstrained_langevin
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
 from srcsep_core.samplers.projection import ProjectionConfig, projection
 
@@ -33,5 +33,5 @@ __all__ = [
     "langevin",
     "pnf",
     "projection",
-    "released_langevin",
+    "unconstrained_langevin",
 ]

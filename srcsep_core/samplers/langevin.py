@@ -109,7 +109,7 @@ def langevin(
 
 
 @torch.no_grad()
-def released_langevin(
+def unconstrained_langevin(
     sources: Tensor,
     priors: Priors,
     *,

@@ -12,7 +12,7 @@ from torch import Tensor
 from srcsep_core.data.mixes import Mixes
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.samplers.base import Callback, Separation
-from srcsep_core.samplers.langevin import released_langevin
+from srcsep_core.samplers.langevin import unconstrained_langevin
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class PriorSeparator:
 
 
 @dataclass(frozen=True)
-class ReleasedDynamics:
-    """The dynamics of the authors' released code, which start at the true sources (see `released_langevin`)."""
+class UnconstrainedDynamics:
+    """The dynamics of the authors' released code, which start at the true sources (see `unconstrained_langevin`)."""
 
     priors: Mapping[str, DenoisingPrior]
     truth: Mixes
@@ -58,4 +58,4 @@ class ReleasedDynamics:
         """Run them; the mix (B, 1, T) enters nowhere."""
         start = self.truth.sources.to(mix.device)
         priors = [self.priors[name] for name in sources]
-        return released_langevin(start, priors, generator=generator, callback=callback)
+        return unconstrained_langevin(start, priors, generator=generator, callback=callback)

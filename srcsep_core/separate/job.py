@@ -59,8 +59,8 @@ class SeparateConfig:
 
     method: str = SAMPLER
     sampler: str = "gibbs"
-    prior: str = "score"
-    variant: str = "paper"
+    prior: str = "denoiser"
+    variant: str = "uniform_hz"
     profile: str = "laptop"
     device: str = "auto"
     seed: int = 0

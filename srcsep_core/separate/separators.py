@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from srcsep_core.baselines.base import Given, Separator, Supervision, all_methods, method_of
-from srcsep_core.config import resolved
+from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World, world_of
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
-from srcsep_core.priors.denoiser import SCORE
+from srcsep_core.priors.denoiser import DENOISER
 from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
@@ -87,7 +87,9 @@ class Request:
     @property
     def windows(self) -> Windows:
         """How a recording is heard: in windows of the priors; by a method without priors at once."""
-        model = (SCORE.name if self.prior == ORACLE else self.prior) if self.sampled else method_of(self.method).model
+        model = (
+            (DENOISER.name if self.prior == ORACLE else self.prior) if self.sampled else method_of(self.method).model
+        )
         window = self.profile.plan_of(model).window if model else None
         return Windows(window, self.world.sample_rate, self.world.typical_rms)
 
@@ -110,8 +112,7 @@ class Request:
         elif self.method not in all_methods():
             asked += [("method", self.method, method_names())]
         for what, given, known in asked:
-            if given not in known:
-                raise InputError(f"unknown {what} {given!r}; use one of {', '.join(known)}")
+            check_choice(what, given, known)
         if not self.sampled and (needs := method_of(self.method).needs):
             usable = ", ".join(method_names())
             raise InputError(f"the method {self.method} needs {needs}, which a file does not have; use one of {usable}")

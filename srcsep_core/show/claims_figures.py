@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srcsep_core.audit.presets import read_as
 from srcsep_core.show.panels import shared_legend
-from srcsep_core.show.styles import GUIDE, level_style, protocol_style
+from srcsep_core.show.styles import GUIDE, level_style, preset_style
 
 AGREES = 0.8
 
@@ -32,13 +33,13 @@ def verdicts_figure(claims: pd.DataFrame, order: Sequence[str]) -> Figure:
 
 
 def agreement_figure(agree: pd.DataFrame, checks: Sequence[str]) -> Figure:
-    """The share of cells that agree with print, one panel a check, one row a `label`, by protocol."""
+    """The share of cells that agree with print, one panel a check, one row a `label`, by preset."""
     figure, axes = plt.subplots(1, len(checks), figsize=(10, 5), sharey=True)
     labels = list(dict.fromkeys(agree["label"]))
     for ax, check in zip(axes, checks, strict=True):
-        for protocol in dict.fromkeys(agree["protocol"]):
-            part = agree[agree["protocol"] == protocol].drop_duplicates("label").set_index("label").reindex(labels)
-            ax.plot(part[check], np.arange(len(labels)), **protocol_style(protocol).marks, label=protocol)
+        for preset, part in agree.groupby(agree["protocol"].map(read_as), sort=False):
+            part = part.drop_duplicates("label").set_index("label").reindex(labels)
+            ax.plot(part[check], np.arange(len(labels)), **preset_style(str(preset)).marks, label=str(preset))
         ax.axvline(AGREES, **GUIDE)
         ax.set(xlabel="share of cells", xlim=(-0.03, 1.03), title=check.replace("_", " "))
     axes[0].set_yticks(range(len(labels)), labels)

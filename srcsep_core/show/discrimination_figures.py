@@ -1,4 +1,4 @@
-"""How well sources are told apart: AUROC and accuracy by protocol, statistic, pitch and cause."""
+"""How well sources are told apart: AUROC and accuracy by preset, statistic, pitch and cause."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srcsep_core.audit.presets import WAVENET, read_as, trained_as
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.show.panels import lines_by_source, shared_legend, with_interval
 from srcsep_core.show.styles import (
     GUIDE,
+    preset_style,
     prior_style,
-    protocol_style,
     setting_style,
     source_style,
     statistic_style,
@@ -34,10 +35,10 @@ def settings_figure(discrimination: pd.DataFrame, stored: pd.DataFrame, settings
             rows = discrimination[discrimination["protocol"] == protocol]
             rows = rows[rows["objective"] == objective].dropna(subset=[name])
             part = rows.sort_values(name).drop_duplicates("prior").set_index("prior").loc[list(SOURCES)]
-            label = f"ours: {protocol} protocol, {objective} objective"
-            look = setting_style(protocol, objective).marks
+            label = f"ours: protocol {protocol}, objective {objective}"
+            look = setting_style(read_as(protocol), trained_as(objective)).marks
             with_interval(ax, np.arange(4) + (index - 1.5) * 0.2, part, name, label, capsize=3, **look)
-        ax.plot(np.arange(4) + 0.5, published[column], **protocol_style("published").marks, label="published")
+        ax.plot(np.arange(4) + 0.5, published[column], **preset_style("published").marks, label="published")
         ax.set_ylim(min(0.75, ax.get_ylim()[0]), 1.02)
         for border in (0.6, 1.6, 2.6):
             ax.axvline(border, **GUIDE)
@@ -49,15 +50,16 @@ def settings_figure(discrimination: pd.DataFrame, stored: pd.DataFrame, settings
 
 
 def models_figure(summary: pd.DataFrame) -> Figure:
-    """AUROC of the worst pair and accuracy by source, for flow and WaveNet under both protocols, and as published."""
+    """AUROC of the worst pair and accuracy by source, for flow and WaveNet by both presets, and as published."""
     table = summary.rename(columns={"auroc_worst": "auroc", "published_auroc_worst": "published_auroc"})
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
     for ax, value in zip(axes, ("auroc", "accuracy"), strict=True):
-        for index, ((model, protocol), part) in enumerate(table.groupby(["model", "protocol"])):
-            own = prior_style(f"wavenet-{protocol}") if model == "wavenet" else protocol_style(str(protocol))
+        for index, ((model, preset), part) in enumerate(table.groupby(["model", "preset"])):
+            look = preset_style(str(preset))
+            own = prior_style(f"wavenet-{WAVENET[str(preset)].objective}") if model == "wavenet" else look
             part = part.set_index("source").loc[list(SOURCES)]
             places = np.arange(4) + (index - 1.5) * 0.18
-            with_interval(ax, places, part, value, f"{model}, {protocol}", capsize=3, **own.marks)
+            with_interval(ax, places, part, value, f"{model}, {preset}", capsize=3, **own.marks)
         part = table[table["model"] == "wavenet"].drop_duplicates("source").set_index("source").loc[list(SOURCES)]
         marks = prior_style("wavenet-published").marks
         ax.plot(np.arange(4) + 0.45, part[f"published_{value}"], **marks, label="published WaveNet")
@@ -87,16 +89,16 @@ def pitch_figure(values: pd.DataFrame) -> Figure:
 
 def windows_figure(pairs: pd.DataFrame, modes: pd.DataFrame, published: Mapping[float, float]) -> Figure:
     """Where sources are told apart, by log p and by ratio, and where a chain can move; `published` by sigma."""
-    protocols = {"oracle": "oracle", "exact flow": "exact", "released flow": "released"}
+    presets = {"oracle": "oracle", "exact flow": "exact", "released flow": "released"}
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
     for ax, statistic in zip(axes, dict.fromkeys(pairs["statistic"]), strict=False):
-        for setup, protocol in protocols.items():
+        for setup, preset in presets.items():
             part = pairs[(pairs["setup"] == setup) & (pairs["statistic"] == statistic)]
             worst = part.groupby("sigma")["auroc_worst"].min()
-            ax.plot(worst.index, worst, **protocol_style(protocol).marked, label=setup)
+            ax.plot(worst.index, worst, **preset_style(preset).marked, label=setup)
         ax.axhline(TOLD_APART, **GUIDE)
         ax.set(xscale="log", xlabel="sigma", ylabel="AUROC, worst pair of all", title=f"told apart by {statistic}")
-    style = protocol_style("published").marked
+    style = preset_style("published").marked
     axes[0].plot(list(published), list(published.values()), **style, label="published (clean signals)")
     lines_by_source(axes[2], modes, "sigma", "modes", marked=True)
     axes[2].axhline(MOBILE, **GUIDE)
@@ -116,7 +118,7 @@ def statistics_figure(statistics: pd.DataFrame) -> Figure:
             look = statistic_style(str(name)).marked
             with_interval(ax, places, part, "auroc_worst", str(name), capsize=2, **look)
         ax.set_xticks(range(len(levels)), [f"{s:g}" for s in levels])
-        ax.set(title=f"{objective} objective and protocol", xlabel="sigma of prior and data")
+        ax.set(title=f"objective {objective}", xlabel="sigma of prior and data")
     axes[0].set_ylabel("AUROC, worst pair")
     shared_legend(figure, 4)
     return figure

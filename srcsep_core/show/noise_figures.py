@@ -10,17 +10,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from srcsep_core.audit.presets import trained_as
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.show.panels import label_edges, shared_legend, with_interval
 from srcsep_core.show.styles import (
     BOUND,
     GUIDE,
+    SPARE,
     Style,
     level_style,
+    preset_style,
     prior_style,
-    protocol_style,
     setting_style,
 )
+from srcsep_core.training.config import own_noise
 
 QUANTITIES = {"auroc": "AUROC", "accuracy": "accuracy"}
 CHANCE = {"auroc": 0.5, "accuracy": 0.25}
@@ -29,36 +32,38 @@ LOWEST = -1000.0
 # No density of signals with noise 0.3 can exceed this in expectation (nats/sample).
 NOISE_BOUND = (0.3, float(-np.log(0.3 * np.sqrt(2 * np.pi * np.e))))
 SETUP_STYLES = {
-    "released, fine-tuned": protocol_style("released"),
+    "released, fine-tuned": preset_style("released"),
     "released objective, exact metric": setting_style("exact", "released"),
-    "exact, fine-tuned": protocol_style("exact"),
+    "exact, fine-tuned": preset_style("exact"),
     "exact, from scratch": prior_style("flow-scratch"),
     "exact, sigma as input": prior_style("flow-conditional"),
-    "WaveNet released": prior_style("wavenet-released"),
-    "WaveNet exact": prior_style("wavenet-exact"),
-    "oracle": protocol_style("oracle"),
-    "published (flowavenet)": protocol_style("published"),
+    "WaveNet released": prior_style("wavenet-sigmoid"),
+    "WaveNet exact": prior_style("wavenet-likelihood"),
+    "oracle": preset_style("oracle"),
+    "published (flowavenet)": preset_style("published"),
     "published (wavenet)": prior_style("wavenet-published"),
 }
+# Flows fine-tuned on the noise of the other preset, by objective.
+_OTHER_NOISE = {"likelihood": SPARE[0], "quarter_log_det": SPARE[7]}
 
 
-def protocols_by_noise_figure(curve: pd.DataFrame) -> Figure:
-    """AUROC (top) and accuracy (bottom) of clean signals (left) and of matched noise (right), by protocol.
+def presets_by_noise_figure(curve: pd.DataFrame) -> Figure:
+    """AUROC (top) and accuracy (bottom) of clean signals (left) and of matched noise (right), by preset.
 
-    `curve` is `audit.by_noise.protocols_by_noise`; bars are its intervals.
+    `curve` is `audit.by_noise.presets_by_noise`; bars are its intervals.
     """
     levels = sorted(curve["sigma"].unique())
     figure, panels = _quantity_grid(levels)
-    protocols = list(dict.fromkeys(curve["protocol"]))
+    presets = list(dict.fromkeys(curve["preset"]))
     for (signals, quantity), ax in panels.items():
         rows = curve[(curve["signals"] == signals) & (curve["quantity"] == quantity)]
-        for index, protocol in enumerate(protocols):
-            part = rows[rows["protocol"] == protocol]
+        for index, preset in enumerate(presets):
+            part = rows[rows["preset"] == preset]
             if len(part):
                 places = [levels.index(sigma) + 0.05 * (index - 1.5) for sigma in part["sigma"]]
-                look = protocol_style(protocol).marked
-                with_interval(ax, places, part, "mean", protocol, **look, capsize=3, markersize=5)
-    shared_legend(figure, len(protocols))
+                look = preset_style(preset).marked
+                with_interval(ax, places, part, "mean", preset, **look, capsize=3, markersize=5)
+    shared_legend(figure, len(presets))
     return figure
 
 
@@ -117,10 +122,10 @@ def gap_figure(gap: pd.DataFrame) -> Figure:
     """How far the exact log-likelihood lies below the oracle's, by source and by kind of prior."""
     figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
     for ax, name in zip(axes, SOURCES, strict=True):
-        for (model, objective, training), part in gap.groupby(["model", "objective", "training"], sort=False):
+        for about, part in gap.groupby(["model", "objective", "training", "noise"], sort=False):
             part = part[part["source"] == name]
-            style = _gap_style(str(model), str(objective), str(training))
-            label = f"{model}, {objective}, {training}"
+            style = _gap_style(*map(str, about))
+            label = ", ".join(str(word) for word in about if word)
             ax.plot(part["prior_sigma"], -part["gap"], **style.marked, markersize=5, label=label)
         ax.set(title=name, xlabel="sigma", xscale="log", yscale="log")
     axes[0].set_ylabel("below the oracle / (nats/sample)")
@@ -128,15 +133,14 @@ def gap_figure(gap: pd.DataFrame) -> Figure:
     return figure
 
 
-def _gap_style(model: str, objective: str, training: str) -> Style:
+def _gap_style(model: str, objective: str, training: str, noise: str) -> Style:
     """The look of a kind of prior whose likelihood is read exactly."""
     if model == "wavenet":
-        return prior_style("wavenet-exact")
-    if training.startswith("scratch"):
+        return prior_style("wavenet-likelihood")
+    if training == "scratch":
         return prior_style("flow-scratch")
     if training == "conditional":
         return prior_style("flow-conditional")
-    own = "thesis" if objective == "exact" else "released"
-    if training == f"fine-tuned, {own} noise":
-        return setting_style("exact", objective)
-    return prior_style(f"flow, {objective}, {training}")
+    if noise == own_noise(objective):
+        return setting_style("exact", trained_as(objective))
+    return _OTHER_NOISE.get(objective) or prior_style(f"flow, {objective}, {training}, {noise}")

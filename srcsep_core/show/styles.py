@@ -49,27 +49,27 @@ SOURCES = {
     "triangle": Style("#56B4E9", "^", ":"),
     "mix": Style("#000000", "x", DASHDOTDOT),
 }
-PROTOCOLS = {
+PRESETS = {
     "published": Style("#000000", "x", ":"),
     "released": Style("#E69F00", "o", "--"),
     "exact": Style("#332288", "s", "-"),
     "oracle": Style("#117733", "^", "-."),
 }
-# A prior that stands for a protocol looks like it; others that were trained or read by it have its colour.
+# A prior that stands for a preset looks like it; others that were trained or read by it have its colour.
 PRIORS = {
-    "oracle": PROTOCOLS["oracle"],
-    "flow-exact-tuned": PROTOCOLS["exact"],
-    "flow-released-tuned": PROTOCOLS["released"],
-    "flow-exact": Style("#332288", "<", LONG),
-    "flow-released": Style("#E69F00", ">", ":"),
+    "oracle": PRESETS["oracle"],
+    "flow-likelihood-tuned": PRESETS["exact"],
+    "flow-quarter_log_det-tuned": PRESETS["released"],
+    "flow-likelihood": Style("#332288", "<", LONG),
+    "flow-quarter_log_det": Style("#E69F00", ">", ":"),
     "flow-scratch": Style("#44AA99", "v", "--"),
     "flow-conditional": Style("#AA4499", "p", "-."),
     "flow-wide": Style("#777777", "h", LONG),
     "wavenet-published": Style("#000000", "+", SPARSE),
-    "wavenet-exact": Style("#332288", "X", ":"),
-    "wavenet-released": Style("#E69F00", "*", SPARSE),
+    "wavenet-likelihood": Style("#332288", "X", ":"),
+    "wavenet-sigmoid": Style("#E69F00", "*", SPARSE),
     "pnf": Style("#999933", "P", DASHDOTDOT),
-    "score": Style("#882255", "D", "-"),
+    "denoiser": Style("#882255", "D", "-"),
 }
 SAMPLERS = {
     "gibbs": Style("#000000", "o", "-"),
@@ -77,7 +77,7 @@ SAMPLERS = {
     "langevin": Style("#44AA99", "s", "-."),
     "projection": Style("#AA4499", "D", ":"),
     "pnf": Style("#999933", "^", DASHDOTDOT),
-    "langevin-released": Style("#882255", "x", SPARSE),
+    "langevin-unconstrained": Style("#882255", "x", SPARSE),
     "none": Style("#BBBBBB", "|", LONG),
 }
 THRESHOLDS = {10: Style("#000000", "o", "-"), 20: Style("#999999", "s", "--")}
@@ -119,14 +119,14 @@ def source_style(name: str) -> Style:
     return next((SOURCES[word] for word in words if word in SOURCES), OTHER)
 
 
-def protocol_style(name: str) -> Style:
+def preset_style(name: str) -> Style:
     """The look of `published`, `released`, `exact` or `oracle`; for any other name one that it always gets."""
-    return _look_up(PROTOCOLS, name)
+    return _look_up(PRESETS, name)
 
 
 def prior_style(name: str) -> Style:
     """The look of a prior of the benchmark, or of a WaveNet; for any other name one that it always gets."""
-    return _look_up(PRIORS, {"denoiser": "score"}.get(name, name))
+    return _look_up(PRIORS, name)
 
 
 def sampler_style(name: str) -> Style:
@@ -139,15 +139,15 @@ def statistic_style(name: str) -> Style:
     return _look_up(STATISTICS, name)
 
 
-def setting_style(protocol: str, objective: str) -> Style:
-    """The look of priors trained with `objective` and read under `protocol`: the protocol's, unless the two differ.
+def setting_style(read: str, trained: str) -> Style:
+    """The look of priors trained by one preset and read by another: that of the latter, unless the two differ.
 
-    Then the colour is still that of the protocol.
+    Then the colour is still that of the preset that they are read by.
     """
-    style = protocol_style(protocol)
-    if objective in ("", protocol):
+    style = preset_style(read)
+    if read == trained:
         return style
-    return replace(style, marker={"released": "D"}.get(objective, "v"), linestyle=DASHDOTDOT)
+    return replace(style, marker={"released": "D"}.get(trained, "v"), linestyle=DASHDOTDOT)
 
 
 def level_style(index: int, count: int) -> Style:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from srcsep_core.config import check_choice, check_least
-from srcsep_core.data.base import Noise
+from srcsep_core.data.base import NOISES, Noise
 from srcsep_core.errors import InputError
 
-Objective = Literal["exact", "released"]
-OBJECTIVES: tuple[Objective, ...] = ("exact", "released")
+Objective = Literal["likelihood", "quarter_log_det", "sigmoid"]
+OBJECTIVES: tuple[Objective, ...] = ("likelihood", "quarter_log_det", "sigmoid")
 NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
 
 
@@ -18,16 +18,16 @@ NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
 class TrainConfig:
     """How a prior is trained.
 
-    `objective` is `exact` (the negative log-likelihood) or `released`, which weighs the log-determinant by
-    1/4 as the authors' code does with four grouped sources. With the `multistep` schedule the learning rate is
-    multiplied by `decay` at the `milestones`, fractions of `steps` (released: 0.6 at five points between 36 %
-    and 100 %); `cosine` takes it to zero. Gradients are clipped by value (released: 30) and, if `clip_norm`
-    is set, by norm for every source on its own.
+    `objective` is `likelihood` (its negative logarithm), or what the authors' code has in its place: `quarter_log_det`
+    of a flow, which weighs the log-determinant by 1/4 (it divides by four grouped sources), or `sigmoid` of a WaveNet.
+    With the `multistep` schedule the learning rate is multiplied by `decay` at the `milestones`, fractions of `steps`
+    (authors' code: 0.6 at five points between 36 % and 100 %); `cosine` takes it to zero. Gradients are clipped by
+    value (authors' code: 30) and, if `clip_norm` is set, by norm for every source on its own.
     `noise_sigma` is the standard deviation of the Gaussian noise added to every crop: just so and uncapped
-    (`thesis`), or times U(0, 1) per example and clamped to [-1, 1] (`released`, what the authors' code does).
+    (`gaussian`, thesis), or times U(0, 1) per example and clamped to [-1, 1] (`scaled_clamped`, the authors' code).
     """
 
-    objective: str = "exact"
+    objective: str = "likelihood"
     steps: int = 168_040
     batch_size: int = 5
     crop: int = 16_384
@@ -39,7 +39,7 @@ class TrainConfig:
     clip_value: float = 30.0
     clip_norm: float | None = None
     noise_sigma: float = 0.0
-    noise: Noise = "thesis"
+    noise: Noise = "gaussian"
     seed: int = 0
     mixed_precision: bool = False
     checkpoint_every: int = 1000
@@ -53,12 +53,11 @@ class TrainConfig:
             raise InputError(f"TrainConfig.learning_rate is {self.learning_rate}; use for example 1e-4")
         if self.warmup_steps < 0:
             raise InputError(f"TrainConfig.warmup_steps is {self.warmup_steps}; use 0 or more")
-        if self.noise not in ("thesis", "released"):
-            raise InputError(f"unknown noise {self.noise!r}; use thesis or released")
+        check_choice("noise", self.noise, NOISES)
         if self.noise_sigma < 0:
             raise InputError(f"TrainConfig.noise_sigma is {self.noise_sigma}; a standard deviation is not negative")
 
 
 def own_noise(objective: str) -> Noise:
-    """The noise of an objective: what the thesis says for the exact one, what was released for the other."""
-    return "thesis" if objective == "exact" else "released"
+    """The noise of an objective: what the thesis says for the likelihood, the authors' code's for their own ones."""
+    return "gaussian" if objective == "likelihood" else "scaled_clamped"

@@ -34,7 +34,7 @@ def gaps() -> pd.DataFrame:
 
 
 def windows() -> pd.DataFrame:
-    rows = select(committed("discrimination"), amplitude="released", length=LAPTOP.plan.noisy.length)
+    rows = select(committed("discrimination"), amplitude="evaluation", length=LAPTOP.plan.noisy.length)
     pairs = worst_pairs({"log p": select(rows, ratio=False), "ratio": select(rows, ratio=True)})
     modes = committed("noise_windows").rename(columns={"prior": "source"}).drop_duplicates(["source", "sigma"])
     return windows_by_source(pairs, modes.dropna(subset="modes"))

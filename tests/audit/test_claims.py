@@ -14,26 +14,25 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from srcsep_core.audit.by_noise import protocols_by_noise
+from srcsep_core.audit.by_noise import presets_by_noise
 from srcsep_core.audit.claims import Claim, Results, ledger
 from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
     FAILS,
-    FLOW,
     HOLDS,
     NO_NUMBER,
     UNDECIDED,
-    WAVENET,
     Number,
-    facts_of,
     mean,
     short,
     worst,
 )
 from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
 from srcsep_core.audit.comparison import compare
+from srcsep_core.audit.presets import FLOW, WAVENET, Preset
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells
 from srcsep_core.audit.tables import FACTS, select
+from srcsep_core.benchmark.controls import MEAN_CONSTRAINT, TRUE_START
 from srcsep_core.data.toy import SOURCES
 
 LEVELS = (0.01, 0.027, 0.077, 0.359)
@@ -44,20 +43,25 @@ TABLES = ("likelihood", "discrimination", "noise", "constant", "random")
 # Made-up tables. Every value is one that the rules call good: the sets discriminate, the likelihood falls off a cliff.
 
 
-def facts(case: tuple[str, str, str], sigma: float) -> dict[str, Any]:
+NOISES = {"likelihood": "gaussian", "quarter_log_det": "scaled_clamped", "sigmoid": "scaled_clamped"}
+CLEAN = {"training": "noise-free", "initial": "fresh", "noise": ""}
+TUNED = {"training": "fine-tuned", "initial": "noise-free"}
+SCRATCH = {"training": "scratch", "initial": "fresh", "noise": "gaussian"}
+
+
+def facts(case: Preset, sigma: float) -> dict[str, Any]:
     """The columns of one of the paper's own sets of priors, or of the oracle."""
-    model, _, objective = case
-    noise = {"released": "released", "exact": "thesis", "": ""}[objective]
-    training = f"fine-tuned, {noise} noise" if sigma else "noise-free"
-    training = "" if model == "oracle" else training
-    return facts_of(case) | {"training": training, "dataset": "toy", "variant": "released", "prior_sigma": sigma}
+    training = TUNED | {"noise": NOISES[case.objective]} if sigma and case.objective else CLEAN
+    if case.model == "oracle":
+        training = dict.fromkeys(CLEAN, "")
+    return case.facts | training | {"world": "toy", "variant": "whole_periods", "prior_sigma": sigma}
 
 
 def sets() -> Iterator[dict[str, Any]]:
-    """Every set of priors: flow and WaveNet under both protocols, the oracle with noise alone."""
+    """Every set of priors: flow and WaveNet by both presets, the oracle with noise alone."""
     cases = dict.fromkeys([*FLOW.values(), *WAVENET.values()])
     for case, sigma in product(cases, (0.0, *LEVELS)):
-        if sigma or case[0] != "oracle":
+        if sigma or case.model != "oracle":
             yield facts(case, sigma)
 
 
@@ -78,7 +82,7 @@ def likelihood() -> pd.DataFrame:
     return frame(
         [
             about
-            | {"data_sigma": 0.0, "amplitude": "released", "length": LENGTH, "source": source, "prior": prior}
+            | {"data_sigma": 0.0, "amplitude": "evaluation", "length": LENGTH, "source": source, "prior": prior}
             | described(4.0 if source == prior else -4.0)
             for about, source, prior in product(sets(), SOURCES, SOURCES)
         ]
@@ -94,7 +98,7 @@ def discrimination() -> pd.DataFrame:
         if source != prior:
             found = dict.fromkeys(found, math.nan) | {"auroc": 0.99, "auroc_low": 0.98, "auroc_high": 0.995}
         for data_sigma in dict.fromkeys((0.0, about["prior_sigma"])):
-            signals = {"data_sigma": data_sigma, "amplitude": "released", "length": LENGTH, "ratio": False}
+            signals = {"data_sigma": data_sigma, "amplitude": "evaluation", "length": LENGTH, "ratio": False}
             rows.append(about | signals | {"source": source, "prior": prior} | found)
     return frame(rows)
 
@@ -171,12 +175,12 @@ class Rule:
     held: dict[str, float]
     failed: dict[str, float]
     sigma: float = 0.0
-    cases: Mapping[str, tuple[str, str, str]] = field(default_factory=lambda: FLOW)
+    cases: Mapping[str, Preset] = field(default_factory=lambda: FLOW)
     given: tuple[tuple[dict[str, Any], dict[str, float]], ...] = ()
 
-    def put(self, results: Results, protocol: str, held: bool) -> Results:
-        """The results that make the claim hold, or not, under a protocol."""
-        about = facts(self.cases[protocol], self.sigma)
+    def put(self, results: Results, preset: str, held: bool) -> Results:
+        """The results that make the claim hold, or not, by a preset."""
+        about = facts(self.cases[preset], self.sigma)
         for where, values in (*self.given, (self.where, self.held if held else self.failed)):
             results = put(results, self.table, about | where, **values)
         return results
@@ -315,7 +319,7 @@ def number(found: pd.Series) -> list[float]:
 @pytest.mark.parametrize("cases", [FLOW, WAVENET], ids=["flow", "wavenet"])
 @pytest.mark.parametrize(("column", "name"), [("accuracy", "worst accuracy"), ("auroc", "worst AUROC")])
 def test_number_of_a_set_is_the_lesser_of_its_worst_auroc_and_its_worst_accuracy(
-    column: str, name: str, cases: dict[str, tuple[str, str, str]], base: Results
+    column: str, name: str, cases: dict[str, Preset], base: Results
 ) -> None:
     clean = facts(cases["exact"], 0.0) | {"data_sigma": 0.0}
     where = clean | {"source": "square", "prior": "square" if column == "accuracy" else "saw"}
@@ -323,7 +327,7 @@ def test_number_of_a_set_is_the_lesser_of_its_worst_auroc_and_its_worst_accuracy
     other = {"auroc": 0.31} if column == "accuracy" else {"accuracy": 0.31}
     results = put(results, "discrimination", clean, **other)
     worse = facts(cases["released"], 0.0) | {"data_sigma": 0.0}
-    results = put(results, "discrimination", worse, auroc=0.1, accuracy=0.1)  # not the exact protocol's
+    results = put(results, "discrimination", worse, auroc=0.1, accuracy=0.1)  # not the exact preset's
     phrase = "flow priors are discriminative" if cases is FLOW else "WaveNet priors are not"
     (cell,) = select(results.discrimination, **where)["n"]
     found = row(ledger(results), phrase)
@@ -376,22 +380,22 @@ def test_number_of_an_input_is_its_distance_from_the_quantile_of_the_class(
     assert found["number"] == f"margin under {prior}, exact"
 
 
-def test_protocols_by_noise_have_print_with_clean_signals_only(base: Results) -> None:
-    curve = protocols_by_noise(base, LEVELS)
-    assert set(curve.loc[curve["signals"] == "matched", "protocol"]) == set(FLOW)
-    assert list(dict.fromkeys(curve["protocol"])) == ["published", *FLOW]
-    keys = ["protocol", "sigma", "signals", "quantity"]
+def test_presets_by_noise_have_print_with_clean_signals_only(base: Results) -> None:
+    curve = presets_by_noise(base, LEVELS)
+    assert set(curve.loc[curve["signals"] == "matched", "preset"]) == set(FLOW)
+    assert list(dict.fromkeys(curve["preset"])) == ["published", *FLOW]
+    keys = ["preset", "sigma", "signals", "quantity"]
     assert not curve.duplicated(keys).any()
     assert len(curve) == 2 * (5 + 2 * 5 + 2 * 5 + 2 * 4), "the oracle has no density without noise"
-    assert curve.loc[curve["protocol"] != "published", "low"].notna().all()
+    assert curve.loc[curve["preset"] != "published", "low"].notna().all()
 
 
 def from_scratch(results: Results, auroc: float = 0.99, accuracy: float = 0.95, sigma: float = 0.359) -> Results:
     """The results with a flow trained from scratch at a noise level as well, on signals with its own noise."""
     own = select(results.discrimination, **facts(FLOW["exact"], sigma), data_sigma=sigma)
-    own = own.assign(training="scratch, thesis noise")
+    own = own.assign(**SCRATCH)
     grown = replace(results, discrimination=pd.concat([results.discrimination, own], ignore_index=True))
-    where = facts(FLOW["exact"], sigma) | {"training": "scratch, thesis noise"}
+    where = facts(FLOW["exact"], sigma) | SCRATCH
     for name, value in (("auroc", auroc), ("accuracy", accuracy)):
         ends = {f"{name}_low": value - 0.02, f"{name}_high": value + 0.01}
         grown = put(grown, "discrimination", where, **{name: value}, **ends)
@@ -429,10 +433,10 @@ def test_words_about_lost_discrimination_name_the_cause(base: Results) -> None:
 # The likelihood that is none
 
 
-def best_at_noise(results: Results, protocol: str, value: float) -> Results:
-    """The largest mean at noise 0.3 under one protocol is `value`, under saw at sigma 0.077."""
-    results = put(results, "noise", facts_of(FLOW[protocol]) | {"data_sigma": 0.3}, **described(-5.0))
-    where = facts(FLOW[protocol], 0.077) | {"data_sigma": 0.3, "prior": "saw"}
+def best_at_noise(results: Results, preset: str, value: float) -> Results:
+    """The largest mean at noise 0.3 by one preset is `value`, under saw at sigma 0.077."""
+    results = put(results, "noise", FLOW[preset].facts | {"data_sigma": 0.3}, **described(-5.0))
+    where = facts(FLOW[preset], 0.077) | {"data_sigma": 0.3, "prior": "saw"}
     return put(results, "noise", where, **(described(value) | {"median": value - 0.1}))
 
 
@@ -464,7 +468,7 @@ def test_largest_printed_value_decides_and_ours_are_said(base: Results, monkeypa
 
 CHECKS = ("same_sign", "same_rank_row", "same_rank_column")
 REPRODUCES = "Our released flow reproduces the published signs and ranks"
-COMPARED = {"model": "flowavenet", "protocol": "released", "objective": "released", "statistic": "median"}
+COMPARED = {"model": "flowavenet", "protocol": "log_pz", "objective": "quarter_log_det", "statistic": "median"}
 
 
 def compared(**agree: int) -> pd.DataFrame:
@@ -472,7 +476,7 @@ def compared(**agree: int) -> pd.DataFrame:
 
     All 6 pairs of the one row and all 15 of the other are printed more than 1 nat/sample apart; ours are as printed.
     """
-    common = {"document": "authors' arrays", "dataset": "toy", "source": "sine", **COMPARED}
+    common = {"document": "authors' arrays", "world": "toy", "source": "sine", **COMPARED}
     matrix = {"item": "cross-likelihood", "quantity": "cross_likelihood", "prior_sigma": 0.0, "level": 0.0}
     curve = {"item": "noise curve", "quantity": "noise_curve", "prior": "sine", "level": 0.05}
     cells = [common | matrix | {"prior": prior} for prior in SOURCES]
@@ -531,9 +535,9 @@ def test_other_cells_do_not_matter_to_the_shares(agree: int, base: Results) -> N
     changes: list[dict[str, Any]] = [
         {"model": "wavenet"},
         {"model": "flowavenet_classified"},
-        {"protocol": "exact"},
+        {"protocol": "log_prob"},
         {"protocol": "", "objective": ""},
-        {"objective": "exact"},
+        {"objective": "likelihood"},
         {"statistic": "mean"},
         {"item": "Table 3"},
         {"item": "cross-likelihood", "prior_sigma": 0.01},
@@ -546,7 +550,7 @@ def test_other_cells_do_not_matter_to_the_shares(agree: int, base: Results) -> N
 
 def test_comparison_without_a_cell_has_no_number(base: Results) -> None:
     unknown = compared().assign(**{check: pd.array([pd.NA] * 10, dtype="boolean") for check in CHECKS})
-    for table in (compared().iloc[:0], compared().assign(protocol="exact"), unknown):
+    for table in (compared().iloc[:0], compared().assign(protocol="log_prob"), unknown):
         found = reproduces(base, table)
         np.testing.assert_equal(number(found), list(astuple(NO_NUMBER)))
         pairs = "1" if table is unknown else "-"
@@ -558,9 +562,9 @@ def test_comparison_without_a_cell_has_no_number(base: Results) -> None:
 
 def test_print_beside_itself_is_reproduced(base: Results) -> None:
     cells = published_cells()
-    stored = select(cells, model="flowavenet", dataset="toy", statistic="median")
+    stored = select(cells, model="flowavenet", world="toy", statistic="median")
     ours = stored.rename(columns={"published": "median"}).assign(mean=stored["published"], n=8, length=LENGTH)
-    ours = ours.assign(protocol="released", objective="released", data_sigma=ours["level"])
+    ours = ours.assign(protocol="log_pz", objective="quarter_log_det", data_sigma=ours["level"])
     assert len(select(ours, item="cross-likelihood", prior_sigma=0.0)) == 16
     assert len(select(ours, item="noise curve")) == 168
     for sign, verdict in ((1, HOLDS), (-1, FAILS)):
@@ -612,30 +616,31 @@ def with_others(results: Results, value: float) -> Results:
     changes: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     for name in TABLES:
         changes[name] += [{"training": "conditional"}, {"model": "another"}]
-        changes[name] += [{"protocol": "released", "objective": "exact"}, {"length": LONG}]
+        changes[name] += [{"protocol": protocol, "objective": "likelihood"} for protocol in ("log_pz", "mean_sigmoid")]
+        changes[name] += [{"length": LONG}]
         if name != "discrimination":  # the text about a noise level says what flows from scratch do at their own noise
-            changes[name] += [{"training": "scratch, thesis noise"}]
+            changes[name] += [SCRATCH]
     for name in ("likelihood", "discrimination"):
         changes[name] += [{"amplitude": "training"}, {"data_sigma": 0.123}]
     changes["discrimination"] += [{"ratio": True}]
     changes["constant"] += [{"level": 0.4}]
     changes["random"] += [{"input_sigma": 0.7}]
-    swapped = {"exact": "fine-tuned, released noise", "released": "fine-tuned, thesis noise"}
+    swapped = {"gaussian": "scaled_clamped", "scaled_clamped": "gaussian"}
     tables = {}
     for name in TABLES:
         table = getattr(results, name).copy()
         numbers = [c for c in table if c.startswith(("mean", "median", "q", "auroc", "accuracy"))]
-        trained = table[(table["model"] != "oracle") & (table["training"] != "scratch, thesis noise")]
+        trained = table[(table["model"] != "oracle") & (table["training"] != "scratch")]
         tuned = trained[trained["prior_sigma"] > 0]
-        others = [tuned.assign(training=tuned["objective"].map(swapped))]
+        others = [tuned.assign(noise=tuned["noise"].map(swapped))]
         others += [trained.assign(**change) for change in changes[name]]
         if name == "discrimination":
-            scratch = trained.assign(training="scratch, thesis noise")
-            own = (scratch[["protocol", "objective"]] == "exact").all(axis=1) & (scratch["model"] == "flowavenet")
+            scratch = trained.assign(**SCRATCH)
+            own = (scratch[list(FLOW["exact"].facts)] == FLOW["exact"].facts).all(axis=1)
             others += [scratch[~own], scratch[own & (scratch["data_sigma"] != scratch["prior_sigma"])]]
-            scratches = [{"protocol": "released"}, {"data_sigma": 0.123}, {"ratio": True}, {"prior_sigma": 0.2}]
+            scratches = [{"protocol": "log_pz"}, {"data_sigma": 0.123}, {"ratio": True}, {"prior_sigma": 0.2}]
             others += [scratch[own].assign(**change) for change in scratches]
-            others += [scratch.assign(training=training) for training in ("scratch, released noise", "scratch")]
+            others += [scratch.assign(noise=noise) for noise in ("scaled_clamped", "")]
         if name != "discrimination":  # no claim is about the likelihood of a WaveNet
             table.loc[table["model"] == "wavenet", numbers] = value
         poisoned = pd.concat(others).assign(**dict.fromkeys(numbers, value))
@@ -666,10 +671,13 @@ def test_levels_are_those_of_the_tables(base: Results) -> None:
 # Separation
 
 
+PRIORS = {"released": "flow-quarter_log_det", "exact": "flow-likelihood", "oracle": "oracle"}
+
+
 def separated(prior: str, sampler: str, share: float, **changes: Any) -> dict[str, Any]:
     """A row of the benchmark: pairs that every prior was run on, if not changed."""
     group = "oracle" if prior == "oracle" else "causal"
-    about: dict[str, Any] = {"group": group, "note": "", "prior": prior, "sampler": sampler}
+    about: dict[str, Any] = {"group": group, "control": "", "note": "", "prior": prior, "sampler": sampler}
     about |= {"n_sources": 2, "sources": "sine+square", "n_mixes": 40, "all_above_10db": share}
     return about | {"all_above_10db_low": share - 0.1, "all_above_10db_high": share + 0.2} | changes
 
@@ -677,21 +685,23 @@ def separated(prior: str, sampler: str, share: float, **changes: Any) -> dict[st
 def benchmark(*extra: dict[str, Any]) -> pd.DataFrame:
     """Every flow fails under every sampler, the oracle separates; rows that no rule may look at say otherwise."""
     four = {"n_sources": 4, "sources": "+".join(SOURCES)}
-    rows = [separated(f"flow-{name}{kind}", "langevin", 0.1) for name in FLOW for kind in ("", "-tuned")]
-    rows += [separated(f"flow-{name}-tuned", "gibbs", 0.2) for name in ("released", "exact")]
+    rows = [
+        separated(f"{prior}{kind}", "langevin", 0.1) for prior in list(PRIORS.values())[:2] for kind in ("", "-tuned")
+    ]
+    rows += [separated(f"{PRIORS[name]}-tuned", "gibbs", 0.2) for name in ("released", "exact")]
     rows += [separated("oracle", "langevin", 0.8, n_mixes=12), separated("oracle", "gibbs", 0.9, n_mixes=50)]
     rows += [separated("oracle", "langevin", 0.3, n_mixes=6, **four), separated("oracle", "gibbs", 1.0, **four)]
     for name in ("released", "exact"):
         for kind in ("", "-tuned"):
-            prior = f"flow-{name}{kind}"
+            prior = f"{PRIORS[name]}{kind}"
             rows += [
-                separated(prior, "langevin", 1.0, note="constraint on the mean, as printed"),
-                separated(prior, "langevin-released", 1.0, note="starts at the truth"),
+                separated(prior, "langevin", 1.0, control=MEAN_CONSTRAINT),
+                separated(prior, "langevin-unconstrained", 1.0, control=TRUE_START),
                 separated(prior, "langevin", 1.0, **four),
                 separated(prior, "langevin", 1.0, sources="sine+saw"),
                 separated(prior, "langevin", 1.0, group="beyond"),
             ]
-    rows += [separated(name, sampler, 1.0) for name in ("score", "flow-wide") for sampler in ("gibbs", "langevin")]
+    rows += [separated(name, sampler, 1.0) for name in ("denoiser", "flow-wide") for sampler in ("gibbs", "langevin")]
     rows += [separated("mix", "none", 1.0, group="baseline")]
     return pd.DataFrame([*rows, *extra])
 
@@ -707,7 +717,7 @@ def benchmark(*extra: dict[str, Any]) -> pd.DataFrame:
 )
 @pytest.mark.parametrize("kind", ["", "-tuned"])
 def test_langevin_fails_below_half_of_the_pairs(kind: str, shares: dict[str, float], expected: str) -> None:
-    extra = [separated(f"flow-{name}{kind}", "langevin", share, n_mixes=17) for name, share in shares.items()]
+    extra = [separated(f"{PRIORS[name]}{kind}", "langevin", share, n_mixes=17) for name, share in shares.items()]
     found = langevin_fails(benchmark(*extra))
     assert (found.verdict, found.number) == (expected, "share of pairs separated, exact")
     share = shares["exact"]
@@ -730,7 +740,7 @@ def test_langevin_fails_below_half_of_the_pairs(kind: str, shares: dict[str, flo
 def test_tuned_flows_cannot_separate_if_no_sampler_reaches_half_of_the_pairs(
     sampler: str, shares: dict[str, float], expected: str
 ) -> None:
-    extra = [separated(f"flow-{name}-tuned", sampler, share, n_mixes=23) for name, share in shares.items()]
+    extra = [separated(f"{PRIORS[name]}-tuned", sampler, share, n_mixes=23) for name, share in shares.items()]
     found = cannot_separate(benchmark(*extra))
     assert (found.verdict, found.number) == (expected, "share of pairs separated, exact")
     share = shares["exact"]
@@ -742,8 +752,8 @@ def test_tuned_flows_cannot_separate_if_no_sampler_reaches_half_of_the_pairs(
 @pytest.mark.parametrize("claim", [langevin_fails, cannot_separate])
 def test_pairs_are_those_pooled_where_they_are_and_one_pair_elsewhere(claim: Callable[[pd.DataFrame], Claim]) -> None:
     pooled = {"sources": "any 2", "n_mixes": 102}
-    flows = [separated(f"flow-{name}-tuned", "langevin", 0.7, **pooled) for name in ("released", "exact")]
-    part = separated("flow-exact-tuned", "langevin", 1.0)
+    flows = [separated(f"{PRIORS[name]}-tuned", "langevin", 0.7, **pooled) for name in ("released", "exact")]
+    part = separated("flow-likelihood-tuned", "langevin", 1.0)
     found = claim(benchmark(*flows, part))
     assert (found.value, found.n) == (0.7, 102) and found.verdict == FAILS
     assert "50% of the mixes of all pairs (any 2; sine+square alone where they were not pooled) or more" in found.why
@@ -755,7 +765,7 @@ def test_pairs_are_those_pooled_where_they_are_and_one_pair_elsewhere(claim: Cal
 @pytest.mark.parametrize("missing", ["released", "exact", "oracle"])
 def test_missing_rows_of_a_separation_give_no_number(claim: Callable[[pd.DataFrame], Claim], missing: str) -> None:
     table = benchmark()
-    found = claim(table[~table["prior"].str.contains(missing)])
+    found = claim(table[~table["prior"].str.contains(PRIORS[missing])])
     assert getattr(found, missing).startswith("- of pairs")
     assert np.isnan(found.value) == (missing == "exact")
     assert found.n == (0 if missing == "exact" else 40)

@@ -23,10 +23,10 @@ def cells() -> pd.DataFrame:
 
 
 def ours_row(prior: str, value: float, **changes: Any) -> dict[str, Any]:
-    """A row of ours: the flow, `released` protocol and objective, noise-free prior."""
+    """A row of ours: the flow of the preset `released`, noise-free prior."""
     row = {
-        "protocol": "released",
-        "objective": "released",
+        "protocol": "log_pz",
+        "objective": "quarter_log_det",
         "model": "flowavenet",
         "prior": prior,
         "prior_sigma": 0.0,
@@ -107,16 +107,16 @@ def test_rows_and_columns_of_the_cross_likelihood(cells: pd.DataFrame) -> None:
     matrix = cells[
         (cells["quantity"] == "cross_likelihood")
         & (cells["model"] == "flowavenet")
-        & (cells["dataset"] == "toy")
+        & (cells["world"] == "toy")
         & (cells["prior_sigma"] == 0)
         & (cells["statistic"] == "median")
     ]
     rows = [
-        ours_row(prior, float(prior == source), source=source, data_sigma=sigma, dataset="toy", variant=variant)
+        ours_row(prior, float(prior == source), source=source, data_sigma=sigma, world="toy", variant=variant)
         for prior in SOURCES
         for source in SOURCES
         for sigma in (0.0, 0.1)
-        for variant in ("released", "paper")
+        for variant in ("whole_periods", "uniform_hz")
     ]
     result = compare(matrix, {"cross_likelihood": pd.DataFrame(rows)})
     assert len(result) == 16
@@ -154,19 +154,19 @@ def test_reasons_are_named(cells: pd.DataFrame) -> None:
 
 def test_the_table_keeps_what_is_like_for_like(cells: pd.DataFrame) -> None:
     sine = constants({"sine": 1.0})
-    both = pd.concat([sine, sine.assign(objective="exact", median=2.0), sine.assign(level=0.0667)])
+    both = pd.concat([sine, sine.assign(objective="likelihood", median=2.0), sine.assign(level=0.0667)])
     whole = compare(cells, {"constant_input": both})
     kept = kept_rows(whole)
     assert list(kept) == list(whole)
-    assert set(kept["objective"]) == {"released", ""} and set(kept["model"]) == {"flowavenet", "wavenet"}
+    assert set(kept["objective"]) == {"quarter_log_det", ""} and set(kept["model"]) == {"flowavenet", "wavenet"}
     assert set(kept.loc[kept["item"] == "constant input", "level"]) == {0.0, 1.0}
-    printed = whole[(whole["document"] != "authors' arrays") & (whole["objective"] != "exact")]
+    printed = whole[(whole["document"] != "authors' arrays") & (whole["objective"] != "likelihood")]
     assert len(kept[kept["document"] != "authors' arrays"]) == len(printed)
 
 
 def test_the_oracle_stands_beside_every_model_but_not_without_noise(cells: pd.DataFrame) -> None:
     oracle = constants(LIKE_PRINT, protocol="oracle", objective=np.nan, model="oracle", prior_sigma=0.359)
-    zero = cells[(cells["quantity"] == "constant_input") & (cells["level"] == 0) & (cells["dataset"] == "toy")]
+    zero = cells[(cells["quantity"] == "constant_input") & (cells["level"] == 0) & (cells["world"] == "toy")]
     result = compare(zero, {"constant_input": oracle})
     result = result[result["protocol"] == "oracle"]
     assert set(result["model"]) == {"flowavenet", "flowavenet_classified", "wavenet"}
@@ -213,7 +213,7 @@ def test_agreement_counts_what_it_shares(cells: pd.DataFrame) -> None:
     result = agreement(compare(table_1(cells), {"constant_input": constants(LIKE_PRINT)}))
     row = result.iloc[0]
     assert len(result) == 1
-    assert (row["item"], row["cells"], row["protocol"]) == ("Table 1", 4, "released")
+    assert (row["item"], row["cells"], row["protocol"]) == ("Table 1", 4, "log_pz")
     assert (row["same_sign"], row["n_same_sign"]) == (0.75, 4)
     assert (row["same_rank_row"], row["spearman"]) == (1, pytest.approx(1))
     assert np.isnan(row["same_rank_column"])
@@ -221,7 +221,7 @@ def test_agreement_counts_what_it_shares(cells: pd.DataFrame) -> None:
 
 
 def test_agreement_keeps_means_and_medians_apart(cells: pd.DataFrame) -> None:
-    stored = cells[(cells["item"] == "noise curve") & (cells["model"] == "flowavenet") & (cells["dataset"] == "toy")]
+    stored = cells[(cells["item"] == "noise curve") & (cells["model"] == "flowavenet") & (cells["world"] == "toy")]
     curve = pd.DataFrame([ours_row("sine", -s, data_sigma=s) for s in (0.0, 0.05, 0.1)])
     result = agreement(compare(stored, {"noise_curve": curve})).set_index("statistic")
     assert result["cells"].to_dict() == {"mean": 3, "median": 3}
@@ -306,21 +306,21 @@ def test_our_ties_are_not_in_the_order_of_print(make: Any) -> None:
 
 def test_coverage_of_every_protocol(cells: pd.DataFrame) -> None:
     printed = cells[cells["item"] == "Table 2"]
-    both = pd.concat([constants(LIKE_PRINT), constants({"sine": 1.0}, protocol="exact", objective="exact")])
+    both = pd.concat([constants(LIKE_PRINT), constants({"sine": 1.0}, protocol="log_prob", objective="likelihood")])
     table = coverage_table(printed, compare(printed, {"constant_input": both})).set_index("protocol")
-    assert table["covered"].to_dict() == {"released": 4, "exact": 1, "oracle": 0}
-    assert table["applicable"].to_dict() == {"released": 16, "exact": 16, "oracle": 8}
-    assert table.loc["released", "share"] == 0.25
-    assert "not evaluated at level 1" in table.loc["released", "missing"]
+    assert table["covered"].to_dict() == {"log_pz": 4, "log_prob": 1, "oracle": 0}
+    assert table["applicable"].to_dict() == {"log_pz": 16, "log_prob": 16, "oracle": 8}
+    assert table.loc["log_pz", "share"] == 0.25
+    assert "not evaluated at level 1" in table.loc["log_pz", "missing"]
     assert table.loc["oracle", "missing"] == "our tables lack oracle rows"
 
 
 def test_coverage_of_musdb18_is_pending(cells: pd.DataFrame) -> None:
     table = coverage_table(cells, compare(cells, {}))
-    away = table[table["dataset"] == "musdb"]
+    away = table[table["world"] == "musdb"]
     assert (away["covered"] == 0).all()
     assert (away.loc[away["applicable"] > 0, "missing"] == PENDING).all()
-    assert table.drop_duplicates(["document", "item", "model", "dataset"])["cells"].sum() == len(cells)
+    assert table.drop_duplicates(["document", "item", "model", "world"])["cells"].sum() == len(cells)
 
 
 def test_bad_input_is_named(cells: pd.DataFrame) -> None:

@@ -45,8 +45,8 @@ def test_the_toy_flow_matrix_is_the_authors() -> None:
 def test_what_was_not_published_is_named() -> None:
     with pytest.raises(InputError, match=r"prior sigma 0\.5"):
         authors("discrimination", prior_sigma=0.5)
-    with pytest.raises(InputError, match=r"model 'wavenet', dataset 'musdb'$"):
-        authors("noise_curve", model="wavenet", dataset="musdb", prior_sigma=None)
+    with pytest.raises(InputError, match=r"model 'wavenet', world 'musdb'$"):
+        authors("noise_curve", model="wavenet", world="musdb", prior_sigma=None)
 
 
 def test_curves_come_with_every_noise_level_or_one() -> None:
@@ -94,7 +94,7 @@ def test_every_printed_cell_is_there(cells: pd.DataFrame) -> None:
         **{("thesis", f"Table {number}"): 30 for number in (3, 4, 5, 6)},
     }
     assert set(printed["model"]) == {"flowavenet"}
-    assert set(printed["dataset"]) == {"toy"}
+    assert set(printed["world"]) == {"toy"}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_printed_values(
 
 def test_print_and_arrays_agree_on_the_inputs(cells: pd.DataFrame) -> None:
     keys = ["quantity", "prior", "prior_sigma", "level"]
-    stored = chosen(cells, document="authors' arrays", model="flowavenet", dataset="toy", statistic="value")
+    stored = chosen(cells, document="authors' arrays", model="flowavenet", world="toy", statistic="value")
     printed = cells[cells["item"].isin(["Table 1", "Table 2"])]
     both = printed.merge(stored, on=keys, suffixes=("", "_stored"))
     assert len(both) == 32

@@ -47,41 +47,42 @@ pytestmark = pytest.mark.xdist_group("tables")
 # Choosing rows
 
 OWN = {
-    "flow without noise": ("flowavenet", "exact", "noise-free", 0.0),
-    "released flow without noise": ("flowavenet", "released", "noise-free", 0.0),
-    "flow": ("flowavenet", "exact", "fine-tuned, thesis noise", 0.077),
-    "released flow": ("flowavenet", "released", "fine-tuned, released noise", 0.077),
-    "wavenet": ("wavenet", "exact", "fine-tuned, thesis noise", 0.077),
-    "released wavenet": ("wavenet", "released", "fine-tuned, released noise", 0.077),
-    "oracle": ("oracle", "", "", 0.077),
+    "flow without noise": ("flowavenet", "likelihood", "noise-free", "", 0.0),
+    "released flow without noise": ("flowavenet", "quarter_log_det", "noise-free", "", 0.0),
+    "flow": ("flowavenet", "likelihood", "fine-tuned", "gaussian", 0.077),
+    "released flow": ("flowavenet", "quarter_log_det", "fine-tuned", "scaled_clamped", 0.077),
+    "wavenet": ("wavenet", "likelihood", "fine-tuned", "gaussian", 0.077),
+    "released wavenet": ("wavenet", "sigmoid", "fine-tuned", "scaled_clamped", 0.077),
+    "oracle": ("oracle", "", "", "", 0.077),
 }
 OTHERS = {
-    "scratch": ("flowavenet", "exact", "scratch, thesis noise", 0.077),
-    "conditional": ("flowavenet", "exact", "conditional", 0.077),
-    "exact objective, released noise": ("flowavenet", "exact", "fine-tuned, released noise", 0.077),
-    "released objective, thesis noise": ("flowavenet", "released", "fine-tuned, thesis noise", 0.077),
+    "scratch": ("flowavenet", "likelihood", "scratch", "gaussian", 0.077),
+    "conditional": ("flowavenet", "likelihood", "conditional", "gaussian", 0.077),
+    "likelihood, scaled and clamped noise": ("flowavenet", "likelihood", "fine-tuned", "scaled_clamped", 0.077),
+    "quarter of the log-det, Gaussian noise": ("flowavenet", "quarter_log_det", "fine-tuned", "gaussian", 0.077),
+    "sigmoid, Gaussian noise": ("wavenet", "sigmoid", "fine-tuned", "gaussian", 0.077),
 }
 
 
 def sets(**signals: Any) -> pd.DataFrame:
     """One row for every set of priors, named in `name`, and the columns `signals`."""
     rows = [
-        {"name": name, "model": model, "objective": objective, "training": training, "prior_sigma": sigma} | signals
-        for name, (model, objective, training, sigma) in (OWN | OTHERS).items()
+        dict(zip(("name", "model", "objective", "training", "noise", "prior_sigma"), (name, *case), strict=True))
+        for name, case in (OWN | OTHERS).items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(**signals)
 
 
 def test_papers_own_sets_are_noise_free_or_fine_tuned_with_their_own_noise() -> None:
     assert papers_own(sets())["name"].tolist() == list(OWN)
 
 
-def test_papers_own_signals_are_clean_at_the_released_amplitude_and_their_likelihood_is_no_ratio() -> None:
-    kinds = product(("released", "training"), (False, True), (0.0, 0.077, 0.001))
+def test_papers_own_signals_are_clean_at_the_amplitude_of_test_signals_and_their_likelihood_is_no_ratio() -> None:
+    kinds = product(("evaluation", "training"), (False, True), (0.0, 0.077, 0.001))
     parts = [sets(source="saw", prior="sine", amplitude=a, ratio=r, data_sigma=s) for a, r, s in kinds]
     found = papers_own(pd.concat(parts, ignore_index=True))
     assert found["name"].tolist() == list(OWN)
-    assert set(found["amplitude"]) == {"released"}
+    assert set(found["amplitude"]) == {"evaluation"}
     assert not found["ratio"].any() and (found["data_sigma"] == 0).all()
     assert found.index.tolist() == list(range(len(OWN)))
 
@@ -97,7 +98,7 @@ def as_read(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_papers_own_rows_are_the_same_in_a_table_read_from_a_file() -> None:
-    table = sets(source="saw", prior="sine", amplitude="released", ratio=False, data_sigma=0.0)
+    table = sets(source="saw", prior="sine", amplitude="evaluation", ratio=False, data_sigma=0.0)
     read = as_read(table)
     assert read["training"].isna().any()
     assert papers_own(read)["name"].tolist() == list(OWN)
@@ -105,7 +106,7 @@ def test_papers_own_rows_are_the_same_in_a_table_read_from_a_file() -> None:
     assert oracle["objective"].dtype == float, "nothing but missing texts"
     assert papers_own(oracle)["name"].tolist() == ["oracle"]
     assert select(oracle, objective="", training="")["name"].tolist() == ["oracle"]
-    assert select(oracle, objective="exact").empty
+    assert select(oracle, objective="likelihood").empty
     assert papers_own(table[:0]).empty
 
 
@@ -192,7 +193,7 @@ TINY = (
         fine_tune=replace(WAVENET.fine_tune, **STEPS),
     )
 )
-WORLD = ["model", "objective", "training", "dataset", "variant", "prior_sigma"]
+WORLD = ["model", "objective", "training", "initial", "noise", "world", "variant", "prior_sigma"]
 CELL = {
     "likelihood": [*FACTS, *SIGNALS, "source", "prior"],
     "discrimination": [*FACTS, *SIGNALS, "ratio", "source", "prior"],
@@ -270,9 +271,9 @@ def test_every_number_is_there(name: str, made: Made) -> None:
 def test_every_set_is_there_that_is_to_be_measured(name: str, made: Made) -> None:
     full = {tuple(s.facts[c] for c in WORLD) for s in subjects_of(TINY) if s.in_full and s.sigma < 1}
     everything = {tuple(s.facts[c] for c in WORLD) for s in subjects_of(TINY)}
-    assert {fact[:3] for fact in full} == {tuple(case[:3]) for case in OWN.values()} | {
-        ("wavenet", "exact", "noise-free"),
-        ("wavenet", "released", "noise-free"),
+    assert {(*fact[:3], fact[4]) for fact in full} == {tuple(case[:4]) for case in OWN.values()} | {
+        ("wavenet", "likelihood", "noise-free", ""),
+        ("wavenet", "sigmoid", "noise-free", ""),
     }
     assert present(made.tables[name]) == (everything if name in ("likelihood", "discrimination") else full)
     assert present(papers_own(made.tables[name])) == full
@@ -284,12 +285,12 @@ def test_protocols_are_those_of_the_model(name: str, made: Made) -> None:
     table = made.tables[name]
     found = set(table[["model", "objective", "protocol"]].itertuples(index=False, name=None))
     assert found == {
-        ("flowavenet", "exact", "released"),
-        ("flowavenet", "exact", "exact"),
-        ("flowavenet", "released", "released"),
-        ("flowavenet", "released", "exact"),
-        ("wavenet", "exact", "exact"),
-        ("wavenet", "released", "released"),
+        ("flowavenet", "likelihood", "log_pz"),
+        ("flowavenet", "likelihood", "log_prob"),
+        ("flowavenet", "quarter_log_det", "log_pz"),
+        ("flowavenet", "quarter_log_det", "log_prob"),
+        ("wavenet", "likelihood", "log_prob"),
+        ("wavenet", "sigmoid", "mean_sigmoid"),
         ("oracle", "", "oracle"),
     }
 
@@ -343,13 +344,13 @@ def test_every_published_number_has_ours_beside_it_or_a_reason(length: int | Non
     assert (result["ours_median"].isna() == (result["missing"] != "")).all()
     elsewhere = {f"not evaluated at prior sigma {s:g}" for s in NOISE_LEVELS if s not in TINY.noise_levels}
     assert set(result["missing"]) == {"", PENDING, NO_ORACLE, *elsewhere}
-    assert (result["missing"] == PENDING).sum() == (cells["dataset"] != "toy").sum()
-    here = result[(result["dataset"] == "toy") & result["prior_sigma"].isin((0.0, *TINY.noise_levels))]
+    assert (result["missing"] == PENDING).sum() == (cells["world"] != "toy").sum()
+    here = result[(result["world"] == "toy") & result["prior_sigma"].isin((0.0, *TINY.noise_levels))]
     assert set(here.loc[here["missing"] != "", "protocol"]) == {"oracle"}
     keys = ["document", "item", "model", "source", "prior", "prior_sigma", "level", "statistic"]
     for _, part in here.groupby(keys):
         flow = part["model"].iloc[0] != "wavenet"
-        assert set(part["objective"]) == {"released", "exact", ""}
+        assert set(part["objective"]) == {"quarter_log_det" if flow else "sigmoid", "likelihood", ""}
         assert len(part) == (5 if flow else 3)
     assert set(here["length"].dropna()) == {16 if length is None else length}
 

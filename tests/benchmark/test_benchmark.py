@@ -19,7 +19,7 @@ from scipy import stats
 
 from srcsep_core import paths
 from srcsep_core.baselines.base import all_methods
-from srcsep_core.benchmark import settings
+from srcsep_core.benchmark import controls, settings
 from srcsep_core.benchmark.candidates import candidates
 from srcsep_core.benchmark.field import subsets
 from srcsep_core.benchmark.plans import PLANS, plan_of
@@ -35,7 +35,7 @@ from srcsep_core.benchmark.results import (
     with_other_groups,
     without_parts,
 )
-from srcsep_core.benchmark.settings import GROUPS, LADDER, UNKNOWN, Setting, gibbs_for, selection_step, settings_of
+from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, Setting, gibbs_for, selection_step, settings_of
 from srcsep_core.cli import main
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import SOURCES, ToyWorld
@@ -46,7 +46,7 @@ from srcsep_core.run import pipeline
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
 from srcsep_core.run.steps import VALUES
-from srcsep_core.run.steps.choices import RELEASED, MethodChoice, SamplerChoice
+from srcsep_core.run.steps.choices import UNCONSTRAINED, MethodChoice, SamplerChoice
 from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLERS, GibbsConfig
@@ -63,9 +63,9 @@ def found(name: str, *groups: str) -> list[Setting]:
 
 
 def sampled(name: str, *groups: str) -> list[tuple[str, MixConfig, SamplerChoice]]:
-    """Note, mixes and choice of the settings that have a prior and a sampler."""
-    rows = [(s.note, s.step.mixes, s.step.choice) for s in found(name, *groups)]
-    return [(note, mixes, choice) for note, mixes, choice in rows if isinstance(choice, SamplerChoice)]
+    """Control, mixes and choice of the settings that have a prior and a sampler."""
+    rows = [(s.control, s.step.mixes, s.step.choice) for s in found(name, *groups)]
+    return [(control, mixes, choice) for control, mixes, choice in rows if isinstance(choice, SamplerChoice)]
 
 
 # Settings
@@ -86,11 +86,11 @@ def test_every_row_can_be_told_from_the_others_and_is_measured_once(name: str) -
     facts, by_key = set(), defaultdict(list)
     for s in found(name):
         restarts = s.step.choice.config["sampler"]["restarts"] if s.group == "compute" else None
-        facts.add((s.group, s.note, s.step.choice.labels, s.step.data.variant, s.step.mixes.sources, restarts))
+        facts.add((s.group, s.control, s.step.choice.labels, s.step.data.variant, s.step.mixes.sources, restarts))
         by_key[s.step.key].append(s)
     assert len(facts) == len(found(name))
     for twins in by_key.values():
-        assert len(twins) == 1 or [(s.group, s.note) for s in twins] == [("known", ""), ("causal", "")]
+        assert len(twins) == 1 or [(s.group, s.control) for s in twins] == [("known", ""), ("causal", "")]
 
 
 @each_profile
@@ -101,11 +101,11 @@ def test_settings_are_valid(name: str) -> None:
     for s in found(name):
         assert s.step.mixes.length == plan.length and 1 <= s.step.mixes.mixes <= plan.mixes
         assert set(s.step.mixes.sources) <= set(s.step.data.sources)
-    for note, _, choice in sampled(name):
+    for control, _, choice in sampled(name):
         config = choice.sampler_config
-        assert isinstance(config, type(None) if choice.sampler == RELEASED else SAMPLERS[choice.sampler].config)
+        assert isinstance(config, type(None) if choice.sampler == UNCONSTRAINED else SAMPLERS[choice.sampler].config)
         assert choice.sampler in styles.SAMPLERS
-        assert note == LADDER or config is None or config.sigma_max <= tops[choice.prior.name]
+        assert control == controls.LADDER or config is None or config.sigma_max <= tops[choice.prior.name]
 
 
 @each_profile
@@ -113,9 +113,9 @@ def test_priors_are_told_by_what_they_are(name: str) -> None:
     profile = get_profile(name)
     plan = plan_of(profile)
     roles = {one.name: one.role for one in candidates(profile)}
-    assert roles.pop("score") == roles.pop("pnf") == "whole" and roles.pop("oracle") == "oracle"
-    tuned = {f"flow-{objective}-tuned": "tuned" for objective in ("exact", "released")}
-    clean = {f"flow-{objective}": "clean" for objective in ("exact", "released")}
+    assert roles.pop("denoiser") == roles.pop("pnf") == "whole" and roles.pop("oracle") == "oracle"
+    tuned = {f"flow-{objective}-tuned": "tuned" for objective in ("likelihood", "quarter_log_det")}
+    clean = {f"flow-{objective}": "clean" for objective in ("likelihood", "quarter_log_det")}
     told = {"flow-conditional": "conditional", "flow-wide": "wide", "flow-scratch": "scratch"}
     assert roles == {**tuned, **clean, **told}
     for one in candidates(profile):
@@ -123,8 +123,8 @@ def test_priors_are_told_by_what_they_are(name: str) -> None:
         if one.role in ("tuned", "scratch"):
             assert levels == list(profile.noise_levels) and one.top == max(levels)
             assert all((step.initial is None) == (one.role == "scratch") for step in one.choice.trained)
-        assert one.likely == ("released" not in one.name)
-    assert plan.length == profile.kinds["score"].network.window and plan.mixes >= plan.slow_mixes >= 1
+        assert one.likely == ("quarter_log_det" not in one.name)
+    assert plan.length == profile.kinds["denoiser"].network.window and plan.mixes >= plan.slow_mixes >= 1
     assert plan.gibbs.sigma_max == plan.slow_gibbs.sigma_max and plan.gibbs.swap == plan.slow_gibbs.swap == "refit"
 
 
@@ -135,7 +135,7 @@ def test_number_of_mixes_can_be_changed_and_is_shared_by_pairs() -> None:
     for quick, slow in ((80, 10), (10, 80)):
         many = settings_of(profile, plan.with_mixes(quick, slow), ("known", "causal"))
         for s in many:
-            whole = quick if s.step.choice.labels[0] == "score" else slow
+            whole = quick if s.step.choice.labels[0] == "denoiser" else slow
             share = {("known", 2): 4, ("known", 3): 4, ("causal", 2): 6}.get((s.group, len(s.step.mixes.sources)), 1)
             assert s.step.mixes.mixes == math.ceil(whole / share)
     few = settings_of(profile, plan.with_mixes(1, 1))
@@ -160,8 +160,8 @@ def test_subsets_are_all_of_their_sizes() -> None:
 
 @each_profile
 def test_known_and_methods_are_every_subset_of_both_variants(name: str) -> None:
-    known = product(("released", "paper"), subsets(SOURCES), [("score", "gibbs-exchange")])
-    methods = product(("released", "paper"), subsets(SOURCES), [(method, "none") for method in all_methods()])
+    known = product(("whole_periods", "uniform_hz"), subsets(SOURCES), [("denoiser", "gibbs-exchange")])
+    methods = product(("whole_periods", "uniform_hz"), subsets(SOURCES), [(method, "none") for method in all_methods()])
     for group, cells in (("known", known), ("baseline", methods)):
         rows = [(s.step.data.variant, s.step.mixes.sources, s.step.choice.labels) for s in found(name, group)]
         assert set(rows) == set(cells) and len(rows) == len(set(rows))
@@ -173,8 +173,8 @@ def test_every_pair_is_run_alike_so_that_pairs_can_be_pooled(name: str) -> None:
     profile, plan = get_profile(name), plan_of(get_profile(name))
     for group in ("oracle", "causal", "controls"):
         runs = defaultdict(list)
-        for note, mixes, choice in sampled(name, group):
-            runs[mixes.sources].append((note, replace(mixes, sources=PAIR), choice))
+        for control, mixes, choice in sampled(name, group):
+            runs[mixes.sources].append((control, replace(mixes, sources=PAIR), choice))
         pairs = subsets(SOURCES, (2,))
         assert all(runs[pair] == runs[PAIR] for pair in pairs) and len(pairs) == 6
         pools = pools_of(settings_of(profile, plan, (group,)))
@@ -185,8 +185,8 @@ def test_every_pair_is_run_alike_so_that_pairs_can_be_pooled(name: str) -> None:
 def test_causes_are_told_apart_on_the_same_first_mixes(name: str) -> None:
     first = {(mixes.sources, replace(mixes, mixes=1)) for _, mixes, _ in sampled(name, "causal")}
     assert len(first) == len(dict(first)) == 8, "six pairs, a three and all"
-    controls = {replace(mixes, mixes=1) for _, mixes, _ in sampled(name, "controls")}
-    assert controls <= {mixes for _, mixes in first}
+    alike = {replace(mixes, mixes=1) for _, mixes, _ in sampled(name, "controls")}
+    assert alike <= {mixes for _, mixes in first}
 
 
 @each_profile
@@ -194,13 +194,13 @@ def test_flows_and_good_priors_are_run_with_the_same_settings(name: str) -> None
     """The controls of the flows: the same sampler, the same configuration, another prior."""
     flow = {
         mixes.sources: choice.sampler_config
-        for note, mixes, choice in sampled(name, "causal")
-        if (note, choice.labels) == ("", ("flow-exact-tuned", "gibbs"))
+        for control, mixes, choice in sampled(name, "causal")
+        if (control, choice.labels) == ("", ("flow-likelihood-tuned", "gibbs"))
     }
-    alike = [row for row in sampled(name, "controls") if row[0] in (settings.FLOW_SETTINGS, LADDER)]
-    assert {choice.prior.name for _, _, choice in alike} == {"score", "oracle"}
+    alike = [row for row in sampled(name, "controls") if row[0] in (controls.FLOW_SETTINGS, controls.LADDER)]
+    assert {choice.prior.name for _, _, choice in alike} == {"denoiser", "oracle"}
     assert all(choice.sampler_config == flow[mixes.sources] for _, mixes, choice in alike)
-    ladders = {choice.prior.ladder for note, _, choice in alike if note == LADDER}
+    ladders = {choice.prior.ladder for control, _, choice in alike if control == controls.LADDER}
     assert ladders == {get_profile(name).noise_levels}
 
 
@@ -274,7 +274,10 @@ def test_methods_without_a_residual_have_none() -> None:
 
 # The table
 
-FACTS = ["profile", "dataset", "variant", "group", "note", "prior", "sampler", "n_sources", "sources", "n_mixes"]
+FACTS = [
+    *("profile", "world", "variant", "group", "control", "note", "prior", "sampler"),
+    *("n_sources", "sources", "n_mixes"),
+]
 FIGURES = [
     *("restarts", "si_sdr_mean", "si_sdri_mean", "low", "high"),
     *("above_10db", "all_above_10db", "all_above_10db_low", "all_above_10db_high"),
@@ -290,10 +293,11 @@ def baseline(name: str = "mix", *, sources: tuple[str, ...] = PAIR, group: str =
 
 def test_row_says_what_was_measured_and_how(tmp_path: Path) -> None:
     line = Pipeline(Store(tmp_path / "cache"))
-    setting = replace(baseline("irm"), group="known", note="with a note")
+    setting = replace(baseline("irm"), group="known", control="noise:0.1")
     row = separation_row(line, setting, profile="smoke", command="srcsep benchmark")
     assert list(row) == FACTS + FIGURES
-    expected = ["smoke", "toy", "released", "known", "with a note", "irm", "none", 2, "sine+square", 3]
+    control = ["noise:0.1", "noise of sigma 0.1 on the sum"]
+    expected = ["smoke", "toy", "whole_periods", "known", *control, "irm", "none", 2, "sine+square", 3]
     assert [row[name] for name in FACTS] == expected
     written = pd.read_csv(line.run(setting.step) / VALUES)
     summary = summarise_separation(written)
@@ -304,7 +308,7 @@ def test_row_says_what_was_measured_and_how(tmp_path: Path) -> None:
 
 
 def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The word none is no missing value when the table is read, and an empty note is an empty string."""
+    """The word none is no missing value when the table is read, and an empty control or note is an empty string."""
     line = Pipeline(Store(tmp_path / "cache"))
     rows = [separation_row(line, baseline(name), profile="smoke", command="-") for name in ("mix", "ibm")]
     (tmp_path / "data" / "measured").mkdir(parents=True)
@@ -313,7 +317,7 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     table = benchmark_table()
     assert list(table) == FACTS + FIGURES
-    assert table["sampler"].tolist() == ["none"] * 2 and table["note"].tolist() == [""] * 2
+    assert table["sampler"].tolist() == ["none"] * 2 and table["control"].tolist() == table["note"].tolist() == [""] * 2
     assert table["residual"].isna().all()
     assert set(table["sampler"]) <= set(styles.SAMPLERS)
 
@@ -327,7 +331,7 @@ def test_table_is_read_where_it_is_written_and_the_committed_one_before(
     monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
     with pytest.raises(InputError, match=rf"there is no .*/{name}\.csv; make it with `srcsep benchmark`"):
         read()
-    committed = pd.DataFrame({"n_sources": [2], "note": [""]})
+    committed = pd.DataFrame({"n_sources": [2], "control": [""], "note": [""]})
     write_table(committed, tmp_path / "data" / "measured", name)
     assert read()["n_sources"].tolist() == [2]
     monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "elsewhere"))
@@ -372,7 +376,7 @@ def test_what_differs_in_more_than_its_classes_is_not_pooled() -> None:
     others = (
         baseline("ibm", sources=("saw", "triangle")),
         baseline("mix", sources=("sine", "square", "saw")),
-        replace(other, note="another"),
+        replace(other, control="another"),
         replace(other, group="known"),
         longer,
         one,
@@ -383,9 +387,7 @@ def test_what_differs_in_more_than_its_classes_is_not_pooled() -> None:
 
 
 def test_rows_of_other_groups_and_other_worlds_stay(tmp_path: Path) -> None:
-    earlier = pd.DataFrame(
-        {"dataset": ["toy", "toy", "rain"], "group": ["known", "oracle", "known"], "note": ["a"] * 3}
-    )
+    earlier = pd.DataFrame({"world": ["toy", "toy", "rain"], "group": ["known", "oracle", "known"], "note": ["a"] * 3})
     earlier.to_csv(tmp_path / "separation.csv", index=False)
     whole = with_other_groups(earlier.head(1).assign(note="b"), tmp_path / "separation.csv")
     assert whole.to_numpy().tolist() == [["toy", "oracle", "a"], ["rain", "known", "a"], ["toy", "known", "b"]]

@@ -36,7 +36,7 @@ def train_smoke(*options: str) -> Result:
         "flowavenet",
         "--noise-free",
         "--objective",
-        "exact",
+        "likelihood",
         "--device",
         "cpu",
         *options,
@@ -72,10 +72,15 @@ def test_status_of_an_empty_cache_lists_what_would_be_made(cache_folder: Path) -
     assert not cache_folder.exists()
 
 
+def test_status_says_what_an_old_cache_is_called_now(cache_folder: Path) -> None:
+    (cache_folder / "score-prior").mkdir(parents=True)
+    assert "not read: score-prior, which is called denoiser-prior now" in srcsep("status", "-p", "smoke").output
+
+
 def test_verbose_status_shows_configurations_and_keys() -> None:
-    output = srcsep("status", "-p", "smoke", "--variant", "paper", "--verbose").output
-    assert '"variant": "paper"' in output
-    assert output.count('"key"') == len(steps.steps_of(get_profile("smoke"), "paper"))
+    output = srcsep("status", "-p", "smoke", "--variant", "uniform_hz", "--verbose").output
+    assert '"variant": "uniform_hz"' in output
+    assert output.count('"key"') == len(steps.steps_of(get_profile("smoke"), "uniform_hz"))
 
 
 def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,15 +104,28 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
     [
         (["status", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, full"),
         (["train", "-p", "huge"], "unknown profile 'huge'", "smoke, laptop, full"),
-        (["status", "--variant", "relased"], "unknown variant 'relased'", "released, paper, thesis"),
-        (["train", "-p", "smoke", "--variant", "relased"], "unknown variant 'relased'", "released, paper, thesis"),
+        (["status", "--variant", "relased"], "unknown variant 'relased'", "whole_periods, uniform_hz, piano_keys"),
+        (
+            ["train", "-p", "smoke", "--variant", "relased"],
+            "unknown variant 'relased'",
+            "whole_periods, uniform_hz, piano_keys",
+        ),
         (["train", "-p", "smoke", "--device", "gpu"], "unknown device 'gpu'", "auto, cpu or cuda"),
         (
             ["train", "-p", "smoke", "--model", "waveglow"],
             "unknown model 'waveglow'",
-            "flowavenet, pnf, score, wavenet",
+            "denoiser, flowavenet, pnf, wavenet",
         ),
-        (["train", "-p", "smoke", "--objective", "exakt"], "unknown objective 'exakt'", "exact, released"),
+        (["train", "-p", "smoke", "--objective", "exakt"], "unknown objective 'exakt'", "likelihood, quarter_log_det"),
+        (["status", "--variant", "paper"], "unknown variant 'paper'", "it is now called uniform_hz"),
+        (["train", "-p", "smoke", "--model", "score"], "unknown model 'score'", "it is now called denoiser"),
+        (["likelihood", "a.wav", "-p", "smoke", "--objective", "sigmoid"], "'sigmoid'", "likelihood, quarter_log_det"),
+        (
+            ["train", "-p", "smoke", "--model", "flowavenet", "--objective", "sigmoid"],
+            "flowavenet, sigmoid",
+            "leave one",
+        ),
+        (["train", "-p", "smoke", "--objective", "exact"], "unknown objective 'exact'", "it is now called likelihood"),
     ],
 )
 def test_mistake_is_one_sentence_with_the_value_and_the_remedy(arguments: list[str], value: str, remedy: str) -> None:
@@ -164,9 +182,9 @@ def test_help_does_not_pay_for_torch() -> None:
 
 def test_help_of_a_command_lists_what_there_is() -> None:
     printed = " ".join(srcsep("train", "--help").output.split())
-    assert "flowavenet, pnf, score, wavenet" in printed and "released, paper, thesis, whole_periods" in printed
+    assert "denoiser, flowavenet, pnf, wavenet" in printed and "whole_periods, uniform_hz, piano_keys" in printed
     printed = " ".join(srcsep("separate", "--help").output.split())
-    for names in ("sine, square, saw, triangle", "sampler, mix, nmf", "gibbs, gibbs-exchange", "pnf, score, oracle"):
+    for names in ("sine, square, saw, triangle", "sampler, mix, nmf", "gibbs, gibbs-exchange", "denoiser, pnf, oracle"):
         assert names in printed
 
 

@@ -43,7 +43,7 @@ def test_set_is_the_same_every_time_and_leaves_the_global_state_alone() -> None:
 def test_seeds_and_variants_give_other_sets() -> None:
     sets = [
         draw_mixes(data, MixConfig(PAIR, mixes=2, length=64, seed=seed)).mix
-        for data in (DATA, ToyWorld("thesis"))
+        for data in (DATA, ToyWorld("piano_keys"))
         for seed in (TEST_SEED, VALIDATION_SEED)
     ]
     assert all(not torch.equal(sets[i], sets[j]) for i in range(4) for j in range(i))

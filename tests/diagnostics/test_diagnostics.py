@@ -181,10 +181,10 @@ def test_summary_is_the_same_every_time() -> None:
 
 # Protocols
 
-TERMS = pd.DataFrame({"source": "a", "prior": "b", "signal": [0, 1], "released": [-1.0, -2.0], "exact": [4.0, -1.5]})
+TERMS = pd.DataFrame({"source": "a", "prior": "b", "signal": [0, 1], "log_pz": [-1.0, -2.0], "log_prob": [4.0, -1.5]})
 
 
-@pytest.mark.parametrize(("protocol", "values"), [("exact", [4.0, -1.5]), ("released", [-1.0, -2.0])])
+@pytest.mark.parametrize(("protocol", "values"), [("log_prob", [4.0, -1.5]), ("log_pz", [-1.0, -2.0])])
 def test_values_of_a_protocol_take_the_place_of_all(protocol: str, values: list[float]) -> None:
     found = diagnostics.protocol_values(TERMS, protocol)
     assert found["value"].tolist() == values
@@ -193,7 +193,7 @@ def test_values_of_a_protocol_take_the_place_of_all(protocol: str, values: list[
 
 @pytest.mark.parametrize("protocol", ["exakt", "oracle"])
 def test_protocol_without_values_is_named(protocol: str) -> None:
-    with pytest.raises(InputError, match=f"protocol '{protocol}'; use one of released, exact"):
+    with pytest.raises(InputError, match=f"protocol '{protocol}'; use one of log_pz, log_prob"):
         diagnostics.protocol_values(TERMS, protocol)
 
 
@@ -216,7 +216,7 @@ def signals(generator: torch.Generator) -> torch.Tensor:
 
 def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowSet, signals: torch.Tensor) -> None:
     found = diagnostics.likelihood_table(priors, signals)
-    exact = diagnostics.protocol_values(found, "exact")
+    exact = diagnostics.protocol_values(found, "log_prob")
     for (k, source), (g, prior) in itertools.product(enumerate(SOURCES), enumerate(SOURCES)):
         cell = exact[(exact["source"] == source) & (exact["prior"] == prior)].sort_values("signal")
         expected = FlowPrior(priors.flow.extract(g)).log_prob(signals[:, k : k + 1]) / 16
@@ -224,11 +224,11 @@ def test_every_cell_of_the_table_is_the_log_prob_of_one_prior(priors: FlowSet, s
         assert cell["value"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
-def test_released_value_of_the_table_is_log_pz_alone(priors: FlowSet, signals: torch.Tensor) -> None:
+def test_log_pz_of_the_table_is_without_the_log_determinant(priors: FlowSet, signals: torch.Tensor) -> None:
     found = diagnostics.likelihood_table(priors, signals)
     expected = FlowPrior(priors.flow.extract(2)).terms(signals[:, :1]).log_pz.mean(dim=(1, 2))
     cell = found[(found["source"] == "sine") & (found["prior"] == "saw")]
-    assert cell["released"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
+    assert cell["log_pz"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
@@ -251,13 +251,13 @@ def test_the_table_refuses_signals_that_are_not_finite(priors: FlowSet, signals:
 def test_noise_curve_has_every_signal_under_its_own_prior(priors: FlowSet, signals: torch.Tensor) -> None:
     levels = {0.0: signals, 0.2: 1.5 * signals[:3]}
     found = diagnostics.noise_curve_table(priors, levels, batch_size=2)
-    assert list(found) == ["data_sigma", "prior", "signal", "released", "exact"]
+    assert list(found) == ["data_sigma", "prior", "signal", "log_pz", "log_prob"]
     assert len(found) == (5 + 3) * 3
     for (sigma, x), (g, prior) in itertools.product(levels.items(), enumerate(SOURCES)):
         cell = found[(found["data_sigma"] == sigma) & (found["prior"] == prior)].sort_values("signal")
         expected = priors.prior(prior).log_prob(x[:, g : g + 1]) / 16
         assert cell["signal"].tolist() == list(range(len(x)))
-        assert cell["exact"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
+        assert cell["log_prob"].to_numpy() == pytest.approx(expected.detach().numpy(), abs=1e-10)
 
 
 def test_file_is_cut_to_what_the_priors_can_take(priors: FlowSet, signals: torch.Tensor) -> None:

@@ -23,9 +23,9 @@ LENGTH, DRAWS = 500, 9
 
 
 def evaluate(x: Tensor) -> Mapping[str, Tensor]:
-    """White Gaussian priors of standard deviation 0.1 and 1; `released` drops the scale, as a flow's log |det|."""
+    """White Gaussian priors of standard deviation 0.1 and 1; `log_pz` drops the scale, a flow's log |det|."""
     exact = torch.stack([Normal(0.0, s).log_prob(x).mean(dim=(1, 2)) for s in (0.1, 1.0)], dim=1)
-    return {"exact": exact, "released": exact + torch.tensor([0.1, 1.0]).log()}
+    return {"log_prob": exact, "log_pz": exact + torch.tensor([0.1, 1.0]).log()}
 
 
 def test_constant_table_holds_the_value_of_every_level() -> None:
@@ -33,7 +33,7 @@ def test_constant_table_holds_the_value_of_every_level() -> None:
     assert table.columns.tolist() == ["prior", "protocol", "level", "value"]
     assert len(table) == 31 * 2 * 2
     for prior, scale in (("narrow", 0.1), ("wide", 1.0)):
-        rows = table[(table["prior"] == prior) & (table["protocol"] == "exact")]
+        rows = table[(table["prior"] == prior) & (table["protocol"] == "log_prob")]
         assert rows["level"].tolist() == list(CONSTANT_LEVELS)
         expected = Normal(0.0, scale).log_prob(torch.tensor(CONSTANT_LEVELS)).numpy()
         assert rows["value"].to_numpy() == pytest.approx(expected, rel=1e-4)
@@ -51,7 +51,7 @@ def test_random_table_has_each_draw_at_each_level_and_silence_once() -> None:
 def test_the_same_draws_are_scaled_to_every_level() -> None:
     """Under N(0, s^2) the value is c - sigma^2 m / (2 s^2), m the mean square of the unit draw."""
     table = random_table(evaluate, SOURCES, LENGTH, draws=DRAWS, seed=0)
-    wide = table[(table["prior"] == "wide") & (table["protocol"] == "exact") & (table["input_sigma"] > 0)]
+    wide = table[(table["prior"] == "wide") & (table["protocol"] == "log_prob") & (table["input_sigma"] > 0)]
     power = -2 * (wide["value"] + 0.5 * math.log(2 * math.pi))
     loud = wide["input_sigma"] >= 0.1
     unit = (power[loud] / wide["input_sigma"][loud] ** 2).groupby(wide["draw"][loud])
@@ -93,8 +93,8 @@ def test_summary_has_one_row_a_group() -> None:
     names = ["n", "mean", "median", "q05", "q95", "median_low", "median_high"]
     assert summary.columns.tolist() == ["prior", "protocol", "input_sigma", *names]
     assert len(summary) == 2 * 2 * len(RANDOM_SIGMAS)
-    row = summary.set_index(["prior", "protocol", "input_sigma"]).loc[("narrow", "exact", 1.0)]
-    group = table[(table["prior"] == "narrow") & (table["protocol"] == "exact") & (table["input_sigma"] == 1.0)]
+    row = summary.set_index(["prior", "protocol", "input_sigma"]).loc[("narrow", "log_prob", 1.0)]
+    group = table[(table["prior"] == "narrow") & (table["protocol"] == "log_prob") & (table["input_sigma"] == 1.0)]
     assert row["n"] == DRAWS
     assert row["mean"] == pytest.approx(group["value"].mean())
     assert row["median"] == group["value"].median()
@@ -119,7 +119,7 @@ def test_sizes_must_be_positive() -> None:
 
 
 def test_values_must_match_inputs_and_priors() -> None:
-    with pytest.raises(InputError, match=r"'exact' have shape \(8, 2\) for 8 inputs and 3 priors"):
+    with pytest.raises(InputError, match=r"'log_prob' have shape \(8, 2\) for 8 inputs and 3 priors"):
         constant_table(evaluate, ("a", "b", "c"), LENGTH)
 
 

@@ -1,4 +1,4 @@
-"""The score prior: its preconditioning, its loss, its score and samples, and what it cannot take."""
+"""The denoiser: its preconditioning, its loss, its score and samples, and what it cannot take."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet, _rotate
-from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet, karras_levels, score_task
+from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet, denoiser_task, karras_levels
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors
 from srcsep_core.run.store import Store
@@ -39,8 +39,8 @@ def make_denoiser(perturb: Callable[..., None]) -> MakeDenoiser:
 
 
 @pytest.fixture
-def prior(make_denoiser: MakeDenoiser) -> ClassScorePrior:
-    return ClassScorePrior(make_denoiser(), 1)
+def prior(make_denoiser: MakeDenoiser) -> ClassDenoiser:
+    return ClassDenoiser(make_denoiser(), 1)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -180,7 +180,7 @@ class Gaussian(PreconditionedNet):
 def test_samples_have_the_law_that_the_score_belongs_to() -> None:
     denoiser = Gaussian(TINY)
     for label, mean in enumerate((-0.2, 0.2)):
-        found = ClassScorePrior(denoiser, label).sample((500, 1, 32), torch.Generator().manual_seed(label))
+        found = ClassDenoiser(denoiser, label).sample((500, 1, 32), torch.Generator().manual_seed(label))
         assert found.mean().item() == pytest.approx(mean, abs=0.01)
         assert found.std().item() == pytest.approx(0.3, rel=0.02)
 
@@ -210,7 +210,7 @@ def test_senseless_levels_are_refused(high: float, low: float, steps: int) -> No
 
 def test_training_lowers_the_loss_of_every_class(tmp_path: Path) -> None:
     config = TrainConfig(steps=120, batch_size=16, crop=32, learning_rate=3e-3, checkpoint_every=120)
-    trained = train(score_task(TINY), DATA, config, device=torch.device("cpu"), work_folder=tmp_path)
+    trained = train(denoiser_task(TINY), DATA, config, device=torch.device("cpu"), work_folder=tmp_path)
     assert list(trained.curve) == ["step", "source", "loss", "learning_rate"]
     for _, curve in trained.curve.groupby("source"):
         assert curve["loss"].iloc[-4:].mean() < 0.8 * curve["loss"].iloc[:2].mean()
@@ -218,12 +218,12 @@ def test_training_lowers_the_loss_of_every_class(tmp_path: Path) -> None:
     assert isinstance(denoiser, PreconditionedNet)
     clean = draw_sources(DATA, 100, 32, torch.Generator().manual_seed(9))
     noisy = clean + 0.5 * noise(100, 2, 32)
-    errors = [(ClassScorePrior(denoiser, k).denoise(noisy[:, k : k + 1], 0.5) - clean[:, k : k + 1]) for k in (0, 1)]
+    errors = [(ClassDenoiser(denoiser, k).denoise(noisy[:, k : k + 1], 0.5) - clean[:, k : k + 1]) for k in (0, 1)]
     assert torch.cat(errors).square().mean() < 0.6 * 0.25
 
 
 STEP = TrainPriors(
-    "score",
+    "denoiser",
     label="tiny",
     data=DATA,
     train=TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2),
@@ -240,7 +240,7 @@ def line(tmp_path: Path) -> Pipeline:
 def test_step_trains_priors_that_are_loaded_again(line: Pipeline, tmp_path: Path) -> None:
     found = line.priors(STEP)
     weights = load_file(line.run(STEP) / WEIGHTS)
-    trained = train(score_task(TINY), DATA, STEP.train, device=torch.device("cpu"), work_folder=tmp_path)
+    trained = train(denoiser_task(TINY), DATA, STEP.train, device=torch.device("cpu"), work_folder=tmp_path)
     for name, value in trained.network.state_dict().items():
         assert weights[name].dtype == torch.float16, "kept in half precision"
         assert torch.equal(found.denoiser.state_dict()[name], value.half().float())
@@ -260,7 +260,7 @@ def test_step_trains_priors_that_are_loaded_again(line: Pipeline, tmp_path: Path
 @pytest.mark.parametrize("label", [-1, 2])
 def test_class_that_the_denoiser_lacks_is_refused(label: int, make_denoiser: MakeDenoiser) -> None:
     with pytest.raises(InputError, match=f"class {label} is not among the denoiser's 2"):
-        ClassScorePrior(make_denoiser(), label)
+        ClassDenoiser(make_denoiser(), label)
 
 
 @pytest.mark.parametrize(

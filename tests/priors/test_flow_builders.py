@@ -98,7 +98,7 @@ def test_flow_of_other_parts_is_a_bijection_of_every_source(signals: Tensor) -> 
 def test_flow_of_other_parts_is_trained_and_loaded_as_a_kind(tmp_path: Path) -> None:
     kind, config = flow_kind("nice", "nice", NiceConfig, nice), NiceConfig()
     training = TrainConfig(steps=30, batch_size=8, crop=32, learning_rate=1e-2, checkpoint_every=30)
-    task = kind.task(config, 2, "exact")
+    task = kind.task(config, 2, "likelihood")
     trained = train(task, DATA, training, device=torch.device("cpu"), work_folder=tmp_path)
     loss = trained.curve.pivot(index="step", columns="source", values="loss")
     assert (loss.iloc[-1] < loss.iloc[0]).all()
@@ -106,7 +106,7 @@ def test_flow_of_other_parts_is_trained_and_loaded_as_a_kind(tmp_path: Path) -> 
     priors = kind.load(config, trained.network.state_dict(), about, torch.device("cpu"))
     x = DATA.draw(3, 32, torch.Generator().manual_seed(1))
     own = torch.stack([priors.prior(name).log_prob(x[:, k : k + 1]) for k, name in enumerate(DATA.sources)], dim=1)
-    torch.testing.assert_close(priors.likelihoods(x)["exact"].float(), own / 32)  # type: ignore[attr-defined]
+    torch.testing.assert_close(priors.likelihoods(x)["log_prob"].float(), own / 32)  # type: ignore[attr-defined]
 
 
 def test_transform_without_its_two_directions_cannot_be_made() -> None:

@@ -13,7 +13,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import DenoisingPrior, DensityDenoiser, has_noisy_density, score_of
-from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet
+from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
@@ -190,7 +190,7 @@ def test_noise_free_prior_has_no_level_to_scale_from(make_flow: MakeFlow) -> Non
 @pytest.mark.parametrize("pinned", [False, True])
 def test_priors_of_a_range_answer_at_every_level_or_at_their_own(pinned: bool) -> None:
     size = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=16)
-    prior = ClassScorePrior(PreconditionedNet(size).eval(), 1)
+    prior = ClassDenoiser(PreconditionedNet(size).eval(), 1)
     ladder = NoiseLadder(dict.fromkeys(LEVELS, prior), pinned=pinned)
     x = 0.5 * noise(2, 1, 16).float()
     for sigma, level in ((0.03, 0.01), (0.2, 0.1), (1.0, 1.0)):

@@ -14,13 +14,13 @@ from srcsep_core.data import toy
 from srcsep_core.data.toy import SOURCES, VARIANTS, ToyParameters, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, tilted_uniform
-from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, released_periods
+from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, whole_periods
 
 POINT = (1.0, 1.0)
 CPU = torch.device("cpu")
 
 
-def oracle(source: str, variant: str = "released", amplitude: tuple[float, float] = (0.8, 1.0)) -> OraclePrior:
+def oracle(source: str, variant: str = "whole_periods", amplitude: tuple[float, float] = (0.8, 1.0)) -> OraclePrior:
     return OraclePrior(source, ToyWorld(variant, amplitude=amplitude))
 
 
@@ -29,14 +29,14 @@ def noisy(prior: OraclePrior, sigma: float, batch: int, length: int, seed: int =
     return prior.sample((batch, 1, length), torch.Generator().manual_seed(seed), sigma).double()
 
 
-def released_waves(source: str, length: int) -> tuple[Tensor, Tensor]:
-    """Every released wave of amplitude one, (modes, length), and its log-probability, one by one."""
+def waves_of_whole_periods(source: str, length: int) -> tuple[Tensor, Tensor]:
+    """Every wave of whole periods and amplitude one, (modes, length), and its log-probability, one by one."""
     waves, log_prior = [], []
     time = torch.arange(length)
-    for period, probability in zip(*released_periods(14_700), strict=True):
+    for period, probability in zip(*whole_periods(14_700), strict=True):
         shift = torch.arange(int(period))[:, None]
         cycles = ((time + shift) % period).double() / period
-        waves.append(toy.waveform(source, cycles + toy.phase_offset(source, "released")))
+        waves.append(toy.waveform(source, cycles))
         log_prior.append((probability / period).log().expand(int(period)))
     return torch.cat(waves), torch.cat(log_prior)
 
@@ -47,15 +47,13 @@ def log_normal(x: Tensor, means: Tensor, sigma: float) -> Tensor:
     return -squares / (2 * sigma**2) - x.shape[2] * math.log(sigma * math.sqrt(2 * math.pi))
 
 
-# The waves of `whole_periods` are those of `released`, but for the triangle.
-LAWS = [(v, source) for v in VARIANTS for source in SOURCES if v != "whole_periods" or source == "triangle"]
-each_law = pytest.mark.parametrize(("variant", "source"), LAWS)
+each_law = pytest.mark.parametrize(("variant", "source"), [(v, source) for v in VARIANTS for source in SOURCES])
 
 # The law of the modes
 
 
-def test_the_released_periods_have_the_probabilities_of_the_toy_law() -> None:
-    periods, probability = released_periods(14_700)
+def test_the_whole_periods_have_the_probabilities_of_the_toy_law() -> None:
+    periods, probability = whole_periods(14_700)
     assert probability.sum() == pytest.approx(1, abs=1e-12) and periods.min() == 13 and periods.max() == 563
     drawn = toy.draw_parameters(ToyWorld(), 20_000, torch.Generator().manual_seed(0)).frequency
     counts = torch.bincount((14_700 / drawn).round().long().flatten(), minlength=564)
@@ -76,7 +74,7 @@ def test_the_mode_probabilities_sum_to_one(variant: str, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_released_waves_are_the_toy_signals(source: str) -> None:
+def test_the_waves_of_whole_periods_are_the_toy_signals(source: str) -> None:
     period, length = 29, 77  # not a multiple
     plan = ModePlan.of(source, ToyWorld(), length, 0.1, OracleGrid())
     (block,) = plan.blocks(1, CPU, keep=plan.frequency == 1 / period)
@@ -90,7 +88,7 @@ def test_the_released_waves_are_the_toy_signals(source: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_waves_of_a_continuous_phase_are_exact(source: str, length: int) -> None:
     """Correlation, combination and energy are those of the waveform at the block's own phases."""
-    plan = ModePlan.of(source, ToyWorld("thesis"), length, 0.3, OracleGrid())
+    plan = ModePlan.of(source, ToyWorld("piano_keys"), length, 0.3, OracleGrid())
     (block,) = plan.blocks(1, CPU, keep=torch.arange(88) == 50)
     phases = block.energy.shape[1]
     if isinstance(block, JumpPhases):
@@ -146,11 +144,11 @@ def test_a_narrow_amplitude_range_tends_to_a_point() -> None:
 
 @pytest.mark.parametrize("amplitude", [(0.8, 1.0), POINT])
 @pytest.mark.parametrize("source", SOURCES)
-def test_log_prob_is_the_sum_over_every_released_wave(source: str, amplitude: tuple[float, float]) -> None:
+def test_log_prob_is_the_sum_over_every_wave_of_whole_periods(source: str, amplitude: tuple[float, float]) -> None:
     sigma, length = 0.05, 24
     prior = oracle(source, amplitude=amplitude)
     x = torch.cat([noisy(prior, sigma, 1, length), noisy(oracle("square"), 0.5, 1, length)])
-    waves, log_prior = released_waves(source, length)
+    waves, log_prior = waves_of_whole_periods(source, length)
     nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(80))
     level = (sum(amplitude) + (amplitude[1] - amplitude[0]) * nodes) / 2
     correlation, energy = x[:, 0] @ waves.T, waves.square().sum(dim=1)
@@ -164,9 +162,9 @@ def test_log_prob_is_the_sum_over_every_released_wave(source: str, amplitude: tu
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_thesis_log_prob_is_that_of_a_dense_phase_grid(source: str) -> None:
+def test_log_prob_of_piano_keys_is_that_of_a_dense_phase_grid(source: str) -> None:
     sigma, length, phases = 0.1, 33, 4000
-    prior = oracle(source, "thesis", POINT)
+    prior = oracle(source, "piano_keys", POINT)
     x = noisy(prior, sigma, 4, length)
     frequency = toy.key_to_frequency(torch.arange(1, 89).double())[:, None, None] / 14_700
     phase = (torch.arange(phases).double()[:, None] + 0.5) / phases
@@ -196,7 +194,7 @@ def test_log_prob_agrees_with_monte_carlo(variant: str, source: str) -> None:
 @each_law
 def test_the_density_integrates_to_one(variant: str, source: str) -> None:
     """A trapezoid rule as coarse as sigma is exact to 1e-8 for a mixture of Gaussians."""
-    whole = variant in ("released", "whole_periods")
+    whole = variant == "whole_periods"
     prior, sigma = oracle(source, variant, POINT if whole else (0.8, 1.0)), 0.5
     line = torch.arange(-8, 9, dtype=torch.float64) * sigma
     one = prior.log_prob(line[:, None, None], sigma).exp().sum() * sigma
@@ -212,7 +210,7 @@ def test_the_density_integrates_to_one(variant: str, source: str) -> None:
 def test_halving_the_spacing_changes_little(source: str) -> None:
     """In nats for the whole signal, at sigma 0.1; the noise alone spreads log_prob by sqrt(T / 2), 11 nats."""
     half = OracleGrid(per_width=1.5, per_sample=8.0)
-    for variant, length, allowed in (("thesis", 256, 0.01), ("paper", 48, 0.05)):
+    for variant, length, allowed in (("piano_keys", 256, 0.01), ("uniform_hz", 48, 0.05)):
         prior = oracle(source, variant)
         x = noisy(prior, 0.1, 3, length)
         fine = OraclePrior(source, ToyWorld(variant), grid=half)
@@ -221,16 +219,16 @@ def test_halving_the_spacing_changes_little(source: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["sine", "square"])
-def test_halving_the_spacing_changes_little_at_256_samples_of_the_paper(source: str) -> None:
-    prior = oracle(source, "paper")
+def test_halving_the_spacing_changes_little_at_256_samples_of_uniform_hz(source: str) -> None:
+    prior = oracle(source, "uniform_hz")
     x = noisy(prior, 0.1, 1, 256)
-    fine = OraclePrior(source, ToyWorld("paper"), grid=OracleGrid(per_width=0.9, per_sample=8.0))
+    fine = OraclePrior(source, ToyWorld("uniform_hz"), grid=OracleGrid(per_width=0.9, per_sample=8.0))
     assert torch.allclose(prior.log_prob(x, 0.1), fine.log_prob(x, 0.1), rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_source_is_likeliest_under_its_own_prior(variant: str) -> None:
-    length = 48 if variant == "paper" else 256
+    length = 48 if variant == "uniform_hz" else 256
     x = torch.cat([noisy(oracle(source, variant), 0.1, 2, length) for source in SOURCES])
     log_prob = torch.stack([oracle(source, variant).log_prob(x, 0.1) for source in SOURCES])
     assert torch.equal(log_prob.argmax(dim=0), torch.arange(4).repeat_interleave(2))
@@ -243,7 +241,7 @@ def test_each_source_is_likeliest_under_its_own_prior(variant: str) -> None:
 def test_score_is_the_derivative_of_log_prob(variant: str, source: str) -> None:
     """Along random directions, by the five-point difference."""
     generator = torch.Generator().manual_seed(0)
-    length = {"thesis": 65, "paper": 20}.get(variant, 100)
+    length = {"piano_keys": 65, "uniform_hz": 20}.get(variant, 100)
     prior = oracle(source, variant)
     for sigma in (0.1, 3.0):
         x = noisy(prior, sigma, 1, length)
@@ -264,7 +262,7 @@ def test_score_and_denoiser_are_those_of_autograd(source: str) -> None:
     """Tweedie's identity, on the enumerated density of a point amplitude."""
     sigma = 0.4
     prior = oracle(source, amplitude=POINT)
-    waves, log_prior = released_waves(source, 16)
+    waves, log_prior = waves_of_whole_periods(source, 16)
     x = noisy(prior, sigma, 2, 16).requires_grad_(True)
     log_prob = (log_normal(x, waves, sigma) + log_prior).logsumexp(dim=1).sum()
     (expected,) = torch.autograd.grad(log_prob, x)
@@ -273,7 +271,7 @@ def test_score_and_denoiser_are_those_of_autograd(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize(("variant", "length"), [("released", 500), ("thesis", 256), ("paper", 32)])
+@pytest.mark.parametrize(("variant", "length"), [("whole_periods", 500), ("piano_keys", 256), ("uniform_hz", 32)])
 def test_the_denoiser_finds_the_clean_wave(variant: str, length: int, source: str) -> None:
     prior = oracle(source, variant)
     clean = noisy(prior, 0.0, 4, length)
@@ -281,7 +279,7 @@ def test_the_denoiser_finds_the_clean_wave(variant: str, length: int, source: st
         noise = sigma * torch.randn(clean.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         error = prior.denoise(clean + noise, sigma) - clean
         gain_db = 20 * math.log10(float(noise.norm() / error.norm()))
-        assert gain_db > (8 if variant == "paper" else 15)
+        assert gain_db > (8 if variant == "uniform_hz" else 15)
 
 
 def test_mode_entropy_grows_from_zero_to_that_of_the_prior() -> None:
@@ -290,13 +288,13 @@ def test_mode_entropy_grows_from_zero_to_that_of_the_prior() -> None:
     noise = torch.randn(clean.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     entropy = torch.stack([prior.mode_entropy(clean + sigma * noise, sigma) for sigma in (0.1, 3.0, 10.0)])
     assert entropy[0].max() < 1e-3 and (entropy.diff(dim=0) > 0).all()
-    periods, probability = released_periods(14_700)
+    periods, probability = whole_periods(14_700)
     highest = float(-(probability * (probability / periods).log()).sum())
     assert (entropy <= highest).all()
     assert prior.mode_entropy(clean, 1e5).tolist() == pytest.approx([highest] * 2, abs=1e-4)
 
 
-@pytest.mark.parametrize("variant", ["thesis", "paper"])
+@pytest.mark.parametrize("variant", ["piano_keys", "uniform_hz"])
 def test_mode_entropy_of_a_grid_grows_too(variant: str) -> None:
     x = noisy(oracle("square", variant), 0.0, 2, 32)
     entropy = oracle("square", variant).mode_entropy
@@ -316,7 +314,7 @@ def test_single_precision_goes_in_and_out() -> None:
 
 def test_loud_and_silent_signals_have_a_finite_density() -> None:
     x = torch.stack([torch.zeros(1, 32), 100 * torch.ones(1, 32), -100 * torch.ones(1, 32)])
-    for source, variant in zip(SOURCES, ("released", "thesis", "thesis", "thesis"), strict=True):
+    for source, variant in zip(SOURCES, ("whole_periods", "piano_keys", "piano_keys", "piano_keys"), strict=True):
         for sigma in (1e-2, 1e3):
             prior = OraclePrior(source, ToyWorld(variant), sigma)
             assert prior.log_prob(x).isfinite().all() and prior.score(x).isfinite().all()
@@ -335,8 +333,8 @@ def test_sample_is_a_clean_wave_plus_noise() -> None:
 
 def test_a_grid_that_is_too_large_is_refused() -> None:
     grid = replace(OracleGrid(), max_modes=1000)
-    with pytest.raises(InputError, match=r"the paper saw needs .* modes for 64 samples .* use shorter signals"):
-        OraclePrior("saw", ToyWorld("paper"), 0.1, grid=grid).log_prob(torch.zeros(1, 1, 64))
+    with pytest.raises(InputError, match=r"the uniform_hz saw needs .* modes for 64 samples .* use shorter signals"):
+        OraclePrior("saw", ToyWorld("uniform_hz"), 0.1, grid=grid).log_prob(torch.zeros(1, 1, 64))
 
 
 @pytest.mark.parametrize("sigma", [0.0, -0.1, math.nan, math.inf])

@@ -37,11 +37,11 @@ def misfit(draws: Tensor, mean: Tensor) -> float:
 @pytest.mark.parametrize(
     ("source", "variant", "length", "sigma"),
     [
-        ("saw", "released", 24, 1.5),
-        ("sine", "released", 48, 0.05),
-        *((source, "thesis", 12, 1.0) for source in SOURCES),
-        ("triangle", "thesis", 48, 0.1),
-        ("square", "paper", 12, 1.0),
+        ("saw", "whole_periods", 24, 1.5),
+        ("sine", "whole_periods", 48, 0.05),
+        *((source, "piano_keys", 12, 1.0) for source in SOURCES),
+        ("triangle", "piano_keys", 48, 0.1),
+        ("square", "uniform_hz", 12, 1.0),
     ],
 )
 def test_mean_of_the_draws_is_the_denoiser(source: str, variant: str, length: int, sigma: float) -> None:
@@ -56,7 +56,7 @@ def test_mean_of_the_draws_is_the_denoiser(source: str, variant: str, length: in
 
 def test_draws_vary_as_the_posterior_does() -> None:
     """The covariance of the clean signal is sigma^2 times the gradient of the denoiser (Tweedie, second order)."""
-    sigma, prior = 1.0, OraclePrior("saw", ToyWorld("thesis"))
+    sigma, prior = 1.0, OraclePrior("saw", ToyWorld("piano_keys"))
     x = noisy(prior, sigma, 1, 8)
     shifts = 1e-3 * torch.eye(8, dtype=torch.float64)[:, None]
     gradient = (prior.denoise(x + shifts, sigma) - prior.denoise(x - shifts, sigma)) / 2e-3

@@ -63,19 +63,19 @@ def wavenet_set(config: WaveNetPriorConfig, perturb: Perturb) -> WaveNetSet:
 
 
 @torch.no_grad()
-def test_exact_less_released_value_of_a_flow_is_its_log_determinant(flows: FlowSet, signals: Tensor) -> None:
+def test_log_prob_less_log_pz_of_a_flow_is_its_log_determinant(flows: FlowSet, signals: Tensor) -> None:
     found = flows.likelihoods(signals)
     terms = flows.flow.source_terms(signals)
     log_det = terms.log_det.double().mean(dim=2)
     assert log_det.abs().median() > 1e-3
-    torch.testing.assert_close(found["exact"] - found["released"], log_det, rtol=0, atol=1e-12)
-    torch.testing.assert_close(found["released"], terms.log_pz.double().mean(dim=2), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found["log_prob"] - found["log_pz"], log_det, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found["log_pz"], terms.log_pz.double().mean(dim=2), rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
-def test_released_value_of_a_wavenet_is_its_score(perturb: Perturb, signals: Tensor) -> None:
-    priors = wavenet_set(replace(WAVENET, likelihood="released"), perturb)
-    found = priors.likelihoods(signals)["released"]
+def test_mean_sigmoid_of_a_wavenet_is_what_its_network_reports(perturb: Perturb, signals: Tensor) -> None:
+    priors = wavenet_set(replace(WAVENET, output="sigmoid"), perturb)
+    found = priors.likelihoods(signals)["mean_sigmoid"]
     torch.testing.assert_close(found, priors.net.reported(signals).double())
     assert (found > 0).all() and (found < 1).all()
 
@@ -97,11 +97,11 @@ def test_set_of_a_conditional_flow_can_be_asked_at_another_level(perturb: Pertur
     for sigma in (0.01, 0.359):
         there = priors.at(sigma)
         expected = priors.flow.log_prob(signals, sigma).double() / LENGTH
-        torch.testing.assert_close(there.likelihoods(signals)["exact"], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(there.likelihoods(signals)["log_prob"], expected, rtol=0, atol=1e-5)
         assert (there.sigma, there.prior("saw").sigma) == (sigma, sigma)
         assert there.flow is priors.flow
     assert priors.sigma == 0
-    low, high = (priors.at(sigma).likelihoods(signals)["exact"] for sigma in (0.01, 0.359))
+    low, high = (priors.at(sigma).likelihoods(signals)["log_prob"] for sigma in (0.01, 0.359))
     assert not torch.isclose(low, high).all(dim=0).any()
 
 

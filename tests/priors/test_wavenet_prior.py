@@ -1,4 +1,4 @@
-"""The WaveNet prior: causal, a density on the real line, sampled fast; and the released one, which is neither."""
+"""The WaveNet prior: causal, a density on the real line, sampled fast; and the one with sigmoids, which is neither."""
 
 import math
 from collections.abc import Callable
@@ -27,8 +27,8 @@ Perturb = Callable[..., None]
 MakeNet = Callable[..., Any]
 """Makes the network of a configuration: a `SoftmaxNet` or a `SigmoidNet`."""
 
-EXACT = WaveNetPriorConfig(layers=2, width=6, head_width=8)
-RELEASED = replace(EXACT, likelihood="released")
+SOFTMAX = WaveNetPriorConfig(layers=2, width=6, head_width=8)
+SIGMOID = replace(SOFTMAX, output="sigmoid")
 # Own sigmoid 1 and all others 0, and the contrary.
 LOWEST_LOSS, HIGHEST_LOSS = math.log(255 + math.e) - 1, math.log(1 + 255 * math.e)
 # The cross-entropy is summed in float32 whatever the network's precision.
@@ -39,7 +39,7 @@ FLOAT32_NATS = 1e-5
 def make_net(perturb: Perturb) -> MakeNet:
     """A function that makes a float64 network with random weights, in evaluation mode."""
 
-    def make(config: WaveNetPriorConfig = EXACT, groups: int = 1) -> SoftmaxNet | SigmoidNet:
+    def make(config: WaveNetPriorConfig = SOFTMAX, groups: int = 1) -> SoftmaxNet | SigmoidNet:
         net = mu_law_net(config, groups).double().eval()
         perturb(net, 0.3)
         return net
@@ -76,7 +76,7 @@ def influence(values: Callable[[Tensor], Tensor], length: int) -> Tensor:
 @pytest.mark.parametrize("kernel_size", [2, 3])
 @torch.no_grad()
 def test_logits_depend_on_earlier_samples_alone(kernel_size: int, make_net: MakeNet) -> None:
-    net = make_net(replace(EXACT, kernel_size=kernel_size))
+    net = make_net(replace(SOFTMAX, kernel_size=kernel_size))
     seen = influence(net.logits, 20)
     assert not seen.triu().any()
     assert seen.diagonal(-1).all()
@@ -90,7 +90,7 @@ def test_log_density_of_a_sample_depends_on_it_and_earlier_ones(make_net: MakeNe
     assert seen.diagonal(-1).all()
 
 
-@pytest.mark.parametrize("config", [EXACT, replace(EXACT, layers=3), replace(EXACT, kernel_size=2)], ids=str)
+@pytest.mark.parametrize("config", [SOFTMAX, replace(SOFTMAX, layers=3), replace(SOFTMAX, kernel_size=2)], ids=str)
 @torch.no_grad()
 def test_receptive_field_is_what_the_logits_see(config: WaveNetPriorConfig, make_net: MakeNet) -> None:
     """That of the stack, and one sample more because its input is delayed by one."""
@@ -103,11 +103,11 @@ def test_receptive_field_is_what_the_logits_see(config: WaveNetPriorConfig, make
 
 
 @torch.no_grad()
-def test_released_network_sees_the_sample_that_it_predicts_and_the_one_after(
+def test_sigmoid_network_sees_the_sample_that_it_predicts_and_the_one_after(
     make_net: MakeNet,
 ) -> None:
     """The logits at t are for t + 1 and depend on samples up to t + 2."""
-    net = make_net(replace(RELEASED, width=16))
+    net = make_net(replace(SIGMOID, width=16))
     net.net.front.parametrizations.weight.original0 /= 128  # raw codes would drive every gate into its flat ends
     before, after = receptive_field(net.net.config)
     assert after == 2
@@ -116,10 +116,10 @@ def test_released_network_sees_the_sample_that_it_predicts_and_the_one_after(
     assert (middle - int(seen.min()), int(seen.max()) - middle) == (before, 2)
 
 
-def test_one_half_of_what_the_released_network_sees_too_much_is_from_its_first_convolution(
+def test_one_half_of_what_the_sigmoid_network_sees_too_much_is_from_its_first_convolution(
     make_net: MakeNet,
 ) -> None:
-    net = make_net(RELEASED)
+    net = make_net(SIGMOID)
     inputs = (127 * uniform(8, 1, 30)).requires_grad_(True)
 
     def latest(values: Tensor) -> int:
@@ -192,9 +192,9 @@ def test_density_within_an_outermost_class_is_exponential(side: int, make_net: M
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_released_codes_are_0_to_254_of_the_mu_law_with_mu_254(scale: float, make_net: MakeNet) -> None:
-    """The scale is that of the exact network alone; what is beyond +-1 is clipped."""
-    net = make_net(replace(RELEASED, scale=scale))
+def test_sigmoid_codes_are_0_to_254_of_the_mu_law_with_mu_254(scale: float, make_net: MakeNet) -> None:
+    """The scale is that of the softmax alone; what is beyond +-1 is clipped."""
+    net = make_net(replace(SIGMOID, scale=scale))
     x = uniform(2, 1, 1000)
     curve = x.sign() * torch.log1p(254 * x.abs()) / math.log(255)
     assert torch.equal(net.codes(x), ((curve + 1) / 2 * 254 + 0.5).floor().long())
@@ -280,7 +280,7 @@ def test_log_prob_is_the_log_softmax_of_the_classes_less_their_log_widths(
 
 @torch.no_grad()
 def test_untrained_network_finds_every_class_alike() -> None:
-    net = SoftmaxNet(EXACT).double()
+    net = SoftmaxNet(SOFTMAX).double()
     x = uniform(2, 1, 10, reach=1.9)
     width = net.edges.diff()[net.codes(x) - 1]
     torch.testing.assert_close(net.log_prob_map(x), -(256 * width).log(), rtol=0, atol=FLOAT32_NATS)
@@ -289,7 +289,7 @@ def test_untrained_network_finds_every_class_alike() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @torch.no_grad()
 def test_values_beyond_the_scale_have_a_finite_density_that_falls(dtype: torch.dtype, perturb: Perturb) -> None:
-    net = SoftmaxNet(EXACT).to(dtype)
+    net = SoftmaxNet(SOFTMAX).to(dtype)
     perturb(net)
     far = torch.tensor([2.0, 2.1, 5.0, 50.0], dtype=dtype)
     for side in (-1, 1):
@@ -300,7 +300,7 @@ def test_values_beyond_the_scale_have_a_finite_density_that_falls(dtype: torch.d
 
 
 def test_log_prob_has_one_value_a_signal_in_double_precision(perturb: Perturb) -> None:
-    net = SoftmaxNet(EXACT, groups=2)
+    net = SoftmaxNet(SOFTMAX, groups=2)
     perturb(net)
     x = uniform(3, 2, 16).float()
     assert net.log_prob(x).shape == (3, 2) and net.log_prob(x).dtype == torch.float64
@@ -333,8 +333,8 @@ def test_grouped_network_equals_the_extracted_ones(make_net: MakeNet) -> None:
 
 
 @torch.no_grad()
-def test_grouped_released_network_equals_the_extracted_ones(make_net: MakeNet) -> None:
-    net = make_net(RELEASED, groups=3)
+def test_grouped_sigmoid_network_equals_the_extracted_ones(make_net: MakeNet) -> None:
+    net = make_net(SIGMOID, groups=3)
     x = uniform(4, 3, 20)
     scores, loss = net.reported(x), net.loss(x)
     for group in range(3):
@@ -384,8 +384,8 @@ def naive_sample(net: SoftmaxNet, batch: int, length: int, generator: torch.Gene
 @pytest.mark.parametrize("kernel_size", [2, 3])
 def test_fast_sampling_equals_naive_sampling(kernel_size: int, groups: int, make_net: MakeNet) -> None:
     """Over four times the receptive field, so that the memory has long been full."""
-    net = make_net(replace(EXACT, kernel_size=kernel_size), groups)
-    length = 4 * (kernel_size - 1) * 2**EXACT.layers
+    net = make_net(replace(SOFTMAX, kernel_size=kernel_size), groups)
+    length = 4 * (kernel_size - 1) * 2**SOFTMAX.layers
     fast = net.sample(2, length, torch.Generator().manual_seed(5))
     assert fast.shape == (2, groups, length)
     assert torch.equal(fast, naive_sample(net, 2, length, torch.Generator().manual_seed(5)))
@@ -408,7 +408,7 @@ def test_sampling_with_a_generator_leaves_the_global_random_state_alone(
 def test_sample_has_the_shape_and_precision_asked_for(prior: WaveNetPrior) -> None:
     assert prior.sample((3, 1, 5)).shape == (3, 1, 5)
     assert prior.sample((1, 1, 2)).dtype == torch.float64
-    assert WaveNetPrior(SoftmaxNet(EXACT)).sample((1, 1, 2)).dtype == torch.float32
+    assert WaveNetPrior(SoftmaxNet(SOFTMAX)).sample((1, 1, 2)).dtype == torch.float32
 
 
 def test_place_within_a_class_is_the_inverse_of_its_distribution(make_net: MakeNet) -> None:
@@ -445,12 +445,12 @@ def test_samples_follow_the_density(make_net: MakeNet) -> None:
     assert abs(drawn.mean() - entropy) < 4 * drawn.std() / math.sqrt(20_000)
 
 
-# The released number
+# The mean sigmoid
 
 
 @torch.no_grad()
-def test_released_loss_and_score_equal_a_computation_by_hand(make_net: MakeNet) -> None:
-    net = make_net(RELEASED, groups=2)
+def test_sigmoid_loss_and_mean_equal_a_computation_by_hand(make_net: MakeNet) -> None:
+    net = make_net(SIGMOID, groups=2)
     x = uniform(3, 2, 9)
     codes = mu_law_encode(x, 255)
     logits = net.logits(x)
@@ -468,8 +468,8 @@ def test_released_loss_and_score_equal_a_computation_by_hand(make_net: MakeNet) 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 50.0])
 @torch.no_grad()
-def test_released_loss_and_score_stay_in_their_narrow_ranges(scale: float, perturb: Perturb) -> None:
-    net = SigmoidNet(RELEASED, groups=2).double()
+def test_sigmoid_loss_and_mean_stay_in_their_narrow_ranges(scale: float, perturb: Perturb) -> None:
+    net = SigmoidNet(SIGMOID, groups=2).double()
     perturb(net, scale)
     loss, score = (f(uniform(4, 2, 40)) for f in (net.loss, net.reported))
     assert (loss >= LOWEST_LOSS - 1e-6).all() and (loss <= HIGHEST_LOSS + 1e-6).all()
@@ -481,9 +481,9 @@ def test_released_loss_and_score_stay_in_their_narrow_ranges(scale: float, pertu
     [(60.0, -60.0, LOWEST_LOSS, 1), (0.0, 0.0, math.log(256), 0.5), (-60.0, 60.0, HIGHEST_LOSS, 0)],
 )
 @torch.no_grad()
-def test_released_loss_and_score_of_constant_logits(own: float, others: float, loss: float, score: float) -> None:
+def test_sigmoid_loss_and_mean_of_constant_logits(own: float, others: float, loss: float, score: float) -> None:
     """From a network that gives the class of silence all and every other nothing, to one that does the contrary."""
-    net = SigmoidNet(RELEASED).double()
+    net = SigmoidNet(SIGMOID).double()
     net.net.out.bias.fill_(others)
     net.net.out.bias[127] = own
     silence = torch.zeros(1, 1, 10, dtype=torch.float64)
@@ -491,12 +491,12 @@ def test_released_loss_and_score_of_constant_logits(own: float, others: float, l
     assert net.reported(silence).item() == pytest.approx(score)
 
 
-def test_range_of_the_released_loss() -> None:
+def test_range_of_the_sigmoid_loss() -> None:
     assert (round(LOWEST_LOSS, 2), round(math.log(256), 2), round(HIGHEST_LOSS, 2)) == (4.55, 5.55, 6.54)
 
 
-def test_untrained_released_network_scores_one_half() -> None:
-    net = SigmoidNet(RELEASED, groups=2)
+def test_untrained_sigmoid_network_scores_one_half() -> None:
+    net = SigmoidNet(SIGMOID, groups=2)
     x = uniform(2, 2, 10).float()
     assert torch.equal(net.reported(x), torch.full((2, 2), 0.5))
     assert net.loss(x).tolist() == pytest.approx([math.log(256)] * 2)
@@ -505,9 +505,9 @@ def test_untrained_released_network_scores_one_half() -> None:
 # Training, state
 
 
-@pytest.mark.parametrize("likelihood", ["exact", "released"])
-def test_short_training_lowers_the_loss_of_every_source(likelihood: str, tmp_path: Path) -> None:
-    config = WaveNetPriorConfig(likelihood, layers=3, width=8, head_width=16)  # type: ignore[arg-type]
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_short_training_lowers_the_loss_of_every_source(output: str, tmp_path: Path) -> None:
+    config = WaveNetPriorConfig(output, layers=3, width=8, head_width=16)
     training = TrainConfig(steps=60, batch_size=4, crop=200, learning_rate=1e-2, checkpoint_every=60, clip_norm=10.0)
     task = wavenet_task(config, len(SOURCES))
     trained = train(task, ToyWorld(), training, device=torch.device("cpu"), work_folder=tmp_path)
@@ -516,7 +516,7 @@ def test_short_training_lowers_the_loss_of_every_source(likelihood: str, tmp_pat
     assert not trained.network.training
 
 
-@pytest.mark.parametrize("config", [EXACT, RELEASED], ids=["exact", "released"])
+@pytest.mark.parametrize("config", [SOFTMAX, SIGMOID], ids=["softmax", "sigmoid"])
 def test_gradient_reaches_every_parameter(config: WaveNetPriorConfig, make_net: MakeNet) -> None:
     net = make_net(config, groups=2)
     net.loss(uniform(4, 2, 40)).sum().backward()
@@ -525,7 +525,7 @@ def test_gradient_reaches_every_parameter(config: WaveNetPriorConfig, make_net: 
 
 
 @torch.no_grad()
-def test_exact_loss_is_the_negative_log_likelihood_by_sample(make_net: MakeNet) -> None:
+def test_softmax_loss_is_the_negative_log_likelihood_by_sample(make_net: MakeNet) -> None:
     net = make_net(groups=2)
     x = uniform(3, 2, 16)
     torch.testing.assert_close(net.loss(x), -net.log_prob(x).mean(dim=0) / 16)
@@ -534,7 +534,7 @@ def test_exact_loss_is_the_negative_log_likelihood_by_sample(make_net: MakeNet) 
 def test_saved_and_loaded_network_is_the_same(make_net: MakeNet, tmp_path: Path) -> None:
     net = make_net(groups=2)
     save_file(net.state_dict(), tmp_path / "net.safetensors")
-    loaded = SoftmaxNet(EXACT, 2).double().eval()
+    loaded = SoftmaxNet(SOFTMAX, 2).double().eval()
     loaded.load_state_dict(load_file(tmp_path / "net.safetensors"))
     x = uniform(2, 2, 16)
     assert torch.equal(loaded.log_prob(x), net.log_prob(x))
@@ -544,20 +544,18 @@ def test_saved_and_loaded_network_is_the_same(make_net: MakeNet, tmp_path: Path)
 # Bad input
 
 
-def test_prior_of_a_released_network_is_refused(make_net: MakeNet) -> None:
+def test_prior_of_a_sigmoid_network_is_refused(make_net: MakeNet) -> None:
     about = (("sine",), ToyWorld(sources=("sine",)), 0.0, pd.DataFrame(), Path())
-    net = make_net(RELEASED)
+    net = make_net(SIGMOID)
     for call in (lambda: WaveNetPrior(net), lambda: WaveNetSet(*about, net=net).prior("sine")):
-        with pytest.raises(
-            InputError, match="'released' likelihood, which is not a density; use one built with 'exact'"
-        ):
+        with pytest.raises(InputError, match="output 'sigmoid', which is not a density; use one built with 'softmax'"):
             call()
 
 
 @pytest.mark.parametrize("call", [SigmoidNet.loss, SigmoidNet.reported])
-def test_released_numbers_need_two_samples(call: Callable[..., Tensor], make_net: MakeNet) -> None:
+def test_sigmoid_numbers_need_two_samples(call: Callable[..., Tensor], make_net: MakeNet) -> None:
     with pytest.raises(InputError, match=r"1 sample\(s\); a prediction of the next one needs 2 or more"):
-        call(make_net(RELEASED), uniform(1, 1, 1))
+        call(make_net(SIGMOID), uniform(1, 1, 1))
 
 
 BAD_INPUT = {
@@ -580,14 +578,14 @@ def test_bad_input_is_named(call: str, x: Tensor, message: str, prior: WaveNetPr
 
 
 @pytest.mark.parametrize(("x", "message"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
-def test_bad_input_of_the_released_score_is_named(x: Tensor, message: str, make_net: MakeNet) -> None:
+def test_bad_input_of_the_mean_sigmoid_is_named(x: Tensor, message: str, make_net: MakeNet) -> None:
     with pytest.raises(InputError, match=message if x.numel() else "empty|sample"):
-        make_net(RELEASED).reported(x)
+        make_net(SIGMOID).reported(x)
 
 
 def test_prior_of_several_sources_is_refused() -> None:
     with pytest.raises(InputError, match="4 groups"):
-        WaveNetPrior(SoftmaxNet(EXACT, groups=4))
+        WaveNetPrior(SoftmaxNet(SOFTMAX, groups=4))
 
 
 def test_sample_of_several_channels_is_refused(prior: WaveNetPrior) -> None:
@@ -596,6 +594,6 @@ def test_sample_of_several_channels_is_refused(prior: WaveNetPrior) -> None:
 
 
 def test_toy_signals_have_a_density(perturb: Perturb) -> None:
-    net = SoftmaxNet(EXACT, len(SOURCES))
+    net = SoftmaxNet(SOFTMAX, len(SOURCES))
     perturb(net)
     assert net.log_prob(draw_test_set(ToyWorld(), 2, 64, seed=0)).isfinite().all()

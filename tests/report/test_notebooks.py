@@ -107,7 +107,7 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         "scores",
         "statistics",
         "ablation",
-        "separation_released",
+        "separation_unconstrained",
         "separation_cause",
         "separation_known",
         "separation_chain",
@@ -141,14 +141,14 @@ def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
     measures = [f"{name}{end}" for name in ("auroc", "accuracy") for end in ("", "_low", "_high")]
     assert list(discrimination.columns) == [*KEY_COLUMNS, "ratio", "source", "prior", *measures, "n"]
     for table in (likelihood, discrimination):
-        assert set(table["protocol"]) == {"released", "exact", "oracle"}
+        assert set(table["protocol"]) == {"log_pz", "mean_sigmoid", "log_prob", "oracle"}
         assert set(table["model"]) == {"flowavenet", "wavenet", "oracle"}
     for name, level in (("noise_curve", "data_sigma"), ("random_input", "input_sigma")):
         assert {*FACTS, "length", "prior", level, *described} <= set(tables[name].columns)
     assert list(tables["constant_input"].columns) == [*FACTS, "length", "prior", "level", "n", "median"]
     ledger = ["claim", "printed", "released", "exact", "oracle", "verdict", "low", "high", "n", "command"]
     assert set(ledger) <= set(tables["claims"].columns)
-    toy = tables["coverage"][tables["coverage"]["dataset"] == "toy"]
+    toy = tables["coverage"][tables["coverage"]["world"] == "toy"]
     assert not toy.empty
     own = discrimination["source"] == discrimination["prior"]
     assert discrimination.loc[own, "accuracy"].between(0, 1).all()

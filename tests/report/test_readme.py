@@ -88,22 +88,6 @@ def test_changed_tables_change_the_blocks() -> None:
     assert claims_block(claims.assign(value=claims["value"] / 2)) != claims_block(claims)
 
 
-def test_names_of_this_release_give_the_same_numbers() -> None:
-    separation, discrimination, _ = tables()
-    renamed = separation.replace(
-        {
-            "prior": {
-                "score": "denoiser",
-                "flow-exact": "flow-likelihood",
-                "flow-exact-tuned": "flow-likelihood-tuned",
-            },
-            "variant": {"released": "whole_periods", "paper": "uniform_hz"},
-        }
-    )
-    named = discrimination.replace({"protocol": {"exact": "log_prob"}, "objective": {"exact": "likelihood"}})
-    assert numbers_block(renamed, named) == numbers_block(separation, discrimination)
-
-
 def test_table_without_the_rows_is_named() -> None:
     separation, discrimination, claims = tables()
     with pytest.raises(InputError, match=re.escape("separation.csv")):
@@ -146,13 +130,13 @@ def test_numbers_in_the_prose_stand_in_the_table() -> None:
         return {f"{share:.0%}".replace("%", " %") for share in rows["all_above_10db"]}
 
     prose = README.read_text().split("## Why it failed")[1].split("## Notebooks")[0]
-    like_flows = {"note": "set as for the fine-tuned flows"}
-    denoiser = [shares(rows[rows["prior"].isin(["denoiser", "score"])], **like_flows) for rows in (pairs, fours)]
+    like_flows = {"control": "flow_settings"}
+    denoiser = [shares(rows[rows["prior"] == "denoiser"], **like_flows) for rows in (pairs, fours)]
     found = [
-        shares(pairs, prior="oracle", sampler="projection", note=""),
-        shares(pairs, prior="oracle", sampler="gibbs", note=""),
+        shares(pairs, prior="oracle", sampler="projection", control=""),
+        shares(pairs, prior="oracle", sampler="gibbs", control=""),
         *denoiser,
-        shares(pairs, prior="flow-wide", sampler="gibbs", note="metropolis swaps"),
+        shares(pairs, prior="flow-wide", sampler="gibbs", control="metropolis"),
     ]
     stated = ["89 %", "99 %", "92 %", "1 %", "14 %"]
     assert found == [{share} for share in stated]

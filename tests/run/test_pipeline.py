@@ -109,7 +109,7 @@ def test_asking_for_a_step_makes_its_parents(line: Pipeline, trainings: list[str
 
 def test_priors_have_the_weights_and_curve_that_training_ends_with(line: Pipeline, tmp_path: Path) -> None:
     priors = line.priors(PRIOR)
-    task = FLOWAVENET.task(FLOW, len(SOURCES), "exact")
+    task = FLOWAVENET.task(FLOW, len(SOURCES), "likelihood")
     trained = train.train(
         task, ToyWorld(), TRAINING, device=torch.device("cpu"), work_folder=tmp_path, run_key="direct"
     )
@@ -155,8 +155,8 @@ def test_configuration_lies_beside_the_weights(line: Pipeline) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        prior_step(TINY, "flowavenet", objective="released"),
-        prior_step(TINY, "flowavenet", variant="paper"),
+        prior_step(TINY, "flowavenet", objective="quarter_log_det"),
+        prior_step(TINY, "flowavenet", variant="uniform_hz"),
         prior_step(TINY, "flowavenet", seed=1),
         prior_step(TINY, "flowavenet", noise_sigma=0.1),
         prior_step(TINY.with_plan("flowavenet", network=replace(FLOW, width=3)), "flowavenet"),
@@ -260,7 +260,7 @@ def test_steps_that_differ_are_shipped_side_by_side(line: Pipeline, tmp_path: Pa
     for step in (
         PRIOR,
         prior_step(TINY, "flowavenet", noise_sigma=0.077),
-        prior_step(TINY, "flowavenet", variant="paper"),
+        prior_step(TINY, "flowavenet", variant="uniform_hz"),
     ):
         line.ship(step, tmp_path / "shipped")
     assert len(list((tmp_path / "shipped").iterdir())) == 3

@@ -28,7 +28,7 @@ from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import VALUES, TrainPriors, choices
 from srcsep_core.run.steps import separation as steps
-from srcsep_core.run.steps.choices import RELEASED, MethodChoice, PriorChoice, SamplerChoice
+from srcsep_core.run.steps.choices import UNCONSTRAINED, MethodChoice, PriorChoice, SamplerChoice
 from srcsep_core.run.steps.separation import SeparateMixes, measure
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import (
@@ -39,7 +39,7 @@ from srcsep_core.samplers import (
     ProjectionConfig,
     Separation,
     gibbs,
-    released_langevin,
+    unconstrained_langevin,
 )
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.training.config import TrainConfig
@@ -61,10 +61,10 @@ def flow_at(sigma: float) -> TrainPriors:
 CONDITIONAL = TrainPriors(
     "flowavenet", "tiny", DATA, TRAINING, ConditionalFlowConfig(blocks=2, flows=1, layers=1, width=2)
 )
-SCORE = TrainPriors("score", "tiny", DATA, TRAINING, DENOISER)
+TRAINED = TrainPriors("denoiser", "tiny", DATA, TRAINING, DENOISER)
 PRIORS = {
     "oracle": PriorChoice("oracle", DATA),
-    "score": PriorChoice("score", DATA, (SCORE,)),
+    "denoiser": PriorChoice("denoiser", DATA, (TRAINED,)),
     "pnf": PriorChoice("pnf", DATA, (TrainPriors("pnf", "tiny", DATA, TRAINING, PNF),)),
     "flows": PriorChoice("flows", DATA, (flow_at(0.1), flow_at(0.5))),
     "conditional": PriorChoice("conditional", DATA, (CONDITIONAL,)),
@@ -74,7 +74,7 @@ CONFIGS: dict[str, Any] = {
     "langevin": LangevinConfig(sigma_max=0.5, sigma_min=0.1, levels=2, steps=2),
     "projection": ProjectionConfig(sigma_max=1.0, levels=3),
     "pnf": PnFSamplerConfig(sigma_max=1.0, levels=2, updates=2),
-    RELEASED: None,
+    UNCONSTRAINED: None,
 }
 
 
@@ -85,7 +85,7 @@ def line(tmp_path: Path) -> Pipeline:
 
 
 def separation(
-    prior: str | PriorChoice = "score",
+    prior: str | PriorChoice = "denoiser",
     sampler: str = "gibbs",
     *,
     data: ToyWorld = DATA,
@@ -162,15 +162,15 @@ def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
     assert set(table["failure"]) == {"none"}
 
 
-def test_released_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unconstrained_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
     def stay(sources: Tensor, priors: Sequence[DenoisingPrior], *, generator: torch.Generator, **_: Any) -> Separation:
         given.append(sources)
-        return released_langevin(sources, priors, steps=0, start_noise=0.0, generator=generator)
+        return unconstrained_langevin(sources, priors, steps=0, start_noise=0.0, generator=generator)
 
-    monkeypatch.setattr("srcsep_core.samplers.separator.released_langevin", stay)
-    table = table_of(line, separation("oracle", RELEASED))
+    monkeypatch.setattr("srcsep_core.samplers.separator.unconstrained_langevin", stay)
+    table = table_of(line, separation("oracle", UNCONSTRAINED))
     assert torch.equal(torch.cat(given), draw_mixes(DATA, PAIR).sources)
     assert table["si_sdr"].min() > 60 and table["residual"].max() < 1e-6
 
@@ -180,7 +180,7 @@ def test_same_step_gives_the_same_table_and_is_made_once(line: Pipeline, tmp_pat
     pd.testing.assert_frame_equal(table_of(other, separation()), first, check_exact=True)
     line.run(separation())
     made = [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir() and not path.name.startswith(".")]
-    assert {"separation", "score-prior"} <= set(made)
+    assert {"separation", "denoiser-prior"} <= set(made)
     assert line.store.find("separation", separation().key) is not None
     another = table_of(line, separation(seed=1))
     assert not another["si_sdr"].equals(first["si_sdr"])
@@ -201,9 +201,9 @@ def test_sources_of_one_class_are_matched_to_their_references() -> None:
 
 
 def test_choice_without_training_is_the_oracle_of_its_world(line: Pipeline) -> None:
-    load = PriorChoice("oracle", ToyWorld("thesis")).load(line)
+    load = PriorChoice("oracle", ToyWorld("piano_keys")).load(line)
     prior = load("saw")
-    assert isinstance(prior, OraclePrior) and prior.source == "saw" and prior.data.variant == "thesis"
+    assert isinstance(prior, OraclePrior) and prior.source == "saw" and prior.data.variant == "piano_keys"
 
 
 def test_flows_of_several_levels_are_a_ladder(line: Pipeline) -> None:
@@ -215,12 +215,12 @@ def test_flows_of_several_levels_are_a_ladder(line: Pipeline) -> None:
 
 
 def test_priors_can_be_put_through_a_ladder_of_levels(line: Pipeline) -> None:
-    choice = replace(PRIORS["score"], ladder=(0.1, 0.5))
-    plain, prior = PRIORS["score"].load(line)("sine"), choice.load(line)("sine")
+    choice = replace(PRIORS["denoiser"], ladder=(0.1, 0.5))
+    plain, prior = PRIORS["denoiser"].load(line)("sine"), choice.load(line)("sine")
     assert isinstance(prior, NoiseLadder) and [prior.nearest(sigma)[0] for sigma in (0.02, 0.2, 0.3)] == [0.1, 0.1, 0.5]
     x = 0.1 * torch.ones(1, 1, 32)
     torch.testing.assert_close(prior.denoise(x, 0.2), plain.denoise(x, 0.1), rtol=0, atol=1e-5)
-    assert PRIORS["score"].config.keys() < choice.config.keys() and choice.config["ladder"] == [0.1, 0.5]
+    assert PRIORS["denoiser"].config.keys() < choice.config.keys() and choice.config["ladder"] == [0.1, 0.5]
     check_table(table_of(line, separation(prior=choice)), PAIR)
 
 
@@ -271,8 +271,10 @@ def test_first_batch_is_not_timed_where_there_is_no_other_way_to_warm_up(
     batch: int, expected: float, clock: Clock, line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless it is the only one."""
-    monkeypatch.setattr("srcsep_core.samplers.separator.released_langevin", clock.taking(50, released_langevin))
-    found = line.run(separation(sampler=RELEASED, batch=batch))
+    monkeypatch.setattr(
+        "srcsep_core.samplers.separator.unconstrained_langevin", clock.taking(50, unconstrained_langevin)
+    )
+    found = line.run(separation(sampler=UNCONSTRAINED, batch=batch))
     assert found.provenance["seconds_per_mix"] == pytest.approx(expected)
 
 
@@ -293,7 +295,7 @@ def test_learning_of_dictionaries_is_not_timed(clock: Clock, line: Pipeline, mon
 WAVENET = TrainPriors("wavenet", "tiny", DATA, TRAINING, WaveNetPriorConfig(layers=2, width=2, head_width=4))
 
 
-@pytest.mark.parametrize("trained", [(WAVENET,), (flow_at(0.1), WAVENET), (SCORE, flow_at(0.1))])
+@pytest.mark.parametrize("trained", [(WAVENET,), (flow_at(0.1), WAVENET), (TRAINED, flow_at(0.1))])
 def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...], line: Pipeline) -> None:
     step = separation(PriorChoice("mixed", DATA, trained))
     with pytest.raises(
@@ -308,7 +310,11 @@ def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...],
     [
         (
             separation(sampler="anneal", config=CONFIGS["gibbs"]),
-            f"unknown sampler 'anneal'; use one of gibbs, .*{RELEASED}",
+            f"unknown sampler 'anneal'; use one of gibbs, .*{UNCONSTRAINED}",
+        ),
+        (
+            separation(sampler="langevin-released", config=CONFIGS["langevin"]),
+            f"unknown sampler 'langevin-released'; it is now called {UNCONSTRAINED}",
         ),
         (by_method("magic"), "unknown method 'magic'; use one of fastica, ibm, irm, mix, nmf"),
     ],
@@ -328,12 +334,12 @@ def variations() -> list[SeparateMixes]:
     sampled = [
         step,
         *(separation(config=replace(gibbs, **c)) for c in ({"levels": 3}, {"swap": "none"}, {"estimate_gains": True})),
-        *(separation(sampler=name) for name in ("langevin", "projection", RELEASED)),
+        *(separation(sampler=name) for name in ("langevin", "projection", UNCONSTRAINED)),
         *(separation(name) for name in ("oracle", "flows")),
-        *(separation(replace(PRIORS["score"], ladder=ladder)) for ladder in ((0.1, 0.5), (0.1,))),
+        *(separation(replace(PRIORS["denoiser"], ladder=ladder)) for ladder in ((0.1, 0.5), (0.1,))),
         separation(seed=1),
         separation(batch=3),
-        separation(PriorChoice("score", DATA, (replace(SCORE, train=replace(TRAINING, seed=1)),))),
+        separation(PriorChoice("denoiser", DATA, (replace(TRAINED, train=replace(TRAINING, seed=1)),))),
     ]
     methods = [by_method(name) for name in all_methods()]
     changes: list[dict[str, Any]] = [
@@ -347,7 +353,7 @@ def variations() -> list[SeparateMixes]:
     ]
     for one in (step, methods[0]):
         methods += [replace(one, mixes=replace(one.mixes, **change)) for change in changes]
-        methods += [replace(one, data=ToyWorld(variant, DATA.sources)) for variant in ("paper", "thesis")]
+        methods += [replace(one, data=ToyWorld(variant, DATA.sources)) for variant in ("uniform_hz", "piano_keys")]
     return sampled + methods
 
 
@@ -355,27 +361,27 @@ def test_key_and_title_depend_on_everything_that_the_result_does() -> None:
     keys = [step.key for step in variations()]
     assert len(set(keys)) == len(keys) == len({step.title for step in variations()})
     assert keys == [step.key for step in variations()], "and on nothing else"
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", s.title) and len(s.title) < 120 for s in variations())
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", s.title) and len(s.title) < 120 for s in variations())
     one = separation(config=GibbsConfig(sigma_max=3))
     assert one.key == separation(config=GibbsConfig(sigma_max=3.0)).key, "however numbers are written"
 
 
 def test_titles_name_what_is_separated_how() -> None:
     step, other = separation(), by_method("irm")
-    assert step.title == f"separation-score-gibbs-released-sine-square-3-{step.key[:8]}"
-    assert other.title == f"baseline-irm-none-released-sine-square-3-{other.key[:8]}"
+    assert step.title == f"separation-denoiser-gibbs-whole_periods-sine-square-3-{step.key[:8]}"
+    assert other.title == f"baseline-irm-none-whole_periods-sine-square-3-{other.key[:8]}"
 
 
 def test_parents_are_the_steps_that_trained_the_priors() -> None:
-    assert separation("oracle").parents == () and separation().parents == (SCORE,)
+    assert separation("oracle").parents == () and separation().parents == (TRAINED,)
     assert separation("flows").parents == (flow_at(0.1), flow_at(0.5))
     assert by_method("mix").parents == ()
 
 
 def test_every_choice_says_what_supervision_it_has() -> None:
     found = {step.choice.labels: step.choice.supervision for step in variations()}
-    assert found["score", "gibbs"] == found["flows", "gibbs"] == "single sources"
-    assert found["oracle", "gibbs"] == found["score", RELEASED] == "truth"
+    assert found["denoiser", "gibbs"] == found["flows", "gibbs"] == "single sources"
+    assert found["oracle", "gibbs"] == found["denoiser", UNCONSTRAINED] == "truth"
     methods = {"mix": "nothing", "nmf": "single sources", "irm": "truth", "ibm": "truth", "fastica": "mixes"}
     assert {name: found[name, "none"] for name in all_methods()} == methods
 

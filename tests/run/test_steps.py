@@ -18,7 +18,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.paths import shipped_root
 from srcsep_core.priors.flow_kind import FlowSet
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.sets import PriorSet
@@ -48,7 +48,7 @@ from srcsep_core.run.steps.catalogue import (
     likelihood_priors_of,
 )
 from srcsep_core.run.store import MARKER, Store
-from srcsep_core.training.config import OBJECTIVES, Objective, TrainConfig
+from srcsep_core.training.config import TrainConfig
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 TINY = Profile(
@@ -69,7 +69,9 @@ TINY = Profile(
         "wavenet": KindPlan(
             WaveNetPriorConfig(layers=2, width=2, head_width=4), train=TRAINING, fine_tune=replace(TRAINING, seed=1)
         ),
-        "score": KindPlan(DenoiserConfig(channels=(8, 16), strides=(4,), middle=1, heads=2, window=32), train=TRAINING),
+        "denoiser": KindPlan(
+            DenoiserConfig(channels=(8, 16), strides=(4,), middle=1, heads=2, window=32), train=TRAINING
+        ),
         "pnf": KindPlan(PnFConfig(layers=2, width=2, head_width=4), train=TRAINING),
     },
     evaluation=EvalConfig(signals=3, length=32, batch_size=2),
@@ -100,8 +102,8 @@ def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
 # Which steps there are
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: Objective) -> None:
+@pytest.mark.parametrize("objective", FLOWAVENET.objectives)
+def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: str) -> None:
     step = prior_step(get_profile("laptop"), "flowavenet", objective=objective)
     marker = json.loads((shipped_root() / step.title / MARKER).read_text())
     assert step.key == marker["key"]
@@ -109,13 +111,13 @@ def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: Ob
 
 def test_every_shipped_artefact_is_a_step_of_the_laptop_profile() -> None:
     laptop = get_profile("laptop")
-    wanted = {step.title: step.key for variant in ("released", "paper") for step in steps_of(laptop, variant)}
+    wanted = {step.title: step.key for variant in ("whole_periods", "uniform_hz") for step in steps_of(laptop, variant)}
     for marker in shipped_root().glob(f"*/{MARKER}"):
         assert wanted.get(marker.parent.name) == json.loads(marker.read_text())["key"], marker.parent.name
 
 
 @each_profile
-@pytest.mark.parametrize("variant", ["released", "paper"])
+@pytest.mark.parametrize("variant", ["whole_periods", "uniform_hz"])
 def test_titles_and_keys_of_a_profile_are_each_used_once(profile: Profile, variant: str) -> None:
     graph = steps_of(profile, variant)
     for used in (Counter(step.title for step in graph), Counter(step.key for step in graph)):
@@ -128,7 +130,7 @@ def test_titles_and_keys_of_a_profile_are_each_used_once(profile: Profile, varia
 @each_profile
 def test_titles_are_safe_as_names_of_files(profile: Profile) -> None:
     for step in steps_of(profile):
-        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", step.title), step.title
+        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", step.title), step.title
         assert len(step.title) < 120
 
 
@@ -171,7 +173,7 @@ def test_key_of_an_evaluation_depends_on_its_subject_and_settings() -> None:
         CrossLikelihood(subject_of(prior_step(TINY, "wavenet")), config),
         CrossLikelihood(Subject(None, DATA, 0.01), config),
         CrossLikelihood(Subject(None, DATA, 0.077), config),
-        CrossLikelihood(Subject(None, ToyWorld("paper"), 0.01), config),
+        CrossLikelihood(Subject(None, ToyWorld("uniform_hz"), 0.01), config),
         CrossLikelihood(Subject(None, DATA, 0.01), replace(config, data_sigma=0.01)),
         CrossLikelihood(Subject(None, DATA, 0.01), replace(config, amplitude="training")),
         NoiseCurve(Subject(None, DATA, 0.01), config),
@@ -197,43 +199,54 @@ def test_key_of_an_evaluation_does_not_depend_on_what_leaves_it_the_same() -> No
 
 
 def test_facts_of_a_subject_say_which_priors_it_is() -> None:
-    toy = {"dataset": "toy", "variant": "released"}
+    toy = {"world": "toy", "variant": "whole_periods"}
     assert subject_of(prior_step(TINY, "flowavenet")).facts == {
         "model": "flowavenet",
-        "objective": "exact",
+        "objective": "likelihood",
         "training": "noise-free",
+        "initial": "fresh",
+        "noise": "",
         "prior_sigma": 0.0,
         **toy,
     }
-    assert subject_of(prior_step(TINY, "wavenet", sigma=0.077, objective="released")).facts == {
+    assert subject_of(prior_step(TINY, "wavenet", sigma=0.077, objective="sigmoid")).facts == {
         "model": "wavenet",
-        "objective": "released",
-        "training": "fine-tuned, released noise",
+        "objective": "sigmoid",
+        "training": "fine-tuned",
+        "initial": "noise-free",
+        "noise": "scaled_clamped",
         "prior_sigma": 0.077,
         **toy,
     }
-    assert Subject(None, ToyWorld("paper"), 0.359).facts == {
+    assert Subject(None, ToyWorld("uniform_hz"), 0.359).facts == {
         "model": "oracle",
         "objective": "",
         "training": "",
+        "initial": "",
+        "noise": "",
         "prior_sigma": 0.359,
-        "dataset": "toy",
-        "variant": "paper",
+        "world": "toy",
+        "variant": "uniform_hz",
     }
 
 
 def test_training_of_a_subject_is_told_apart() -> None:
     found = [
-        subject_of(step).facts["training"]
+        tuple(subject_of(step).facts[name] for name in ("training", "initial", "noise"))
         for step in (
             prior_step(TINY, "flowavenet", sigma=0.077),
-            prior_step(TINY, "flowavenet", sigma=0.077, noise="released"),
+            prior_step(TINY, "flowavenet", sigma=0.077, noise="scaled_clamped"),
             prior_step(TINY, "flowavenet", sigma=0.077, scratch=True),
         )
     ]
-    assert found == ["fine-tuned, thesis noise", "fine-tuned, released noise", "scratch, thesis noise"]
+    assert found == [
+        ("fine-tuned", "noise-free", "gaussian"),
+        ("fine-tuned", "noise-free", "scaled_clamped"),
+        ("scratch", "fresh", "gaussian"),
+    ]
     conditional = subject_of(conditional_flow_step(TINY), 0.129)
     assert (conditional.facts["training"], conditional.facts["prior_sigma"]) == ("conditional", 0.129)
+    assert (conditional.facts["initial"], conditional.facts["noise"]) == ("fresh", "gaussian")
 
 
 @each_profile
@@ -258,19 +271,19 @@ def test_subjects_are_every_set_of_priors_at_its_level_and_the_oracle_at_more(pr
 def test_sets_of_the_paper_and_the_oracle_are_measured_in_full() -> None:
     full = [
         prior_step(TINY, "flowavenet"),
-        prior_step(TINY, "flowavenet", objective="released"),
+        prior_step(TINY, "flowavenet", objective="quarter_log_det"),
         prior_step(TINY, "wavenet"),
-        prior_step(TINY, "wavenet", objective="released"),
+        prior_step(TINY, "wavenet", objective="sigmoid"),
         prior_step(TINY, "flowavenet", sigma=0.077),
-        prior_step(TINY, "flowavenet", sigma=0.077, objective="released"),
+        prior_step(TINY, "flowavenet", sigma=0.077, objective="quarter_log_det"),
         prior_step(TINY, "wavenet", sigma=0.077),
-        prior_step(TINY, "wavenet", sigma=0.077, objective="released"),
+        prior_step(TINY, "wavenet", sigma=0.077, objective="sigmoid"),
     ]
     assert all(subject_of(step).in_full for step in full)
     assert Subject(None, DATA, 0.077).in_full
     others = [
-        prior_step(TINY, "flowavenet", sigma=0.077, noise="released"),
-        prior_step(TINY, "flowavenet", sigma=0.077, objective="released", noise="thesis"),
+        prior_step(TINY, "flowavenet", sigma=0.077, noise="scaled_clamped"),
+        prior_step(TINY, "flowavenet", sigma=0.077, objective="quarter_log_det", noise="gaussian"),
         prior_step(TINY, "flowavenet", sigma=0.077, scratch=True),
     ]
     assert not any(subject_of(step).in_full for step in others)
@@ -313,11 +326,11 @@ def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_
 
 
 def test_priors_that_a_step_trained_are_loaded_as_a_set(line: Pipeline) -> None:
-    flow, wavenet = prior_step(TINY, "flowavenet", sigma=0.077), prior_step(TINY, "wavenet", objective="released")
+    flow, wavenet = prior_step(TINY, "flowavenet", sigma=0.077), prior_step(TINY, "wavenet", objective="sigmoid")
     flows, wavenets = line.priors(flow), line.priors(wavenet)
     assert isinstance(flows, FlowSet) and isinstance(wavenets, WaveNetSet)
     assert flows.flow.multiple_of == TINY.plan_of("flowavenet").network.squeeze_factor
-    assert wavenets.net.config == replace(TINY.plan_of("wavenet").network, likelihood="released")
+    assert wavenets.net.config == replace(TINY.plan_of("wavenet").network, output="sigmoid")
     for priors, step in ((flows, flow), (wavenets, wavenet)):
         assert (priors.sources, priors.data, priors.sigma) == (SOURCES, DATA, step.train.noise_sigma)
         assert priors.folder == line.run(step).path
@@ -349,18 +362,18 @@ def test_subject_loads_its_priors_at_its_level(line: Pipeline) -> None:
 
 SUBJECTS = {
     "flow": subject_of(prior_step(TINY, "flowavenet", sigma=0.077)),
-    "released flow": subject_of(prior_step(TINY, "flowavenet", objective="released")),
+    "flow of a quarter": subject_of(prior_step(TINY, "flowavenet", objective="quarter_log_det")),
     "conditional flow": subject_of(conditional_flow_step(TINY), 0.359),
     "wavenet": subject_of(prior_step(TINY, "wavenet")),
-    "released wavenet": subject_of(prior_step(TINY, "wavenet", sigma=0.129, objective="released")),
+    "wavenet of sigmoids": subject_of(prior_step(TINY, "wavenet", sigma=0.129, objective="sigmoid")),
     "oracle": Subject(None, ToyWorld(sources=("sine", "saw")), 0.129),
 }
 PROTOCOLS = {
-    "flow": ["released", "exact"],
-    "released flow": ["released", "exact"],
-    "conditional flow": ["released", "exact"],
-    "wavenet": ["exact"],
-    "released wavenet": ["released"],
+    "flow": ["log_pz", "log_prob"],
+    "flow of a quarter": ["log_pz", "log_prob"],
+    "conditional flow": ["log_pz", "log_prob"],
+    "wavenet": ["log_prob"],
+    "wavenet of sigmoids": ["mean_sigmoid"],
     "oracle": ["oracle"],
 }
 
@@ -449,7 +462,7 @@ class Recording:
     def likelihoods(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Zeros."""
         self.seen.append(x.clone())
-        return {"exact": torch.zeros(x.shape[:2])}
+        return {"log_prob": torch.zeros(x.shape[:2])}
 
 
 def signals_of(step: CrossLikelihood) -> torch.Tensor:
@@ -481,8 +494,8 @@ def test_clean_signals_are_the_test_set_whatever_the_subject() -> None:
 
 
 def test_amplitude_of_the_test_signals_is_one_or_as_in_training() -> None:
-    released, training = (signals_of(cross(amplitude=kind))[:, 1].abs() for kind in ("released", "training"))
-    assert set(released.flatten().tolist()) == {1.0}
+    evaluation, training = (signals_of(cross(amplitude=kind))[:, 1].abs() for kind in ("evaluation", "training"))
+    assert set(evaluation.flatten().tolist()) == {1.0}
     assert training.min() >= 0.8 and training.max() <= 1.0
     assert len(training.unique()) == 20
 
@@ -521,3 +534,12 @@ def test_a_model_that_there_is_not_is_refused() -> None:
         steps.prior_step(TINY, "glow")
     with pytest.raises(InputError, match="the profile trains no pnf by fine-tuning"):
         steps.prior_step(TINY, "pnf", sigma=0.077)
+
+
+@pytest.mark.parametrize(
+    ("model", "objective", "known"),
+    [("flowavenet", "sigmoid", "likelihood, quarter_log_det"), ("wavenet", "quarter_log_det", "likelihood, sigmoid")],
+)
+def test_an_objective_that_a_kind_does_not_have_is_refused(model: str, objective: str, known: str) -> None:
+    with pytest.raises(InputError, match=f"unknown objective '{objective}'; use one of {known}"):
+        steps.prior_step(TINY, model, objective=objective)

@@ -46,9 +46,9 @@ def files_below(folder: Path) -> list[str]:
 
 
 OTHER_VALUES: dict[str, Any] = {
-    "objective": "released",
+    "objective": "quarter_log_det",
     "schedule": "multistep",
-    "noise": "released",
+    "noise": "scaled_clamped",
     "milestones": (0.5,),
     "clip_norm": None,
     "mixed_precision": True,

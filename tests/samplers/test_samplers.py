@@ -16,7 +16,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
-from srcsep_core.priors.denoiser import ClassScorePrior, PreconditionedNet
+from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
 from srcsep_core.samplers import (
     GibbsConfig,
@@ -27,7 +27,7 @@ from srcsep_core.samplers import (
     gibbs,
     langevin,
     projection,
-    released_langevin,
+    unconstrained_langevin,
 )
 from srcsep_core.samplers.base import (
     denoise_each,
@@ -368,18 +368,18 @@ def test_bound_is_where_langevin_diverges(factor: float, stable: bool, monkeypat
     assert (states.abs().max() < 100) == stable
 
 
-# The released dynamics
+# The unconstrained dynamics
 
 
-def test_released_langevin_starts_at_the_truth() -> None:
+def test_unconstrained_langevin_starts_at_the_truth() -> None:
     truth = torch.rand(3, 2, 16, generator=seeded(1)) - 0.5
-    nothing = released_langevin(truth, TWO, steps=0, start_noise=0.0, generator=seeded(0))
+    nothing = unconstrained_langevin(truth, TWO, steps=0, start_noise=0.0, generator=seeded(0))
     assert torch.equal(nothing.sources, truth) and nothing.residual.max() < 1e-6
-    started = released_langevin(truth.expand(3, 2, 16), TWO, steps=0, generator=seeded(0))
+    started = unconstrained_langevin(truth.expand(3, 2, 16), TWO, steps=0, generator=seeded(0))
     assert (started.sources - truth).std().item() == pytest.approx(0.3, rel=0.2)
 
 
-def test_released_langevin_knows_nothing_of_the_mix() -> None:
+def test_unconstrained_langevin_knows_nothing_of_the_mix() -> None:
     """Whatever the truth is, every source ends as a draw from its own noisy prior, independent of the other one."""
     priors = [Scored(0.3, 0.01), Scored(-0.2, 0.02)]
     eta = 3e-5 * 100
@@ -388,17 +388,17 @@ def test_released_langevin_knows_nothing_of_the_mix() -> None:
     means = torch.tensor([[0.3], [-0.2]], dtype=torch.float64)
     for seed, level in enumerate((-0.5, 0.5)):
         truth = torch.full((CHAINS, 2, LENGTH), level, dtype=torch.float64)
-        result = released_langevin(truth, priors, generator=seeded(seed))
+        result = unconstrained_langevin(truth, priors, generator=seeded(seed))
         torch.testing.assert_close(result.sources.mean(dim=0), means.expand(2, LENGTH), rtol=0, atol=0.02)
         torch.testing.assert_close(covariance_of(result.sources), variances.diag(), rtol=0, atol=0.06 * variances.max())
         missing = (truth - result.sources).mean(dim=1)
         torch.testing.assert_close(result.residual, missing.square().mean(dim=1).sqrt())
 
 
-def test_released_langevin_is_clamped_and_traced_every_tenth_step() -> None:
+def test_unconstrained_langevin_is_clamped_and_traced_every_tenth_step() -> None:
     seen: list[State] = []
     truth = torch.full((2, 2, 8), 0.9)
-    result = released_langevin(truth, [Scored(5.0, 0.1)] * 2, steps=25, generator=seeded(0), callback=seen.append)
+    result = unconstrained_langevin(truth, [Scored(5.0, 0.1)] * 2, steps=25, generator=seeded(0), callback=seen.append)
     assert result.sources.max() == 1
     assert list(result.trace) == ["restart", "step", "sigma", "residual", "distance"]
     assert result.trace["step"].tolist() == [state.step for state in seen] == [9, 19]
@@ -407,9 +407,9 @@ def test_released_langevin_is_clamped_and_traced_every_tenth_step() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8), (2, 8)])
-def test_released_langevin_wants_one_source_a_prior(shape: tuple[int, ...]) -> None:
+def test_unconstrained_langevin_wants_one_source_a_prior(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=re.escape(f"the sources have shape {shape}; pass (B, 2, T), one a prior")):
-        released_langevin(torch.zeros(shape), TWO, generator=seeded(0))
+        unconstrained_langevin(torch.zeros(shape), TWO, generator=seeded(0))
 
 
 # Projection
@@ -540,7 +540,7 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     size = DenoiserConfig(classes=3, channels=(8, 16), strides=(4,), middle=1, heads=2, window=16)
     denoiser = PreconditionedNet(size).eval()
     perturb(denoiser, 0.1)
-    priors = [ClassScorePrior(denoiser, label) for label in labels]
+    priors = [ClassDenoiser(denoiser, label) for label in labels]
     x = torch.randn(50, len(labels), 16, generator=seeded(0))
     expected = torch.cat([prior.denoise(x[:, k : k + 1], 0.4) for k, prior in enumerate(priors)], dim=1)
     counted = Counted()
@@ -555,9 +555,9 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     assert counted.rows == [30], "rows of several classes are one call"
     single = [priors[k].denoise(rows[i : i + 1], 0.4) for i, k in enumerate(which.tolist())]
     torch.testing.assert_close(mixed, torch.cat(single), rtol=0, atol=1e-5)
-    others = [ClassScorePrior(PreconditionedNet(size).eval(), 0), *priors[1:]]
+    others = [ClassDenoiser(PreconditionedNet(size).eval(), 0), *priors[1:]]
     counted.rows.clear()
     denoise_each(others, x, 0.4)
     assert counted.rows == [50] * (len(labels) - 1), "priors of different networks go one by one"
-    with pytest.raises(InputError, match="the signals have 12 samples but these score priors work on 16; cut them"):
+    with pytest.raises(InputError, match="the signals have 12 samples but this denoiser works on 16; cut them"):
         gibbs(torch.zeros(1, 1, 12), priors, config=GibbsConfig(levels=3), generator=seeded(0))

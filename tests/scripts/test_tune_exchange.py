@@ -52,7 +52,7 @@ def test_row_of_a_setting_has_the_shares_with_their_intervals(script: ModuleType
     assert (row["sigmas"], row["margin"], row["again"]) == ((0.03, 0.1), 0.5, 1)
 
 
-@pytest.mark.parametrize("variant", ["released", "paper"])
+@pytest.mark.parametrize("variant", ["whole_periods", "uniform_hz"])
 def test_command_prints_a_row_a_setting_of_validation_mixes(
     variant: str, script: ModuleType, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
@@ -65,7 +65,7 @@ def test_command_prints_a_row_a_setting_of_validation_mixes(
         return Mixes(drawn.mix[..., :WINDOW], drawn.sources[..., :WINDOW], drawn.gains)
 
     def load(choice: PriorChoice, context: Any) -> Callable[[str], Codebook]:
-        assert (choice.name, choice.data.variant) == ("score", variant)
+        assert (choice.name, choice.data.variant) == ("denoiser", variant)
         return Codebook
 
     monkeypatch.setattr(script, "draw_mixes", draw)

@@ -232,14 +232,15 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["sine", "piano"], {}, "unknown source 'piano'", "sine, square, saw, triangle"),
         (WAVE, [], {}, "0 sources", "name what is in the mix"),
         (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
-        (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "pnf, score, oracle"),
+        (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "denoiser, pnf, oracle"),
+        (WAVE, ["sine"], {"prior": "score"}, "unknown prior 'score'", "it is now called denoiser"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, langevin, projection"),
         (WAVE, ["sine"], {"method": "magic"}, "unknown method 'magic'", "use one of sampler, mix, nmf"),
         (WAVE, ["sine"], {"method": "irm"}, "irm needs the true sources of the mix", "use one of sampler, mix, nmf"),
         (WAVE, ["sine"], {"method": "fastica"}, "needs as many different mixes", "use one of sampler, mix, nmf"),
         (WAVE, ["sine"], {"method": "nmf", "restarts": 2}, "nmf has no restarts", "use the method sampler"),
         (WAVE, ["sine"], {"method": "nmf", "gain": 1.0}, "200 samples but the window 256", "longer signal"),
-        (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "released, paper, thesis"),
+        (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "whole_periods, uniform_hz, piano_keys"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
         (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
@@ -399,7 +400,7 @@ def srcsep(*arguments: object) -> Result:
 @pytest.fixture
 def toy_mix(tmp_path: Path) -> Path:
     """A tenth of a second of a real toy mix at 16 kHz."""
-    sources = draw_sources(ToyWorld("paper"), 1, 1600, torch.Generator().manual_seed(0))[0, :2]
+    sources = draw_sources(ToyWorld("uniform_hz"), 1, 1600, torch.Generator().manual_seed(0))[0, :2]
     return write_audio(tmp_path / "mix.wav", mixed(sources), RATE)
 
 
@@ -413,7 +414,7 @@ def test_command_with_priors_trained_on_the_spot(
     assert result.exit_code == 0, result.output
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
     settings = json.loads((out / "separation.json").read_text())["settings"]
-    assert settings["prior_key"] == prior_step(get_profile("smoke"), "score", variant="paper").key
+    assert settings["prior_key"] == prior_step(get_profile("smoke"), "denoiser", variant="uniform_hz").key
     assert settings["window"] == 256 and settings["sampler_config"]["restarts"] == 1
     stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
     assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1.5 / 32768
@@ -431,6 +432,7 @@ def test_command_with_priors_trained_on_the_spot(
         (["--sources", "sine", "--method", "irm"], "the method irm needs the true sources"),
         (["--sources", "sine", "--sampler", "magic"], "unknown sampler 'magic'"),
         (["--sources", "sine", "--prior", "magic"], "unknown prior 'magic'"),
+        (["--sources", "sine", "--prior", "score"], "unknown prior 'score'; it is now called denoiser"),
         (["--sources", "sine", "--stereo", "both"], "'both'"),
     ],
 )

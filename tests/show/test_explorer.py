@@ -87,14 +87,15 @@ def test_bad_sources_are_refused(values: tuple[Any, ...], words: str) -> None:
 
 
 def test_missing_priors_are_named() -> None:
-    with pytest.raises(InputError, match="no prior called 'score'; there are band"):
-        explore(replace(SETTINGS, prior="score"), PRIORS)
+    with pytest.raises(InputError, match="no prior called 'flow'; there are band"):
+        explore(replace(SETTINGS, prior="flow"), PRIORS)
     with pytest.raises(InputError, match="the prior 'band' has no triangle"):
         explore(SETTINGS, {"band": {"sine": BANDS["sine"]}})
 
 
 @pytest.mark.parametrize(
-    ("variant", "asked", "real"), [("released", 1000.0, RATE / 15), ("paper", 1000.0, 1000.0), ("thesis", 435.0, 440.0)]
+    ("variant", "asked", "real"),
+    [("whole_periods", 1000.0, RATE / 15), ("uniform_hz", 1000.0, 1000.0), ("piano_keys", 435.0, 440.0)],
 )
 def test_frequencies_are_those_of_the_toy_world(variant: str, asked: float, real: float) -> None:
     assert real_frequency(asked, variant, RATE) == pytest.approx(real)
@@ -207,7 +208,7 @@ def message(box: Any) -> str:
 
 @pytest.fixture
 def box() -> Any:
-    return explorer({"released": PRIORS}, length=LENGTH, levels=6)
+    return explorer({"whole_periods": PRIORS}, length=LENGTH, levels=6)
 
 
 def test_a_click_fills_the_output_and_the_slider_moves_the_chain(box: Any) -> None:
@@ -264,7 +265,7 @@ def test_a_click_during_a_run_does_nothing(box: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_two_threads_draw_the_same_pictures_as_one() -> None:
-    made = module._Explorer({"released": PRIORS}, LENGTH, 6, 0)
+    made = module._Explorer({"whole_periods": PRIORS}, LENGTH, 6, 0)
     made.run()
     result = made.result
     assert result is not None
@@ -278,18 +279,18 @@ def test_two_threads_draw_the_same_pictures_as_one() -> None:
 
 
 def test_another_toy_world_has_its_own_priors_and_frequencies() -> None:
-    box = explorer({"released": PRIORS, "paper": {"other": BANDS}}, length=LENGTH, levels=6)
+    box = explorer({"whole_periods": PRIORS, "uniform_hz": {"other": BANDS}}, length=LENGTH, levels=6)
     world, prior = (find(box, ipywidgets.Dropdown, name) for name in ("toy world", "prior"))
     slider = find(box, ipywidgets.FloatLogSlider)
     assert 10**slider.max == pytest.approx(1130)
     texts = [w.value for w in everything(box) if isinstance(w, ipywidgets.HTML)]
     assert any("445.5 Hz (33 samples)" in text for text in texts)
-    world.value = "paper"
+    world.value = "uniform_hz"
     assert prior.options == ("other",)
     assert 10**slider.max == pytest.approx(4186)
     texts = [w.value for w in everything(box) if isinstance(w, ipywidgets.HTML)]
     assert any("440.0 Hz" in text for text in texts)
-    world.value = "released"
+    world.value = "whole_periods"
     assert 10**slider.max == pytest.approx(1130)
 
 
@@ -298,6 +299,8 @@ def test_what_cannot_be_explored_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         explorer({}, length=LENGTH)
     with pytest.raises(InputError, match="unknown toy variant 'real'"):
         explorer({"real": PRIORS}, length=LENGTH)
+    with pytest.raises(InputError, match="unknown toy variant 'released'; it is now called whole_periods"):
+        explorer({"released": PRIORS}, length=LENGTH)
     real_import = builtins.__import__
 
     def without(name: str, *rest: Any, **more: Any) -> Any:
@@ -307,4 +310,4 @@ def test_what_cannot_be_explored_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"pip install 'srcsep\[lab\]'"):
-        explorer({"released": PRIORS}, length=LENGTH)
+        explorer({"whole_periods": PRIORS}, length=LENGTH)

@@ -212,7 +212,7 @@ def test_panels_share_one_colour_scale_and_one_bar(count: int) -> None:
 
 
 def test_long_titles_do_not_overlap() -> None:
-    figure = cross_likelihood_figure({f"{k}: released protocol, released objective": table() for k in range(4)})
+    figure = cross_likelihood_figure({f"{k}: protocol log_pz, objective quarter_log_det": table() for k in range(4)})
     figure.canvas.draw()
     boxes = [ax.title.get_window_extent() for ax in figure.axes if ax.images]
     assert len(boxes) == 4

@@ -28,12 +28,12 @@ def labels(ax: Axes) -> list[str]:
 
 
 def test_print_stands_beside_clean_signals_only() -> None:
-    clean, matched, *_ = noise_figures.protocols_by_noise_figure(table("claims_noise")).axes
+    clean, matched, *_ = noise_figures.presets_by_noise_figure(table("claims_noise")).axes
     assert (clean.get_title(), matched.get_title()) == ("clean signals", "signals with the prior's own noise")
     assert labels(clean) == ["published", "released", "exact", "oracle"]
     assert labels(matched) == ["released", "exact", "oracle"]
     for container, name in zip(clean.containers, labels(clean), strict=True):
-        style = styles.protocol_style(name)
+        style = styles.preset_style(name)
         assert same_color(container[0].get_color(), style.colour) and container[0].get_marker() == style.marker
 
 
@@ -52,7 +52,7 @@ def test_each_kind_of_prior_has_a_line_below_the_oracle() -> None:
     gap = table("gap_to_oracle")
     figure = noise_figures.gap_figure(gap)
     assert [ax.get_title() for ax in figure.axes] == list(styles.SOURCES)[:4]
-    kinds = len(gap.drop_duplicates(["model", "objective", "training"]))
+    kinds = len(gap.drop_duplicates(["model", "objective", "training", "noise"]))
     lines = figure.axes[0].lines
     assert len({(line.get_color(), line.get_marker()) for line in lines}) == len(lines) == kinds
 
@@ -65,7 +65,7 @@ def test_verdicts_stand_in_their_columns() -> None:
 
 def test_scores_have_a_row_for_each_objective() -> None:
     figure = score_figures.scores_figure(table("scores"))
-    assert [ax.get_title() for ax in figure.axes] == ["objective exact"] * 3 + ["objective released"] * 3
+    assert [ax.get_title() for ax in figure.axes] == ["objective likelihood"] * 3 + ["objective quarter_log_det"] * 3
     assert labels(figure.axes[0]) == list(styles.SOURCES)[:4]
 
 

@@ -1,4 +1,4 @@
-"""One look for each source, protocol, prior and sampler, that can be told apart in colour and in grey."""
+"""One look for each source, preset, prior and sampler, that can be told apart in colour and in grey."""
 
 import itertools
 import re
@@ -14,12 +14,12 @@ from srcsep_core.show.styles import Style
 
 TABLES = {
     "sources": styles.SOURCES,
-    "protocols": styles.PROTOCOLS,
+    "presets": styles.PRESETS,
     "priors": styles.PRIORS,
     "samplers": styles.SAMPLERS,
     "thresholds": styles.THRESHOLDS,
 }
-ACCESSORS = (styles.protocol_style, styles.prior_style, styles.sampler_style, styles.statistic_style)
+ACCESSORS = (styles.preset_style, styles.prior_style, styles.sampler_style, styles.statistic_style)
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,7 +42,7 @@ def test_no_two_of_a_table_share_a_marker(name: str) -> None:
     assert len({(style.colour, str(style.linestyle)) for style in table.values()}) == len(table)
 
 
-@pytest.mark.parametrize("name", ["sources", "protocols", "samplers", "thresholds"])
+@pytest.mark.parametrize("name", ["sources", "presets", "samplers", "thresholds"])
 def test_no_two_of_a_table_share_a_colour_or_a_line(name: str) -> None:
     table = TABLES[name]
     assert len({style.colour for style in table.values()}) == len(table)
@@ -51,29 +51,28 @@ def test_no_two_of_a_table_share_a_colour_or_a_line(name: str) -> None:
 
 def test_colours_differ_in_greyscale_too() -> None:
     assert least_step(styles.SOURCES) > 6
-    assert least_step(styles.PROTOCOLS) > 15
+    assert least_step(styles.PRESETS) > 15
     assert least_step(styles.THRESHOLDS) > 15
 
 
 def test_colours_of_sources_mean_nothing_else() -> None:
     own = {styles.source_style(name).colour for name in SOURCES}
-    others = [styles.PROTOCOLS, styles.PRIORS, styles.SAMPLERS, styles.THRESHOLDS, styles.STATISTICS]
+    others = [styles.PRESETS, styles.PRIORS, styles.SAMPLERS, styles.THRESHOLDS, styles.STATISTICS]
     used = {style.colour for table in others for style in table.values()} | set(styles.FAILURES.values())
     used |= {style.colour for style in (*styles.SPARE, styles.OTHER, styles.TRUTH, styles.BOUND)}
     assert not own & used
 
 
-def test_a_prior_that_stands_for_a_protocol_looks_like_it() -> None:
-    assert styles.prior_style("flow-released-tuned") == styles.protocol_style("released")
-    assert styles.prior_style("flow-exact-tuned") == styles.setting_style("exact", "exact")
-    assert styles.prior_style("oracle") == styles.setting_style("oracle", "")
-    assert styles.prior_style("denoiser") == styles.prior_style("score")
+def test_a_prior_that_stands_for_a_preset_looks_like_it() -> None:
+    assert styles.prior_style("flow-quarter_log_det-tuned") == styles.preset_style("released")
+    assert styles.prior_style("flow-likelihood-tuned") == styles.setting_style("exact", "exact")
+    assert styles.prior_style("oracle") == styles.setting_style("oracle", "oracle")
 
 
-def test_a_mixed_setting_has_the_colour_of_its_protocol_and_a_marker_of_its_own() -> None:
+def test_a_mixed_setting_has_the_colour_of_the_preset_that_reads_it_and_a_marker_of_its_own() -> None:
     mixed = styles.setting_style("exact", "released"), styles.setting_style("released", "exact")
-    assert [style.colour for style in mixed] == [styles.protocol_style(p).colour for p in ("exact", "released")]
-    markers = [style.marker for style in (*mixed, *styles.PROTOCOLS.values())]
+    assert [style.colour for style in mixed] == [styles.preset_style(p).colour for p in ("exact", "released")]
+    markers = [style.marker for style in (*mixed, *styles.PRESETS.values())]
     assert len(set(markers)) == len(markers)
 
 

@@ -139,7 +139,7 @@ def test_clipping_by_value_caps_every_entry(tiny_flow: FlowConfig) -> None:
 
 def test_loss_of_every_source_falls_in_the_smoke_profile(tmp_path: Path) -> None:
     smoke = get_profile("smoke")
-    task = FLOWAVENET.task(smoke.kinds["flowavenet"].network, len(SOURCES), "exact")
+    task = FLOWAVENET.task(smoke.kinds["flowavenet"].network, len(SOURCES), "likelihood")
     trained = train.train(
         task, ToyWorld(), smoke.kinds["flowavenet"].train, device=torch.device("cpu"), work_folder=tmp_path
     )
@@ -152,7 +152,7 @@ def test_curve_has_a_row_for_every_bin_and_source(unbroken: TrainingResult) -> N
     assert unbroken.curve["source"].tolist() == list(SOURCES) * 4
 
 
-@pytest.mark.parametrize(("objective", "weight"), [("exact", 1.0), ("released", 0.25)])
+@pytest.mark.parametrize(("objective", "weight"), [("likelihood", 1.0), ("quarter_log_det", 0.25)])
 def test_curve_shows_the_loss_that_is_trained(objective: str, weight: float, tmp_path: Path) -> None:
     config = TrainConfig(objective=objective, steps=13, batch_size=2, crop=32)  # type: ignore[arg-type]
     curve = run(tmp_path, config).curve
@@ -180,7 +180,7 @@ def test_how_often_checkpoints_are_kept_does_not_change_the_result(tmp_path: Pat
     assert_same(run(tmp_path, replace(SHORT, checkpoint_every=7)), unbroken)
 
 
-@pytest.mark.parametrize(("kind", "largest"), [("thesis", 2.0), ("released", 1.0)])
+@pytest.mark.parametrize(("kind", "largest"), [("gaussian", 2.0), ("scaled_clamped", 1.0)])
 def test_crops_are_noisy_as_configured(
     kind: str, largest: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ CONDITIONAL = ConditionalFlowConfig(blocks=1, flows=1, layers=1, width=2, contex
 # Flow
 
 
-@pytest.mark.parametrize(("objective", "weight"), [("exact", 1.0), ("released", 0.25)])
+@pytest.mark.parametrize(("objective", "weight"), [("likelihood", 1.0), ("quarter_log_det", 0.25)])
 def test_objective_weighs_the_log_determinant(objective: str, weight: float, generator: torch.Generator) -> None:
     z, log_pz, log_det = torch.randn(3, 2, 4, 8, generator=generator)
     loss = objective_by_source(FlowTerms(z, log_pz, log_det), objective)  # type: ignore[arg-type]
@@ -31,17 +31,17 @@ def test_objective_weighs_the_log_determinant(objective: str, weight: float, gen
         torch.testing.assert_close(loss[group], expected)
 
 
-def test_exact_objective_is_the_negative_log_likelihood_by_sample(
+def test_likelihood_objective_is_the_negative_log_likelihood_by_sample(
     tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
 ) -> None:
     flow = flowavenet(tiny_flow, groups=2).double().eval()
     perturb(flow)
     x = torch.randn(3, 2, 16, generator=generator, dtype=torch.float64)
-    loss = objective_by_source(flow.source_terms(x), "exact")
+    loss = objective_by_source(flow.source_terms(x), "likelihood")
     torch.testing.assert_close(loss, -flow.log_prob(x).mean(dim=0) / 16)
 
 
-@pytest.mark.parametrize("objective", ["exact", "released"])
+@pytest.mark.parametrize("objective", ["likelihood", "quarter_log_det"])
 def test_losses_of_a_flow_are_its_objective_and_the_two_terms(
     objective: str, tiny_flow: FlowConfig, perturb: Perturb, generator: torch.Generator
 ) -> None:
@@ -59,7 +59,7 @@ def test_losses_of_a_flow_are_its_objective_and_the_two_terms(
 
 
 def test_only_the_loss_of_a_flow_has_a_gradient(tiny_flow: FlowConfig, generator: torch.Generator) -> None:
-    task = FLOWAVENET.task(tiny_flow, 1, "exact")
+    task = FLOWAVENET.task(tiny_flow, 1, "likelihood")
     flow = task.build()
     losses = task.losses(flow, torch.randn(2, 1, 16, generator=generator), generator)
     gradients = torch.autograd.grad(losses[1:].sum(), list(flow.parameters()), allow_unused=True, retain_graph=True)
@@ -89,7 +89,7 @@ def test_conditional_task_draws_a_level_for_every_example_uniformly_in_its_logar
     generator: torch.Generator,
 ) -> None:
     spy = Spy(NoiseRange(low=0.02, high=0.4, features=2))
-    FLOWAVENET.task(CONDITIONAL, 2, "exact").losses(spy, torch.zeros(2000, 2, 2), generator)
+    FLOWAVENET.task(CONDITIONAL, 2, "likelihood").losses(spy, torch.zeros(2000, 2, 2), generator)
     ((_, sigma),) = spy.seen
     assert sigma is not None and sigma.shape == (2000,)
     assert sigma.min() >= 0.02 and sigma.max() <= 0.4
@@ -101,7 +101,7 @@ def test_conditional_task_adds_noise_of_the_level_that_it_passes_on(generator: t
     """To every source of an example alike in level, independent in sample, uncapped."""
     spy = Spy(NoiseRange(low=0.02, high=0.4, features=2))
     clean = torch.full((200, 2, 500), 0.9)
-    FLOWAVENET.task(CONDITIONAL, 2, "exact").losses(spy, clean, generator)
+    FLOWAVENET.task(CONDITIONAL, 2, "likelihood").losses(spy, clean, generator)
     ((x, sigma),) = spy.seen
     assert sigma is not None
     unit = (x - clean) / sigma[:, None, None]
@@ -115,7 +115,7 @@ def test_conditional_task_repeats_with_its_generator_and_leaves_the_signals_alon
     spy = Spy(NoiseRange(low=0.02, high=0.4, features=2))
     clean = torch.zeros(4, 2, 8)
     for seed in (3, 3, 4):
-        FLOWAVENET.task(CONDITIONAL, 2, "exact").losses(spy, clean, torch.Generator().manual_seed(seed))
+        FLOWAVENET.task(CONDITIONAL, 2, "likelihood").losses(spy, clean, torch.Generator().manual_seed(seed))
     (first, _), (again, _), (other, _) = spy.seen
     assert torch.equal(first, again)
     assert not torch.isclose(first, other).any()
@@ -125,11 +125,11 @@ def test_conditional_task_repeats_with_its_generator_and_leaves_the_signals_alon
 # WaveNet
 
 
-@pytest.mark.parametrize(("likelihood", "network"), [("exact", SoftmaxNet), ("released", SigmoidNet)])
-def test_losses_of_a_wavenet_are_those_of_its_likelihood(
-    likelihood: str, network: type[nn.Module], perturb: Perturb, generator: torch.Generator
+@pytest.mark.parametrize(("output", "network"), [("softmax", SoftmaxNet), ("sigmoid", SigmoidNet)])
+def test_losses_of_a_wavenet_are_those_of_its_output(
+    output: str, network: type[nn.Module], perturb: Perturb, generator: torch.Generator
 ) -> None:
-    config = WaveNetPriorConfig(likelihood, layers=1, width=2, head_width=3)  # type: ignore[arg-type]
+    config = WaveNetPriorConfig(output, layers=1, width=2, head_width=3)
     task = wavenet_task(config, 3)
     net = task.build()
     assert type(net) is network
@@ -137,6 +137,6 @@ def test_losses_of_a_wavenet_are_those_of_its_likelihood(
     x = torch.rand(2, 3, 17, generator=generator) - 0.5
     losses = task.losses(net, x, generator)
     assert (net.config, net.groups) == (config, 3)
-    assert (task.name, task.terms, task.multiple_of) == (f"wavenet {likelihood}", (), 1)
+    assert (task.name, task.terms, task.multiple_of) == (f"wavenet {output}", (), 1)
     assert losses.shape == (1, 3)
     assert torch.equal(losses[0], net.loss(x))

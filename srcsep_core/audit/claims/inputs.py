@@ -7,7 +7,6 @@ import numpy as np
 from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
     FAILS,
-    FLOW,
     HOLDS,
     Claim,
     Number,
@@ -20,6 +19,7 @@ from srcsep_core.audit.claims.measures import (
     short,
     verdict,
 )
+from srcsep_core.audit.presets import FLOW
 from srcsep_core.data.toy import SOURCES
 
 NEAR, FAR = 3.0, 10.0

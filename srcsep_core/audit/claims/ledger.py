@@ -19,16 +19,13 @@ from srcsep_core.audit.claims.inputs import noise_likely, noise_unlikely, zero_c
 from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
     FAILS,
-    FLOW,
     HOLDS,
     NO_NUMBER,
     UNDECIDED,
-    WAVENET,
     Claim,
     Number,
     Results,
     discrimination_rows,
-    facts_of,
     least_fall,
     mean,
     own_rows,
@@ -38,6 +35,7 @@ from srcsep_core.audit.claims.measures import (
     worst,
 )
 from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
+from srcsep_core.audit.presets import FLOW, WAVENET, Preset, trained
 from srcsep_core.audit.published import authors, printed_noise
 from srcsep_core.audit.tables import select
 
@@ -77,7 +75,7 @@ def ledger(
     return pd.DataFrame([asdict(claim) for claim in claims])
 
 
-def _discriminates(results: Results, claim: str, cases: Mapping[str, tuple[str, str, str]], positive: bool) -> Claim:
+def _discriminates(results: Results, claim: str, cases: Mapping[str, Preset], positive: bool) -> Claim:
     found, text = {}, {}
     for protocol in ("released", "exact", "oracle"):
         sigma = (
@@ -90,7 +88,7 @@ def _discriminates(results: Results, claim: str, cases: Mapping[str, tuple[str, 
         text[protocol] = f"worst AUROC {auroc}, worst accuracy {accuracy}{at}"
     good = {protocol: min(a.value, b.value) >= GOOD for protocol, (a, b) in found.items()}
     decided = {p: good[p] if positive else not good[p] for p in ("released", "exact")}
-    stored = authors("discrimination", model=cases["released"][0])
+    stored = authors("discrimination", model=cases["released"].model)
     auroc, accuracy = found["exact"]
     name, number = ("worst AUROC", auroc) if auroc.value < accuracy.value else ("worst accuracy", accuracy)
     why = f"a set discriminates if its worst pair's AUROC and its worst source's accuracy reach {GOOD}"
@@ -114,8 +112,9 @@ def _destroyed(results: Results, sigma: float) -> Claim:
     found_verdict = verdict(lost["released"], lost["exact"])
     scratch = select(
         results.discrimination,
-        **facts_of(FLOW["exact"]),
-        **{"training": "scratch, thesis noise", "prior_sigma": sigma, "data_sigma": sigma, "ratio": False},
+        **FLOW["exact"].facts,
+        **trained("scratch", "gaussian"),
+        **{"prior_sigma": sigma, "data_sigma": sigma, "ratio": False},
     )
     fresh = _told_apart(scratch)
     oracle = "the oracle loses it as well" if lost["oracle"] else "the oracle keeps it, so the noise is not the cause"
@@ -216,7 +215,7 @@ def _is_likelihood(results: Results) -> Claim:
 
 
 def _reproduces(comparison: pd.DataFrame) -> Claim:
-    rows = select(comparison, model="flowavenet", protocol="released", objective="released", statistic="median")
+    rows = select(comparison, **FLOW["released"].facts, statistic="median")
     matrix = select(rows, item="cross-likelihood", prior_sigma=0.0)
     cells = pd.concat([matrix, select(rows, item="noise curve")])
     checks = {"sign": "same_sign", "rank in the row": "same_rank_row", "rank in the column": "same_rank_column"}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from srcsep_core.audit.presets import Preset
 from srcsep_core.audit.tables import papers_own, select
 from srcsep_core.data.toy import SOURCES
 
@@ -76,18 +77,6 @@ def settled(
     return Claim(claim, printed, released, exact, oracle, found, why, name, number.value, low, high, number.n)
 
 
-# model, protocol and objective of each column of the ledger
-FLOW = {
-    "released": ("flowavenet", "released", "released"),
-    "exact": ("flowavenet", "exact", "exact"),
-    "oracle": ("oracle", "oracle", ""),
-}
-WAVENET = FLOW | {
-    "released": ("wavenet", "released", "released"),
-    "exact": ("wavenet", "exact", "exact"),
-}
-
-
 def worst(table: pd.DataFrame, column: str) -> Number:
     """The smallest value of `auroc` or `accuracy` in discrimination rows, with that cell's interval."""
     rows = table.dropna(subset=column)
@@ -108,23 +97,20 @@ def mean(table: pd.DataFrame, column: str) -> Number:
     return Number(centre, centre - below, min(1.0, centre + above), int(rows["n"].min()))
 
 
-def discrimination_rows(results: Results, case: tuple[str, str, str], sigma: float, data_sigma: float) -> pd.DataFrame:
-    """Discrimination rows of one of the paper's own sets, at the released length."""
-    model, _, objective = case
-    own = "thesis" if objective == "exact" else "released"
-    training = "" if model == "oracle" else ("noise-free" if not sigma else f"fine-tuned, {own} noise")
-    facts = facts_of(case) | {"training": training, "prior_sigma": sigma, "data_sigma": data_sigma}
-    rows = select(results.discrimination, **facts, amplitude="released", ratio=False)
+def discrimination_rows(results: Results, case: Preset, sigma: float, data_sigma: float) -> pd.DataFrame:
+    """Discrimination rows of one of the paper's own sets, at the shortest length."""
+    facts = case.facts | case.training(sigma) | {"prior_sigma": sigma, "data_sigma": data_sigma}
+    rows = select(results.discrimination, **facts, amplitude="evaluation", ratio=False)
     return rows[rows["length"] == rows["length"].min()]
 
 
-def own_rows(table: pd.DataFrame, case: tuple[str, str, str], **facts: Any) -> pd.DataFrame:
-    """The rows of a case among `papers_own`, each prior at its shortest length, which is the released one."""
-    rows = papers_own(select(table, **facts_of(case), **facts))
+def own_rows(table: pd.DataFrame, case: Preset, **facts: Any) -> pd.DataFrame:
+    """The rows of a case among `papers_own`, each prior at its shortest length, which is the authors'."""
+    rows = papers_own(select(table, **case.facts, **facts))
     return rows[rows["length"] == rows.groupby("prior_sigma")["length"].transform("min")]
 
 
-def least_fall(results: Results, case: tuple[str, str, str], sigma: float, start: float, stop: float) -> Number:
+def least_fall(results: Results, case: Preset, sigma: float, start: float, stop: float) -> Number:
     """By how much the median falls from data noise `start` to `stop`: the source where it falls least."""
     rows = own_rows(results.noise, case, prior_sigma=sigma)
     first, last = (select(rows, data_sigma=noise).set_index("prior") for noise in (start, stop))
@@ -136,9 +122,7 @@ def least_fall(results: Results, case: tuple[str, str, str], sigma: float, start
     return Number(row["fall"], low, high, int(row["n"]))
 
 
-def margins(
-    results: Results, case: tuple[str, str, str], sigma: float, table: pd.DataFrame, **level: float
-) -> pd.DataFrame:
+def margins(results: Results, case: Preset, sigma: float, table: pd.DataFrame, **level: float) -> pd.DataFrame:
     """Value of an input minus the 5 % quantile of the class' own clean signals, by prior, with an interval."""
     inputs = own_rows(table, case, prior_sigma=sigma, **level).set_index("prior")
     own = own_rows(results.likelihood, case, prior_sigma=sigma)
@@ -162,11 +146,6 @@ def margin(margins: pd.DataFrame, source: str) -> Number:
     """One source's margin."""
     row = margins.loc[source].to_dict()
     return Number(row["value"], row["low"], row["high"], 0 if np.isnan(row["n"]) else int(row["n"]))
-
-
-def facts_of(case: tuple[str, str, str]) -> dict[str, Any]:
-    """The columns that choose a case."""
-    return dict(zip(("model", "protocol", "objective"), case, strict=True))
 
 
 def verdict(released: bool, exact: bool) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from srcsep_core.audit.claims.measures import FAILS, HOLDS, NO_NUMBER, UNDECIDED, Claim, Number, settled, verdict
+from srcsep_core.audit.presets import EXACT, FLOW, RELEASED
+from srcsep_core.benchmark.controls import FAULTY, FLOW_SETTINGS
 from srcsep_core.benchmark.results import POOLED, without_parts
-from srcsep_core.benchmark.settings import FLOW_SETTINGS
 
 SEPARATES = 0.5
 PAIRS = f"{POOLED} 2"
 COLUMN = "all_above_10db"
-OWN = {"released": ("flow-released", "flow-released-tuned"), "exact": ("flow-exact", "flow-exact-tuned")}
-TUNED = {"released": ("flow-released-tuned",), "exact": ("flow-exact-tuned",)}
+TUNED = {name: (f"flow-{FLOW[name].objective}-tuned",) for name in (RELEASED, EXACT)}
+OWN = {name: (f"flow-{FLOW[name].objective}", *tuned) for name, tuned in TUNED.items()}
 
 
 def langevin_fails(table: pd.DataFrame) -> Claim:
@@ -32,7 +33,7 @@ def langevin_fails(table: pd.DataFrame) -> Claim:
         "stated, no number",
         [f"{found['released']} of pairs", f"{found['exact']} of pairs", f"{oracle} of pairs, {beyond} of fours"],
         verdict(failed["released"], failed["exact"]) if known else UNDECIDED,
-        f"{_rule(table)}; best of noise-free and fine-tuned flows, constraint corrected (the released sampler has "
+        f"{_rule(table)}; best of noise-free and fine-tuned flows, constraint corrected (the authors' sampler has "
         "none). Beside it the true density under the same sampler, with two and with four sources",
         "share of pairs separated, exact",
         found["exact"],
@@ -45,8 +46,8 @@ def cannot_separate(table: pd.DataFrame) -> Claim:
     found = {p: _best(pairs, priors) for p, priors in TUNED.items()}
     oracle = _best(pairs, ("oracle",))
     alike = _pairs(table)
-    alike = alike[(alike["group"] == "controls") & (alike["note"] == FLOW_SETTINGS)]
-    controls = [f"{prior} {_best(alike, (prior,))}" for prior in ("score", "oracle") if len(alike)]
+    alike = alike[(alike["group"] == "controls") & (alike["control"] == FLOW_SETTINGS)]
+    controls = [f"{prior} {_best(alike, (prior,))}" for prior in ("denoiser", "oracle") if len(alike)]
     able = any(number.value >= SEPARATES for number in found.values())
     known = all(number.n for number in found.values())
     return settled(
@@ -65,7 +66,7 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the pairs that every prior was run on, without the faulty variations."""
     rows = _pairs(table)
     rows = rows[rows["group"].isin(["causal", "oracle"])]
-    return rows[~rows["note"].str.contains("printed|truth")]
+    return rows[~rows["control"].isin(FAULTY)]
 
 
 def _pairs(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from srcsep_core.config import check_choice
 from srcsep_core.data.base import World, world_of
 from srcsep_core.errors import InputError
-from srcsep_core.priors.kinds import kind_of
+from srcsep_core.priors.kinds import has_oracle, kind_of
 from srcsep_core.run.profiles import KindPlan, Profile
 from srcsep_core.run.steps.base import Step
 from srcsep_core.run.steps.evaluation import (
@@ -17,7 +18,6 @@ from srcsep_core.run.steps.evaluation import (
     NoiseCurve,
     RandomInput,
     Subject,
-    has_oracle,
 )
 from srcsep_core.run.steps.training import TrainPriors
 from srcsep_core.training.config import own_noise
@@ -30,7 +30,7 @@ def prior_step(
     profile: Profile,
     model: str,
     *,
-    objective: str = "exact",
+    objective: str = "likelihood",
     variant: str = "",
     sigma: float = 0.0,
     noise: str | None = None,
@@ -40,9 +40,10 @@ def prior_step(
     """The step that trains the priors of a profile of one kind; `training` replaces fields of its TrainConfig.
 
     With a noise level `sigma` they are fine-tuned from the noise-free weights, or trained from `scratch`. Without
-    `noise` it is the objective's own (`own_noise`).
+    `noise` it is the objective's own (`own_noise`). Raises `InputError` for an objective that the kind does not have.
     """
     plan, kind, world = profile.plan_of(model), kind_of(model), world_of(variant)
+    check_choice("objective", objective, kind.objectives)
     network = kind.adapt(plan.network, objective)
     clean = replace(plan.train, objective=objective, **training)
     first = TrainPriors(model, profile.name, world, clean, network)
@@ -107,7 +108,7 @@ def likelihood_priors_of(profile: Profile, variant: str = "") -> list[TrainPrior
             ]
         steps += _conditional_steps(profile.name, model, plan, world_of(variant))[:1]
         for sigma in sorted(set(plan.ablated) & set(profile.noise_levels)):
-            for objective, noise in (("exact", "released"), ("released", "thesis")):
+            for objective, noise in (("likelihood", "scaled_clamped"), ("quarter_log_det", "gaussian")):
                 steps.append(prior_step(profile, model, objective=objective, sigma=sigma, noise=noise, variant=variant))
     return steps
 
@@ -135,9 +136,9 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     """What is measured of a subject.
 
     The sets of the paper (noise-free, or fine-tuned with the objective's own noise) and the oracle are measured in
-    full, at the released lengths and at the long one: clean test signals, as in the released evaluation, and signals
-    noised at the priors' own level. The other sets, and the oracle beyond the profile's noise levels, get the latter
-    alone.
+    full at the authors' lengths: clean test signals, as in their evaluation, and signals noised at the priors' own
+    level; noise-free ones and those of the widest level at the long length too. The other sets, and the oracle beyond
+    the profile's noise levels, get signals at their own level alone.
     """
     plan = profile.plan
     own = plan.oracle if subject.trained is None else plan.noisy
@@ -150,11 +151,13 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     else:
         return [CrossLikelihood(subject, replace(own, data_sigma=subject.sigma))]
     if subject.in_full:
-        steps += [CrossLikelihood(subject, plan.long)]
-        steps += [NoiseCurve(subject, config) for config in (plan.curve, plan.long_curve)]
-        steps += [ConstantInput(subject, length) for length in plan.input_lengths]
-        sizes = zip(plan.input_lengths, plan.draws, strict=True)
-        steps += [RandomInput(subject, length, draws) for length, draws in sizes]
+        sizes = list(zip((plan.curve, plan.long_curve), plan.input_lengths, plan.draws, strict=True))
+        if subject.sigma in (0.0, max(profile.noise_levels, default=0.0)):
+            steps.append(CrossLikelihood(subject, plan.long))
+        else:
+            sizes.pop()
+        for curve, length, draws in sizes:
+            steps += [NoiseCurve(subject, curve), ConstantInput(subject, length), RandomInput(subject, length, draws)]
     return steps
 
 

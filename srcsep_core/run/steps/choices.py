@@ -11,21 +11,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from srcsep_core.baselines.base import Given, Separator, Supervision, method_of
-from srcsep_core.config import resolved
+from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig, Mixes
-from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
-from srcsep_core.priors.kinds import all_kinds
+from srcsep_core.priors.kinds import all_kinds, oracle_of
 from srcsep_core.priors.ladder import NoiseLadder
-from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.run.steps.base import Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
 from srcsep_core.samplers import SAMPLERS
-from srcsep_core.samplers.separator import PriorSeparator, ReleasedDynamics
+from srcsep_core.samplers.separator import PriorSeparator, UnconstrainedDynamics
 
-RELEASED = "langevin-released"
+UNCONSTRAINED = "langevin-unconstrained"
 Bind = Callable[[Mixes], Separator]
 """The separator of a batch of mixes; who must not see their truth does not look."""
 
@@ -58,10 +56,8 @@ class PriorChoice:
 
     def _load(self, context: Context) -> Callable[[str], DenoisingPrior]:
         if not self.trained:
-            if not isinstance(self.data, ToyWorld):
-                raise InputError(f"the true density of {self.data.variant} is not known; name trained priors")
-            data = self.data
-            return lambda source: OraclePrior(source, data)
+            true: Callable[[str], DenoisingPrior] = oracle_of(self.data).prior
+            return true
         kinds = [step.kind for step in self.trained]
         if not all(kind.scored for kind in kinds):
             able = ", ".join(name for name, kind in all_kinds().items() if kind.scored)
@@ -118,7 +114,7 @@ class SeparatorChoice(ABC):
 class SamplerChoice(SeparatorChoice):
     """Priors and a sampler; `sampler_config` is the sampler's, `batch` how many mixes run at once.
 
-    The released dynamics (`RELEASED`) have no configuration: None.
+    The unconstrained dynamics (`UNCONSTRAINED`) have no configuration: None.
     """
 
     step = "separation"
@@ -134,7 +130,7 @@ class SamplerChoice(SeparatorChoice):
 
     @property
     def supervision(self) -> Supervision:
-        return "single sources" if self.prior.trained and self.sampler != RELEASED else "truth"
+        return "single sources" if self.prior.trained and self.sampler != UNCONSTRAINED else "truth"
 
     @property
     def parents(self) -> tuple[Step, ...]:
@@ -156,12 +152,11 @@ class SamplerChoice(SeparatorChoice):
         return self.seed
 
     def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
-        if self.sampler not in (*SAMPLERS, RELEASED):
-            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join((*SAMPLERS, RELEASED))}")
+        check_choice("sampler", self.sampler, (*SAMPLERS, UNCONSTRAINED))
         find = self.prior.load(context)
         priors = {name: find(name) for name in dict.fromkeys(mixes.sources)}
-        if self.sampler == RELEASED:
-            return lambda truth: ReleasedDynamics(priors, truth)
+        if self.sampler == UNCONSTRAINED:
+            return lambda truth: UnconstrainedDynamics(priors, truth)
         separator = PriorSeparator(SAMPLERS[self.sampler], self.sampler_config, priors)
         return lambda truth: separator
 

@@ -15,9 +15,8 @@ import pandas as pd
 from srcsep_core import diagnostics
 from srcsep_core.config import resolved
 from srcsep_core.data.base import EvalConfig, World
-from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.priors.oracle import OracleSet
+from srcsep_core.priors.kinds import oracle_of
 from srcsep_core.priors.sets import LikelihoodSet
 from srcsep_core.run.steps.base import VALUES, Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
@@ -62,8 +61,8 @@ class Subject:
         return {
             "model": self.model,
             "objective": "" if trained is None else trained.train.objective,
-            "training": _training(trained),
-            "dataset": self.data.name,
+            **_training(trained),
+            "world": self.data.name,
             "variant": self.data.variant,
             "prior_sigma": self.sigma,
         }
@@ -71,9 +70,7 @@ class Subject:
     def load(self, context: Context) -> LikelihoodSet:
         """The priors, in evaluation mode on the device of `context`; `InputError` if they have no likelihood."""
         if self.trained is None:
-            if not isinstance(self.data, ToyWorld):
-                raise InputError(f"the true density of {self.data.variant} is not known; evaluate trained priors")
-            return OracleSet(self.data, self.sigma)
+            return oracle_of(self.data, self.sigma)
         priors = load_priors(self.trained, context.run(self.trained), context.device)
         if not isinstance(priors, LikelihoodSet):
             raise InputError(
@@ -82,19 +79,17 @@ class Subject:
         return priors.at(self.sigma) if self.trained.conditional else priors
 
 
-def has_oracle(world: World) -> bool:
-    """Whether the true density of the world's sources can be computed."""
-    return isinstance(world, ToyWorld)
-
-
-def _training(trained: TrainPriors | None) -> str:
+def _training(trained: TrainPriors | None) -> dict[str, str]:
+    """How priors were trained: the way, the weights that it began from, and the noise on the signals."""
     if trained is None:
-        return ""
-    if trained.conditional:
-        return "conditional"
-    if not trained.train.noise_sigma:
-        return "noise-free"
-    return f"{'fine-tuned' if trained.initial else 'scratch'}, {trained.train.noise} noise"
+        return {"training": "", "initial": "", "noise": ""}
+    noisy = trained.train.noise_sigma > 0
+    plain = "conditional" if trained.conditional else ("scratch" if noisy else "noise-free")
+    return {
+        "training": "fine-tuned" if trained.initial else plain,
+        "initial": "noise-free" if trained.initial else "fresh",
+        "noise": trained.train.noise if noisy or trained.conditional else "",
+    }
 
 
 @dataclass(frozen=True)
@@ -167,7 +162,7 @@ class CrossLikelihood(Evaluation):
     @property
     def inputs(self) -> str:
         config = self.evaluation
-        amplitude = "" if config.amplitude == "released" else f"-{config.amplitude}-amplitude"
+        amplitude = "" if config.amplitude == "evaluation" else f"-{config.amplitude}-amplitude"
         noise = f"-noise{config.data_sigma:g}" if config.data_sigma else ""
         return f"{config.signals}x{config.length}{amplitude}{noise}"
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from srcsep_core.baselines.base import Given, all_methods, method_of
+from srcsep_core.config import check_choice
 from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, ToyParameters, ToyWorld, synthesise
 from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
@@ -47,11 +48,11 @@ class ExplorerSettings:
 
     sources: tuple[ToySource, ...]
     mix_sigma: float = 0.0
-    prior: str = "score"
+    prior: str = "denoiser"
     sampler: str = "gibbs"
     restarts: int = 1
     seed: int = 0
-    variant: str = "released"
+    variant: str = "whole_periods"
     length: int = 1024
     levels: int = 20
 
@@ -59,8 +60,7 @@ class ExplorerSettings:
         ToyWorld(self.variant)
         if not 2 <= len(self.sources) <= MOST_SOURCES:
             raise InputError(f"the mix has {len(self.sources)} source(s); choose 2 to {MOST_SOURCES}")
-        if self.sampler not in separators():
-            raise InputError(f"unknown sampler {self.sampler!r}; use one of {', '.join(separators())}")
+        check_choice("sampler", self.sampler, separators())
         if not 0 <= self.mix_sigma < 1:
             raise InputError(f"the noise in the mix has sigma {self.mix_sigma}; use 0 or more, and less than 1")
         bounds = {"restarts": (1, MOST_RESTARTS), "levels": (2, FRAMES), "length": (16, 16_384)}

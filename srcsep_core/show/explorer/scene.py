@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srcsep_core.data.toy import SOURCES, WHOLE, key_to_frequency
+from srcsep_core.data.toy import SOURCES, key_to_frequency
 from srcsep_core.errors import InputError
 
 
@@ -40,10 +40,10 @@ class Scene:
 
 
 def real_frequency(frequency_hz: float, variant: str, sample_rate: int) -> float:
-    """The nearest frequency (Hz) that a toy world has: whole periods, or piano keys in `thesis`."""
-    if variant in WHOLE:
+    """The nearest frequency (Hz) that a toy world has: whole periods, or piano keys in `piano_keys`."""
+    if variant == "whole_periods":
         return sample_rate / max(2, round(sample_rate / frequency_hz))
-    if variant == "thesis":
+    if variant == "piano_keys":
         key = round(12 * math.log2(frequency_hz / 440)) + 49
         return float(key_to_frequency(torch.tensor(float(min(max(key, 1), 88)), dtype=torch.float64)))
     return frequency_hz

@@ -14,6 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from srcsep_core.config import check_choice
 from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, VARIANTS
 from srcsep_core.errors import InputError
 from srcsep_core.show.explorer.exploration import (
@@ -33,8 +34,7 @@ from srcsep_core.show.player import player
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-FREQUENCIES_HZ = {"released": (28.0, 1130.0), "paper": (28.0, 4186.0), "thesis": (28.0, 4186.0)}
-FREQUENCIES_HZ["whole_periods"] = FREQUENCIES_HZ["released"]
+FREQUENCIES_HZ = {"whole_periods": (28.0, 1130.0), "uniform_hz": (28.0, 4186.0), "piano_keys": (28.0, 4186.0)}
 PITCHES_HZ = {"sine": (440.0, 590.0), "square": (180.0, 300.0), "saw": (110.0, 150.0), "triangle": (330.0, 200.0)}
 AT_FIRST = {"sine": 1, "square": 1, "saw": 0, "triangle": 0}
 LIVE_EVERY = 3  # noise levels
@@ -44,15 +44,14 @@ LISTEN_S = 0.7
 def explorer(priors: Mapping[str, NamedPriors], *, length: int, levels: int = 20, seed: int = 0) -> Any:
     """The explorer as an `ipywidgets.VBox`.
 
-    `priors`: variant of the toy world to name to source to prior, for example {"released": {"score": {...}}}; the
+    `priors`: variant of the toy world to name to source to prior, such as {"whole_periods": {"denoiser": {...}}}; the
     first of each is chosen at the start. `length`: of the mix in samples, which must suit all of them. Errors of a run
     are shown in its output. Raises `InputError` for no priors or an unknown variant, and where ipywidgets is missing.
     """
     if not priors or not all(priors.values()):
-        raise InputError("there are 0 priors to choose from; pass for example {'released': {'score': {...}}}")
+        raise InputError("there are 0 priors to choose from; pass for example {'whole_periods': {'denoiser': {...}}}")
     for variant in priors:
-        if variant not in VARIANTS:
-            raise InputError(f"unknown toy variant {variant!r}; use one of {', '.join(VARIANTS)}")
+        check_choice("toy variant", variant, VARIANTS)
     return _Explorer(priors, length, levels, seed).box
 
 
@@ -117,7 +116,7 @@ class _Explorer:
         """Controls of one class: how many, their frequencies, the amplitude."""
         w = self.w
         count = w.ToggleButtons(options=[0, 1, 2], value=AT_FIRST[name], style={"button_width": "2.4em"})
-        low, high = FREQUENCIES_HZ["released"]
+        low, high = FREQUENCIES_HZ["whole_periods"]
         first, second = (
             w.FloatLogSlider(
                 hertz,
