@@ -76,6 +76,6 @@ def test_command_prints_a_row_a_setting_of_validation_mixes(
     result = CliRunner().invoke(script.main, options, catch_exceptions=False)
     assert result.exit_code == 0
     assert [(config.sources, config.mixes, config.seed) for config in asked] == [(SOURCES, 2, VALIDATION_SEED)]
-    lines = result.output.splitlines()
-    assert lines[-3].split()[:4] == ["sigmas", "margin", "again", "n_mixes"]
-    assert [line.split()[1:4] for line in lines[-2:]] == [["0.500", "0", "2"], ["0.500", "1", "2"]]
+    lines = [line.split() for line in result.output.splitlines()]
+    [header] = [index for index, words in enumerate(lines) if words[:4] == ["sigmas", "margin", "again", "n_mixes"]]
+    assert [words[1:4] for words in lines[header + 1 : header + 3]] == [["0.500", "0", "2"], ["0.500", "1", "2"]]
