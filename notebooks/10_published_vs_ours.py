@@ -123,7 +123,7 @@ display(load_coverage())
 # ## What it means
 #
 # - The preset `released` on our priors has the signs of print and the order of clear differences, but not its ranks:
-#   of the stored medians 85 % have the printed sign, and 46 % the rank within their row that they have in print. Our
+#   of the stored medians 84 % have the printed sign, and 45 % the rank within their row that they have in print. Our
 #   `released` priors are therefore like the authors', not a copy of them.
 # - A number that was printed is a mean of a heavy-tailed quantity from one set of weights; its power of ten is not
 #   a property of the method, and ours need not agree with it.

@@ -73,7 +73,7 @@ last = select(curve, sigma=max(run.profile.noise_levels), signals="clean", quant
 print("Accuracy at the widest level, clean signals:", listed(last["mean"]))
 
 # %% [markdown]
-# At sigma 0.359 and on clean signals, like for like, our released flow has an accuracy of 0.72 where 0.12 was
+# At sigma 0.359 and on clean signals, like for like, our released flow has an accuracy of 0.65 where 0.12 was
 # published: ours loses less.
 #
 # ## The verdicts at a glance
