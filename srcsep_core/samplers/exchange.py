@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.samplers.base import Callback, Priors, Separation, denoise_each, sampler
+from srcsep_core.samplers.asking import denoise_each
+from srcsep_core.samplers.base import Callback, Priors, Separation, sampler
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 
 SCREEN_MARGIN = 0.5  # nats that a proposal may lose in the first, noisy look

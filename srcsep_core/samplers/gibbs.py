@@ -24,18 +24,15 @@ from torch import Tensor
 
 from srcsep_core.config import check_choice, check_least
 from srcsep_core.nn.levels import geometric_levels
+from srcsep_core.samplers.asking import check_densities, denoise_each, log_prob_rows, posterior_rows
 from srcsep_core.samplers.base import (
     Callback,
     Priors,
     Separation,
     State,
     Trace,
-    check_densities,
     check_mix,
-    denoise_each,
     keep_best,
-    log_prob_rows,
-    posterior_rows,
     residual_of,
     rms,
     sampler,

@@ -23,6 +23,7 @@ from torch import Tensor
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import geometric_levels
+from srcsep_core.samplers.asking import denoise_each, posterior_score, score_each
 from srcsep_core.samplers.base import (
     Callback,
     Chains,
@@ -31,13 +32,10 @@ from srcsep_core.samplers.base import (
     State,
     Trace,
     check_mix,
-    denoise_each,
     keep_best,
-    posterior_score,
     residual_of,
     rms,
     sampler,
-    score_each,
 )
 
 LARGEST_STEP = 2.0

@@ -31,14 +31,13 @@ from torch import Tensor
 from srcsep_core.config import check_least
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.nn.levels import geometric_levels
+from srcsep_core.samplers.asking import denoise_each, posterior_score
 from srcsep_core.samplers.base import (
     Callback,
     Chains,
     Priors,
     Separation,
     check_mix,
-    denoise_each,
-    posterior_score,
     residual_of,
     rms,
     sampler,

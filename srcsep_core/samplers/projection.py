@@ -16,17 +16,16 @@ from torch import Tensor
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import karras_levels
+from srcsep_core.samplers.asking import denoise_each, score_each
 from srcsep_core.samplers.base import (
     Callback,
     Chains,
     Priors,
     Separation,
     check_mix,
-    denoise_each,
     residual_of,
     rms,
     sampler,
-    score_each,
 )
 
 

@@ -20,7 +20,7 @@ from srcsep_core.priors.ladder import CLIP, NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
 from srcsep_core.samplers import GibbsConfig, gibbs
-from srcsep_core.samplers.base import denoise_each
+from srcsep_core.samplers.asking import denoise_each
 
 LEVELS = (0.01, 0.1, 1.0)
 MakeFlow = Callable[..., Flow]

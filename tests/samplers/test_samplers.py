@@ -14,6 +14,7 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
@@ -29,14 +30,7 @@ from srcsep_core.samplers import (
     projection,
     unconstrained_langevin,
 )
-from srcsep_core.samplers.base import (
-    denoise_each,
-    denoise_rows,
-    geometric_levels,
-    log_prob_rows,
-    posterior_rows,
-    score_each,
-)
+from srcsep_core.samplers.asking import denoise_each, denoise_rows, log_prob_rows, posterior_rows, score_each
 
 CHAINS, SIGMA = 3000, 0.3
 
