@@ -7,8 +7,6 @@ a mask, a network. A method is one file of this folder, which registers itself o
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,9 +14,11 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_choice
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import Mixes
 from srcsep_core.errors import InputError
+from srcsep_core.registry import Registry
 from srcsep_core.samplers.base import Callback, Separation, without_chains
 
 Supervision = Literal["single sources", "mixes", "nothing", "truth"]
@@ -87,27 +87,21 @@ class Method:
     model: str = ""
 
 
-_METHODS: dict[str, Method] = {}
+_METHODS: Registry[Method] = Registry("method", "srcsep_core.baselines")
 
 
 def register(method: Method) -> Method:
     """Make a method known; raises `InputError` if another one has its name."""
-    if _METHODS.setdefault(method.name, method) is not method:
-        raise InputError(f"there is a method called {method.name!r} already; choose another name")
-    return method
+    return _METHODS.add(method.name, method)
 
 
 def all_methods() -> dict[str, Method]:
     """Every method by name, in alphabetical order: those of the files of this folder, and what others registered."""
-    package = importlib.import_module("srcsep_core.baselines")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"srcsep_core.baselines.{module.name}")
-    return dict(sorted(_METHODS.items()))
+    return _METHODS.all()
 
 
 def method_of(name: str) -> Method:
     """The method called `name`; raises `InputError` for any other name."""
     methods = all_methods()
-    if name not in methods:
-        raise InputError(f"unknown method {name!r}; use one of {', '.join(methods)}")
+    check_choice("method", name, methods)
     return methods[name]

@@ -6,8 +6,6 @@ Nothing outside that file needs its sources, its rate or its loudness.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from srcsep_core.config import check_choice, check_least, resolved
 from srcsep_core.errors import InputError
+from srcsep_core.registry import import_files
 
 Noise = Literal["gaussian", "scaled_clamped"]
 NOISES: tuple[Noise, ...] = ("gaussian", "scaled_clamped")
@@ -149,7 +148,5 @@ def world_of(variant: str = "") -> World:
 def variants_of() -> dict[str, str]:
     """Every variant there is, and the name of its world."""
     if not _WORLDS:
-        package = importlib.import_module("srcsep_core.data")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"srcsep_core.data.{module.name}")
+        import_files("srcsep_core.data")
     return {variant: name for name, (_, variants) in _WORLDS.items() for variant in variants}

@@ -6,8 +6,6 @@ command line and the tables ask it, and know no kind by name.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +17,7 @@ from srcsep_core.config import check_choice
 from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 from srcsep_core.priors.sets import LikelihoodSet, PriorSet, Trained
+from srcsep_core.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -69,22 +68,17 @@ class Kind:
         return getattr(config, "levels", None)
 
 
-_KINDS: dict[str, Kind] = {}
+_KINDS: Registry[Kind] = Registry("kind of prior", "srcsep_core.priors")
 
 
 def register(kind: Kind) -> Kind:
     """Make a kind known; raises `InputError` if another one has its name."""
-    if _KINDS.setdefault(kind.name, kind) is not kind:
-        raise InputError(f"there is a kind of prior called {kind.name!r} already; choose another name")
-    return kind
+    return _KINDS.add(kind.name, kind)
 
 
 def all_kinds() -> dict[str, Kind]:
     """Every kind by name, in alphabetical order: those of the files of this folder, and what others registered."""
-    package = importlib.import_module("srcsep_core.priors")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"srcsep_core.priors.{module.name}")
-    return dict(sorted(_KINDS.items()))
+    return _KINDS.all()
 
 
 def kind_of(name: str) -> Kind:
