@@ -138,14 +138,27 @@ def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def with_other_groups(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The rows, and before them those of other groups and other worlds in an earlier table at `path`."""
+def with_other_groups(rows: pd.DataFrame, path: Path, counts: Sequence[int] = ()) -> pd.DataFrame:
+    """The rows, and before them those of other groups and other worlds in an earlier table at `path`.
+
+    With `counts`, the rows are only those of mixes of so many sources, and the earlier ones of other numbers stay too.
+    """
     if not path.exists():
         return rows
     earlier = pd.read_csv(path, dtype=TEXT)
     made = pd.MultiIndex.from_frame(rows[["world", "group"]])
     others = ~pd.MultiIndex.from_frame(earlier[["world", "group"]]).isin(made)
+    if counts:
+        others |= ~earlier["n_sources"].isin(counts)
     return pd.concat([earlier[others], rows], ignore_index=True)
+
+
+def check_counts(settings: Sequence[Setting], counts: Sequence[int]) -> None:
+    """Raise `InputError` if one of the numbers of sources `counts` is that of none of the settings."""
+    there = sorted({len(setting.step.mixes.sources) for setting in settings})
+    for count in counts:
+        if count not in there:
+            raise InputError(f"no mix of these groups has {count} sources; use one of {', '.join(map(str, there))}")
 
 
 def planned_rows(settings: Sequence[Setting]) -> pd.DataFrame:

@@ -26,6 +26,13 @@ from srcsep_core.cli.options import Choice, device_option, profile_option, varia
     help="One or more of known, baseline, oracle, causal, beyond, compute, controls and unknown; default all.",
 )
 @click.option(
+    "--count",
+    "counts",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Only mixes of so many sources; default: of any number.",
+)
+@click.option(
     "--variant",
     "chosen_variants",
     cls=Choice,
@@ -42,6 +49,7 @@ def benchmark(
     mixes: int | None,
     slow_mixes: int | None,
     groups: tuple[str, ...],
+    counts: tuple[int, ...],
     chosen_variants: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
@@ -50,10 +58,11 @@ def benchmark(
     """Separate sets of fresh test mixes with every prior, sampler and method, and write the table of the results.
 
     What is done is cached: a stopped run goes on, and two runs share the work. With --group the rows of other groups
-    stay in the table.
+    stay in the table, and with --count those of mixes of other numbers of sources.
     """
     from srcsep_core.benchmark.plans import plan_of
     from srcsep_core.benchmark.results import (
+        check_counts,
         check_no_loss,
         planned_rows,
         planned_unknown,
@@ -72,6 +81,9 @@ def benchmark(
     plan = replace(plan, variants=chosen_variants or plan.variants)
     wanted = groups or (*GROUPS, UNKNOWN)
     settings = settings_of(chosen, plan, [group for group in wanted if group != UNKNOWN])
+    if counts:
+        check_counts(settings, counts)
+        settings = [one for one in settings if len(one.step.mixes.sources) in counts]
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     step = selection_step(chosen, plan) if UNKNOWN in wanted else None
     if list_only:
@@ -89,7 +101,7 @@ def benchmark(
         check_no_loss(folder / "separation_unknown.csv", planned_unknown(step))
     if settings:
         rows = separation_rows(pipeline, settings, profile=profile, command=command)
-        table = with_other_groups(rows, folder / "separation.csv")
+        table = with_other_groups(rows, folder / "separation.csv", counts)
         click.echo(f"{len(rows)} of {len(table)} rows: {write_table(table, folder, 'separation')}")
     if step is not None:
         found = unknown_table(pipeline, step, profile=profile, command=f"{command} --group {UNKNOWN}")

@@ -393,6 +393,13 @@ def test_rows_of_other_groups_and_other_worlds_stay(tmp_path: Path) -> None:
     assert whole.to_numpy().tolist() == [["toy", "oracle", "a"], ["rain", "known", "a"], ["toy", "known", "b"]]
 
 
+def test_rows_of_other_numbers_of_sources_stay(tmp_path: Path) -> None:
+    earlier = pd.DataFrame({"world": "toy", "group": ["known", "known", "oracle"], "n_sources": [2, 3, 2], "note": "a"})
+    earlier.to_csv(tmp_path / "separation.csv", index=False)
+    whole = with_other_groups(earlier.head(1).assign(note="b"), tmp_path / "separation.csv", (2,))
+    assert whole[["n_sources", "note"]].to_numpy().tolist() == [[3, "a"], [2, "a"], [2, "b"]]
+
+
 # Its command
 
 
@@ -430,6 +437,13 @@ def test_list_shows_every_setting_and_runs_none(tmp_path: Path, cache_folder: Pa
         assert line.split()[:3] == ["open", setting.group, setting.step.title]
         assert line.strip().endswith(setting.note)
     assert not cache_folder.exists() and not (tmp_path / "figures").exists()
+
+
+@pytest.mark.usefixtures("only_this_cache")
+def test_list_shows_the_settings_of_one_number_of_sources() -> None:
+    lines = benchmark("--list", "--group", "known", "--group", "compute", "--count", "2").output.splitlines()
+    pairs = [one for one in found("smoke", "known", "compute") if len(one.step.mixes.sources) == 2]
+    assert [line.split()[2] for line in lines] == [one.step.title for one in pairs]
 
 
 @pytest.mark.usefixtures("only_this_cache")
@@ -524,6 +538,7 @@ def test_help_names_every_group() -> None:
     [
         (["--group", "blind"], "unknown group 'blind'", f"{', '.join(GROUPS)}, unknown"),
         (["--group", "known", "--group", "blind", "--list"], "unknown group 'blind'", "use some of"),
+        (["--group", "known", "--count", "9", "--list"], "has 9 sources", "use one of 2, 3, 4"),
         (["-p", "huge"], "unknown profile 'huge'", "smoke, laptop, full"),
         (["--device", "gpu", "--group", "known"], "unknown device 'gpu'", "auto, cpu or cuda"),
     ],
