@@ -5,29 +5,46 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
+from srcsep_core.errors import InputError
+
+PACKAGE = Path(__file__).resolve().parent
 REFERENCE = "laptop"
 """The profile whose figures and tables are committed."""
+ELSEWHERE = "clone the project and run it there, or set SRCSEP_FIGURES to a folder for figures and tables"
 
 
-def project_root() -> Path:
-    """The folder that holds `notebooks`, `data` and `figures`, or the current one outside a checkout."""
-    root = Path(__file__).resolve().parents[1]
-    return root if (root / "pyproject.toml").exists() else Path.cwd()
+def checkout() -> Path | None:
+    """The folder that holds `notebooks`, `data` and `figures`; None where the package is installed without them."""
+    return PACKAGE.parent if (PACKAGE.parent / "data" / "pretrained").is_dir() else None
+
+
+def project_root(remedy: str = "clone the project and run it there") -> Path:
+    """The checkout; raises `InputError`, which names the remedy, where there is none."""
+    root = checkout()
+    if root is None:
+        raise InputError(f"this needs a checkout of the project, and {PACKAGE} is not in one; {remedy}")
+    return root
 
 
 def default_root() -> Path:
-    """Where artefacts are kept: the environment's SRCSEP_CACHE, else `.cache` in the project."""
-    return Path(os.environ.get("SRCSEP_CACHE") or project_root() / ".cache")
+    """Where artefacts are kept: SRCSEP_CACHE, else `.cache` in the checkout, else the user's folder for caches."""
+    if folder := os.environ.get("SRCSEP_CACHE"):
+        return Path(folder)
+    root = checkout()
+    return user_cache_path("srcsep", appauthor=False) if root is None else root / ".cache"
 
 
 def shipped_root() -> Path:
-    """Where the artefacts that come with the project lie."""
-    return project_root() / "data" / "pretrained"
+    """Where the artefacts that come with the project lie: `data/pretrained`, or the few that are in the package."""
+    root = checkout()
+    return PACKAGE / "pretrained" if root is None else root / "data" / "pretrained"
 
 
 def figures_root() -> Path:
-    """Where the figures of all profiles go: SRCSEP_FIGURES, else `figures` in the project."""
-    return Path(os.environ.get("SRCSEP_FIGURES") or project_root() / "figures")
+    """Where the figures of all profiles go: SRCSEP_FIGURES, else `figures` in the checkout (`InputError` without)."""
+    return Path(os.environ.get("SRCSEP_FIGURES") or project_root(ELSEWHERE) / "figures")
 
 
 def figures_folder(profile: str) -> Path:
@@ -42,7 +59,7 @@ def measured_folder(profile: str) -> Path:
     """
     if profile != REFERENCE or os.environ.get("SRCSEP_FIGURES"):
         return figures_folder(profile)
-    return project_root() / "data" / "measured"
+    return project_root(ELSEWHERE) / "data" / "measured"
 
 
 def measured_table(name: str) -> Path:

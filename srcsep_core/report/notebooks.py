@@ -200,8 +200,8 @@ def run_notebooks(
     Executed copies go to `figures/gallery`; with `in_place` they also replace the committed `.ipynb` files, and every
     table and figure replaces the one that stands. `results.last_verdict` judges the run afterwards.
     """
-    gallery = figures_root() / "gallery"
     sources = notebook_sources(names)
+    gallery = figures_root() / "gallery"
     profile = str(parameters.get("profile", REFERENCE))
     if not names:
         _prepare(profile, str(parameters.get("device", "auto")))

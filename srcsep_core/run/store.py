@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 
 from srcsep_core.config import resolved
 from srcsep_core.errors import StoreError
-from srcsep_core.paths import default_root, project_root
+from srcsep_core.paths import checkout, default_root
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,10 @@ def provenance(**facts: Any) -> dict[str, Any]:
 
 def git_revision() -> str:
     """The checked-out commit, marked if files differ from it; `unknown` outside a git checkout."""
-    git = ["git", "-C", str(project_root())]
+    root = checkout()
+    if root is None:
+        return "unknown"
+    git = ["git", "-C", str(root)]
     try:
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         status = subprocess.run(

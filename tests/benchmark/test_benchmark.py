@@ -314,7 +314,7 @@ def test_baselines_have_no_sampler_and_still_a_name_for_it(tmp_path: Path, monke
     (tmp_path / "data" / "measured").mkdir(parents=True)
     pd.DataFrame(rows).to_csv(tmp_path / "data" / "measured" / "separation.csv", index=False)
     monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     table = benchmark_table()
     assert list(table) == FACTS + FIGURES
     assert table["sampler"].tolist() == ["none"] * 2 and table["control"].tolist() == table["note"].tolist() == [""] * 2
@@ -327,7 +327,7 @@ def test_table_is_read_where_it_is_written_and_the_committed_one_before(
     read: Callable[[], pd.DataFrame], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`srcsep benchmark` writes to SRCSEP_FIGURES, if that is set; a table that is missing is named with its maker."""
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     monkeypatch.delenv("SRCSEP_FIGURES", raising=False)
     with pytest.raises(InputError, match=rf"there is no .*/{name}\.csv; make it with `srcsep benchmark`"):
         read()

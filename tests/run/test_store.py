@@ -358,8 +358,9 @@ def test_provenance_is_sealed_with_the_files(store: Store) -> None:
 
 
 def test_git_revision_is_unknown_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "project_root", lambda: tmp_path)
-    assert cache.git_revision() == "unknown"
+    for place in (tmp_path, None):
+        monkeypatch.setattr(cache, "checkout", lambda place=place: place)
+        assert cache.git_revision() == "unknown"
 
 
 # A disk that cannot be used
