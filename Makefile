@@ -23,6 +23,7 @@ help:
 	@echo "make lock       renew requirements.lock and the pins of environment.yml from pyproject.toml"
 	@echo "make clean      remove .venv, .cache and build products"
 	@echo "Each target installs what it needs into .venv first. Needs Python 3.11 to 3.13 (PYTHON=$(PYTHON))."
+	@echo "'source $(BIN)/activate' then puts srcsep on the PATH."
 
 # A sound virtual environment: made when missing, made anew when a stopped install left it half-written.
 define ensure_venv
@@ -44,7 +45,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@rm -f $(INSTALLING)
 	@$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
-	@echo "Installed."
+	@echo "Installed. 'source $(BIN)/activate' puts srcsep on the PATH."
 
 reproduce: $(INSTALLED)
 	@echo "Running all notebooks; what an earlier run finished is taken from .cache."

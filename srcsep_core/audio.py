@@ -120,7 +120,7 @@ def check_signal(
     if expected_rate is not None and sample_rate != expected_rate:
         raise InputError(
             f"the sample rate is {sample_rate} Hz but {expected_rate} Hz is needed; "
-            f"use resample(samples, from_rate={sample_rate}, to_rate={expected_rate}) or the option --resample"
+            f"resample it with resample(samples, from_rate={sample_rate}, to_rate={expected_rate})"
         )
     if length < minimum:
         raise InputError(f"the signal has {length} samples but {minimum} are needed; use a longer signal")

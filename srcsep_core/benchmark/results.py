@@ -172,9 +172,12 @@ def planned_unknown(step: SelectSources) -> pd.DataFrame:
     return pd.DataFrame(each).groupby("n_sources", as_index=False).sum()
 
 
-def check_no_loss(path: Path, planned: pd.DataFrame) -> None:
-    """Raise `InputError` if a row of the table at `path` was measured on more mixes than the `planned` one."""
-    if not path.exists():
+def check_no_loss(path: Path, planned: pd.DataFrame, *, overwrite: bool = False) -> None:
+    """Raise `InputError` if a row of the table at `path` was measured on more mixes than the `planned` one.
+
+    Unless it may be lost: `overwrite`.
+    """
+    if overwrite or not path.exists():
         return
     earlier = pd.read_csv(path, dtype=TEXT).fillna(dict.fromkeys(TEXT, ""))
     same = [column for column in planned if column != "n_mixes"]
@@ -184,8 +187,8 @@ def check_no_loss(path: Path, planned: pd.DataFrame) -> None:
         worst = lost.iloc[0]
         raise InputError(
             f"{len(lost)} rows of {path} were measured on more mixes than this run would have, the first on "
-            f"{worst['n_mixes_earlier']} for {worst['n_mixes']}; use --out for another folder, --mixes and "
-            "--slow-mixes for more, or --overwrite"
+            f"{worst['n_mixes_earlier']} for {worst['n_mixes']}; choose another folder or more mixes, "
+            "or replace them with overwrite=True"
         )
 
 

@@ -95,10 +95,10 @@ def benchmark(
     command = f"srcsep benchmark -p {profile} --mixes {plan.mixes} --slow-mixes {plan.slow_mixes}"
     command += "".join(f" --variant {variant}" for variant in chosen_variants)
     folder = out or measured_folder(profile)
-    if settings and not overwrite:
-        check_no_loss(folder / "separation.csv", planned_rows(settings))
-    if step is not None and not overwrite:
-        check_no_loss(folder / "separation_unknown.csv", planned_unknown(step))
+    if settings:
+        check_no_loss(folder / "separation.csv", planned_rows(settings), overwrite=overwrite)
+    if step is not None:
+        check_no_loss(folder / "separation_unknown.csv", planned_unknown(step), overwrite=overwrite)
     if settings:
         rows = separation_rows(pipeline, settings, profile=profile, command=command)
         table = with_other_groups(rows, folder / "separation.csv", counts)

@@ -11,17 +11,20 @@ from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.options import Choice, device_option, models, objectives, profile_option, variant_option
 from srcsep_core.cli.separate import evaluate, score, separate
+from srcsep_core.cli.wording import options_named
 from srcsep_core.config import check_choice
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
 
 
 class _Group(click.Group):
-    """A command group that reports a mendable error as one sentence with exit code 1."""
+    """A command group that reports a mendable error as one sentence with exit code 1; messages name options."""
 
     def invoke(self, context: click.Context) -> object:
+        log_to_stderr()
         try:
-            return super().invoke(context)
+            with options_named():
+                return super().invoke(context)
         except (InputError, StoreError, DivergenceError) as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(1)
@@ -31,7 +34,6 @@ class _Group(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """Generative priors of audio: train them, measure what they can tell apart, separate with them."""
-    log_to_stderr()
 
 
 main.add_command(separate)
@@ -186,9 +188,12 @@ def _judge(profile: str, *, renewed: bool = False) -> None:
 @device_option
 @click.option("--objective", cls=Choice, names=objectives, default="likelihood", show_default=True, help="One of {}.")
 @click.option("--resample", "resampling", is_flag=True, help="Resample a file of another rate to the priors' rate.")
-def likelihood(path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool) -> None:
+@click.option("--mono", "averaging", is_flag=True, help="Average the channels of a file that has several.")
+def likelihood(
+    path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool, averaging: bool
+) -> None:
     """Log-likelihood of an audio file (mono) under every source's prior, in nats/sample."""
-    from srcsep_core.audio import check_signal, read_audio, resample
+    from srcsep_core.audio import check_signal, mono, read_audio, resample
     from srcsep_core.diagnostics import file_likelihood
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
@@ -199,7 +204,7 @@ def likelihood(path: Path, profile: str, variant: str, device: str, objective: s
     rate = step.data.sample_rate
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     audio = read_audio(path)
-    samples, found_rate = audio.samples, audio.sample_rate
+    samples, found_rate = mono(audio.samples) if averaging else audio.samples, audio.sample_rate
     if resampling and found_rate != rate:
         samples, found_rate = resample(samples, from_rate=found_rate, to_rate=rate), rate
         click.echo(f"resampled from {audio.sample_rate} Hz to {rate} Hz", err=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -20,13 +17,6 @@ from srcsep_core.cli.options import (
     variant_option,
 )
 from srcsep_core.errors import InputError
-
-# What the messages of srcsep_core.separate call an argument, and what it is called here.
-OPTIONS = {
-    "remove_dc=True": "--remove-dc",
-    "allow_clipped=True": "--allow-clipped",
-    "stereo='each'": "--stereo each",
-}
 
 
 @click.command()
@@ -102,8 +92,7 @@ def separate(
         allow_clipped=allow_clipped,
     )
     names = [name.strip() for name in listed.split(",") if name.strip()]
-    with options_named():
-        result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
+    result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
     report = result.report
     gains = ", ".join(f"{one:.3g}" for one in report["gain"])
     click.echo(f"{', '.join(result.names)}: {out}")
@@ -149,27 +138,3 @@ def _gain(text: str) -> float | None:
         return float(text)
     except ValueError as error:
         raise InputError(f"the gain is {text!r}; use a positive number, or auto") from error
-
-
-@contextmanager
-def options_named() -> Iterator[None]:
-    """Messages about the recording that come up inside name the options of the command, not arguments."""
-    log = logging.getLogger("srcsep_core.separate.recording")
-    log.addFilter(_name_options)
-    try:
-        yield
-    except InputError as error:
-        raise InputError(_with_options(str(error))) from error
-    finally:
-        log.removeFilter(_name_options)
-
-
-def _name_options(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _with_options(record.getMessage()), ()
-    return True
-
-
-def _with_options(text: str) -> str:
-    for argument, option in OPTIONS.items():
-        text = text.replace(argument, option)
-    return text

@@ -81,7 +81,7 @@ class SeparateConfig:
         if self.stereo not in STEREO:
             raise InputError(f"unknown way {self.stereo!r} with several channels; use one of {', '.join(STEREO)}")
         if self.gain is not None and not 0 < self.gain < math.inf:
-            raise InputError(f"the gain is {self.gain:g}; use a positive number, or auto")
+            raise InputError(f"the gain is {self.gain:g}; use a positive number, or gain=None to have it found")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"the seed is {self.seed}; use 0 or more")
 

@@ -70,7 +70,7 @@ def _pairs(estimates: list[Path], references: list[Path]) -> tuple[list[Path], l
     if len(estimates) != len(references):
         raise InputError(
             f"there are {len(estimates)} estimate(s) and {len(references)} reference(s); "
-            "give one --reference for every estimate, in the same order"
+            "give one reference for every estimate, in the same order"
         )
     return estimates, references
 

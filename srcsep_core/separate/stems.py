@@ -41,7 +41,7 @@ def check_folder(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
         if found and not overwrite:
             raise InputError(
                 f"the folder {out} is not empty ({len(found)} file(s), such as {found[0]}); "
-                "choose another one or replace an earlier separation with --overwrite"
+                "choose another one, or replace an earlier separation with overwrite=True"
             )
         foreign = sorted((set(found) & set(names)) - _ours(out))
         if foreign:

@@ -138,7 +138,8 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(arguments: list[s
 
 def test_likelihood_of_a_file_under_every_prior(tmp_path: Path) -> None:
     x = draw_test_set(ToyWorld(), 1, 602, seed=0)[0, :1]
-    result = srcsep("likelihood", str(write_audio(tmp_path / "sine.wav", x, 14_700)), "-p", "smoke", "--device", "cpu")
+    path = str(write_audio(tmp_path / "sine.wav", x, 14_700))
+    result = srcsep("likelihood", path, "-p", "smoke", "--device", "cpu")
     assert result.exit_code == 0
     *rows, conclusion = [line.split() for line in result.stdout.splitlines()]
     assert rows[0] == ["prior", "log_likelihood"]
@@ -149,6 +150,10 @@ def test_likelihood_of_a_file_under_every_prior(tmp_path: Path) -> None:
     for name, value in table.items():
         assert value == pytest.approx(priors.prior(name).log_prob(heard).item() / 600, abs=1e-3)
     assert conclusion[-1] == max(table, key=lambda name: table[name])
+    both = str(write_audio(tmp_path / "both.wav", x.expand(2, -1), 14_700))
+    assert "average them with --mono" in srcsep("likelihood", both, "-p", "smoke", "--device", "cpu").output
+    averaged = srcsep("likelihood", both, "-p", "smoke", "--device", "cpu", "--mono")
+    assert averaged.stdout == result.stdout
 
 
 def test_mistake_leaves_no_cache_behind(cache_folder: Path) -> None:

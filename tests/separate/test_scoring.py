@@ -84,7 +84,7 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(folders: tuple[Pa
     write_audio(est / "c.wav", samples, RATE)
     (other / "empty").mkdir()
     for arguments, value, remedy in (
-        ([a, b, "--reference", a], "2 estimate(s) and 1 reference(s)", "one --reference for every estimate"),
+        ([a, b, "--reference", a], "2 estimate(s) and 1 reference(s)", "one reference for every estimate"),
         ([est, "--reference", ref], "holds c.wav", "same names"),
         ([est, "--reference", a], "is a folder", "or files"),
         ([other / "empty", "--reference", ref], "holds no .wav or .flac", "folder of stems"),

@@ -15,7 +15,7 @@ from torch import Tensor
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
-from srcsep_core.cli.separate import options_named
+from srcsep_core.cli.wording import options_named
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
@@ -244,7 +244,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
         (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
-        (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or auto"),
+        (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or gain=None"),
         (WAVE, ["sine"], {"stereo": "both"}, "'both'", "mean, each"),
         (WAVE, ["sine"], {"seed": -1}, "seed is -1", "0 or more"),
     ],
@@ -323,7 +323,7 @@ def test_overwrite_replaces_only_files_of_an_earlier_separation(mix_file: Path, 
     out = tmp_path / "stems"
     write(mix_file, out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"not empty.*--overwrite"):
+    with pytest.raises(InputError, match=r"not empty.*overwrite=True"):
         write(mix_file, out)
     write(mix_file, out, ("square", "sine", "sine"), overwrite=True)
     names = ["01_square.wav", "02_sine_1.wav", "03_sine_2.wav", "notes.txt", "player.html", "separation.json"]
