@@ -182,7 +182,7 @@ def moved_in(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved_in: None) -> Pipeline:
     monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "cache"))
-    return Pipeline(Store(tmp_path / "cache"))
+    return Pipeline(Store(tmp_path / "cache"), train=True)
 
 
 def srcsep(*arguments: object) -> str:
@@ -213,7 +213,7 @@ def test_they_are_benchmarked(line: Pipeline, tmp_path: Path) -> None:
     groups = [word for group in ("known", "baseline", "oracle", "causal", "unknown") for word in ("--group", group)]
     options = ("-p", "smoke", "--device", "cpu", "--variant", "storm", "--mixes", "4", "--out", tmp_path)
     assert "wiener" in srcsep("benchmark", *options, "--list")
-    srcsep("benchmark", *options, *groups)
+    srcsep("benchmark", *options, *groups, "--train")
     table = pd.read_csv(tmp_path / "separation.csv", dtype={"control": str, "note": str})
     assert set(table["world"]) == {"thunder"} and set(table["sources"]) == {"rumble+hiss"}
     assert set(table["group"]) == {"known", "baseline", "causal"}, "there is no oracle"
@@ -248,7 +248,7 @@ def test_they_separate_a_file(line: Pipeline, tmp_path: Path) -> None:
     drawn = Thunder().draw(1, 4 * CROP, torch.Generator().manual_seed(1))[0]
     write_audio(tmp_path / "mix.wav", drawn.mean(dim=0, keepdim=True), 8000)
     names = ("--sources", "rumble,hiss", "--prior", "gaussian", "--variant", "storm", "-p", "smoke", "--gain", "1")
-    srcsep("separate", tmp_path / "mix.wav", "--out", tmp_path / "stems", "--device", "cpu", *names)
+    srcsep("separate", tmp_path / "mix.wav", "--out", tmp_path / "stems", "--device", "cpu", *names, "--train")
     rumble = read_audio(tmp_path / "stems" / "01_rumble.wav").samples
     assert float(si_sdr(estimate=rumble, reference=drawn[:1] / 2)) > 10
     assert json.loads((tmp_path / "stems" / "separation.json").read_text())["settings"]["prior"] == "gaussian"
@@ -258,7 +258,7 @@ def test_the_separator_separates_a_file(line: Pipeline, tmp_path: Path) -> None:
     drawn = Thunder().draw(1, 4 * CROP, torch.Generator().manual_seed(1))[0]
     mix = write_audio(tmp_path / "mix.wav", drawn.mean(dim=0, keepdim=True), 8000)
     names = ("--sources", "rumble,hiss", "--method", "wiener", "--variant", "storm", "-p", "smoke", "--gain", "1")
-    srcsep("separate", mix, "--out", tmp_path / "stems", "--device", "cpu", *names)
+    srcsep("separate", mix, "--out", tmp_path / "stems", "--device", "cpu", *names, "--train")
     rumble = read_audio(tmp_path / "stems" / "01_rumble.wav").samples
     assert float(si_sdr(estimate=rumble, reference=drawn[:1] / 2)) > 5
     settings = json.loads((tmp_path / "stems" / "separation.json").read_text())["settings"]

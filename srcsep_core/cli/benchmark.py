@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from srcsep_core.cli.options import Choice, device_option, profile_option, variants
+from srcsep_core.cli.options import Choice, device_option, profile_option, train_option, variants
 
 
 @click.command()
@@ -42,6 +42,7 @@ from srcsep_core.cli.options import Choice, device_option, profile_option, varia
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: data/measured.")
 @click.option("--overwrite", is_flag=True, help="Replace rows that were measured on more mixes.")
+@train_option
 @click.option("--list", "list_only", is_flag=True, help="Only list the settings and whether they are done.")
 def benchmark(
     profile: str,
@@ -53,6 +54,7 @@ def benchmark(
     chosen_variants: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
+    train: bool,
     list_only: bool,
 ) -> None:
     """Separate sets of fresh test mixes with every prior, sampler and method, and write the table of the results.
@@ -84,7 +86,7 @@ def benchmark(
     if counts:
         check_counts(settings, counts)
         settings = [one for one in settings if len(one.step.mixes.sources) in counts]
-    pipeline = Pipeline(device=resolve_device(device), progress=True)
+    pipeline = Pipeline(device=resolve_device(device), progress=True, train=train)
     step = selection_step(chosen, plan) if UNKNOWN in wanted else None
     if list_only:
         every = [(one.group, one.step, one.note) for one in settings] + ([(UNKNOWN, step, "")] if step else [])
@@ -99,6 +101,7 @@ def benchmark(
         check_no_loss(folder / "separation.csv", planned_rows(settings), overwrite=overwrite)
     if step is not None:
         check_no_loss(folder / "separation_unknown.csv", planned_unknown(step), overwrite=overwrite)
+    pipeline.check_trained([*(one.step for one in settings), *([step] if step else [])])
     if settings:
         rows = separation_rows(pipeline, settings, profile=profile, command=command)
         table = with_other_groups(rows, folder / "separation.csv", counts)

@@ -9,7 +9,15 @@ import click
 
 from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
-from srcsep_core.cli.options import Choice, device_option, models, objectives, profile_option, variant_option
+from srcsep_core.cli.options import (
+    Choice,
+    device_option,
+    models,
+    objectives,
+    profile_option,
+    train_option,
+    variant_option,
+)
 from srcsep_core.cli.separate import evaluate, score, separate
 from srcsep_core.cli.wording import options_named
 from srcsep_core.config import check_choice
@@ -64,7 +72,7 @@ def train(
     ship: bool,
 ) -> None:
     """Train the priors of a profile, or find them in the cache or among the shipped ones."""
-    from srcsep_core.paths import shipped_root
+    from srcsep_core.paths import project_root
     from srcsep_core.priors.kinds import kind_of
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
@@ -85,11 +93,12 @@ def train(
     if not steps:
         asked = ", ".join((*chosen, *wanted, *(["noise-free"] if noise_free else [])))
         raise InputError(f"the profile {profile} has no priors that are all of {asked}; leave one of them out")
-    pipeline = Pipeline(device=resolve_device(device), progress=True)
+    shipped = project_root() / "data" / "pretrained" if ship else None
+    pipeline = Pipeline(device=resolve_device(device), progress=True, train=True)
     for step in steps:
         artefact = pipeline.remake(step) if retrain else pipeline.run(step)
-        if ship:
-            click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
+        if shipped is not None:
+            click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped)}")
         else:
             click.echo(f"{step.title}: {artefact.path}")
 
@@ -189,8 +198,16 @@ def _judge(profile: str, *, renewed: bool = False) -> None:
 @click.option("--objective", cls=Choice, names=objectives, default="likelihood", show_default=True, help="One of {}.")
 @click.option("--resample", "resampling", is_flag=True, help="Resample a file of another rate to the priors' rate.")
 @click.option("--mono", "averaging", is_flag=True, help="Average the channels of a file that has several.")
+@train_option
 def likelihood(
-    path: Path, profile: str, variant: str, device: str, objective: str, resampling: bool, averaging: bool
+    path: Path,
+    profile: str,
+    variant: str,
+    device: str,
+    objective: str,
+    resampling: bool,
+    averaging: bool,
+    train: bool,
 ) -> None:
     """Log-likelihood of an audio file (mono) under every source's prior, in nats/sample."""
     from srcsep_core.audio import check_signal, mono, read_audio, resample
@@ -202,7 +219,7 @@ def likelihood(
     chosen = get_profile(profile)
     step = prior_step(chosen, "flowavenet", objective=objective, variant=variant)  # type: ignore[arg-type]
     rate = step.data.sample_rate
-    pipeline = Pipeline(device=resolve_device(device), progress=True)
+    pipeline = Pipeline(device=resolve_device(device), progress=True, train=train)
     audio = read_audio(path)
     samples, found_rate = mono(audio.samples) if averaging else audio.samples, audio.sample_rate
     if resampling and found_rate != rate:

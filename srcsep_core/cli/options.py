@@ -88,6 +88,7 @@ profile_option = click.option(
     "-p", "--profile", cls=Choice, names=profiles, default="laptop", show_default=True, help="One of {}."
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+train_option = click.option("--train", is_flag=True, help="Train priors that are not there, which can take hours.")
 
 
 def variant_option(default: str) -> Callable[[Any], Any]:

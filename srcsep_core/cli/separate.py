@@ -14,6 +14,7 @@ from srcsep_core.cli.options import (
     profile_option,
     samplers,
     sources,
+    train_option,
     variant_option,
 )
 from srcsep_core.errors import InputError
@@ -56,6 +57,7 @@ from srcsep_core.errors import InputError
 @click.option("--remove-dc", is_flag=True, help="Take off the mean of the signal first.")
 @click.option("--allow-clipped", is_flag=True, help="Accept flat tops at full scale.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier separation in the folder.")
+@train_option
 def separate(
     mix: Path,
     listed: str,
@@ -73,6 +75,7 @@ def separate(
     remove_dc: bool,
     allow_clipped: bool,
     overwrite: bool,
+    train: bool,
 ) -> None:
     """Separate an audio file MIX into stems that sum to it, with a player and a report."""
     from srcsep_core.separate import SeparateConfig, separate_file
@@ -90,6 +93,7 @@ def separate(
         stereo=stereo,
         remove_dc=remove_dc,
         allow_clipped=allow_clipped,
+        train=train,
     )
     names = [name.strip() for name in listed.split(",") if name.strip()]
     result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)

@@ -18,6 +18,7 @@ OPTIONS = {
     r"remove_dc=True": "--remove-dc",
     r"resample\(samples, from_rate=\d+, to_rate=\d+\)": "--resample",
     r"stereo='each'": "--stereo each",
+    r"train=True": "--train",
 }
 
 

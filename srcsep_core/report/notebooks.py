@@ -232,7 +232,7 @@ def _prepare(profile: str, device: str) -> None:
     from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import steps_of
 
-    prepare(Pipeline(device=resolve_device(device), progress=True), steps_of(get_profile(profile)))
+    prepare(Pipeline(device=resolve_device(device), progress=True, train=True), steps_of(get_profile(profile)))
 
 
 def _index(executed: Sequence[Executed], parameters: Mapping[str, Any]) -> str:

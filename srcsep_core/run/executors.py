@@ -55,7 +55,8 @@ class Workers:
         count = min(self.count or os.cpu_count() or 1, len(steps))
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
-            jobs = {pool.submit(_make, pipeline.store.root, pipeline.store.shipped, step): step for step in steps}
+            store = pipeline.store
+            jobs = {pool.submit(_make, store.root, store.shipped, pipeline.train, step): step for step in steps}
             try:
                 for job in as_completed(jobs):
                     job.result()
@@ -68,15 +69,16 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _make(root: Path, shipped: Path | None, step: Step) -> None:
-    Pipeline(Store(root, shipped)).run(step)
+def _make(root: Path, shipped: Path | None, train: bool, step: Step) -> None:
+    Pipeline(Store(root, shipped), train=train).run(step)
 
 
 def prepare(pipeline: Pipeline, steps: Sequence[Step], executor: Executor | None = None) -> int:
     """Make what is missing of `steps`, parents first; returns how many steps were made.
 
-    Without an `executor` it is the one that suits the pipeline's device.
+    Without an `executor` it is the one that suits the pipeline's device. Raises as `Pipeline.check_trained`.
     """
+    pipeline.check_trained(steps)
     executor = executor or executor_for(pipeline.device)
     layers: dict[int, dict[str, Step]] = {}
     for step in steps:

@@ -1,4 +1,7 @@
-"""The graph of steps, run on this machine. Asking for a step makes what it needs and is not there yet."""
+"""The graph of steps, run on this machine. Asking for a step makes what it needs and is not there yet.
+
+All but priors: they are trained where that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.paths import shipped_root
 from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainPriors, load_priors
 from srcsep_core.run.store import Artefact, Store, replace_folder, seal
+from srcsep_core.run.untrained import cost, refusal
 from srcsep_core.training.loop import CHECKPOINT
 
 log = logging.getLogger(__name__)
@@ -41,14 +45,18 @@ def resolve_device(name: str) -> torch.device:
 
 @dataclass
 class Pipeline:
-    """Runs steps on this machine: finds their artefacts in the store or makes them."""
+    """Runs steps on this machine: finds their artefacts in the store or makes them; priors only with `train`."""
 
     store: Store = field(default_factory=lambda: Store(shipped=shipped_root()))
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: bool = False
+    train: bool = False
 
     def run(self, step: Step) -> Artefact:
-        """The step's artefact, made if needed, its parents first."""
+        """The step's artefact, made if needed, its parents first.
+
+        Raises `InputError` where priors would have to be trained, without `train`.
+        """
         found = self.store.find(step.name, step.key)
         return found if found is not None else self._make(step, self.store.get_or_make)
 
@@ -56,10 +64,30 @@ class Pipeline:
         """Make the step anew, whatever is cached or shipped; an unfinished run of it is continued."""
         return self._make(step, self.store.make_anew)
 
+    def check_trained(self, steps: Iterable[Step]) -> None:
+        """Raise `InputError` if `steps` need priors that are not trained; with `train`, log that they will be."""
+        missing = list(self._untrained(steps, set()))
+        if missing and not self.train:
+            raise InputError(refusal(missing))
+        if missing:
+            log.info("to be trained: %s; %s", ", ".join(step.title for step in missing), cost(missing))
+
+    def _untrained(self, steps: Iterable[Step], seen: set[str]) -> Iterator[TrainPriors]:
+        """The priors that have to be trained for `steps`, parents first."""
+        for step in steps:
+            if step.key in seen or self.store.find(step.name, step.key) is not None:
+                continue
+            seen.add(step.key)
+            yield from self._untrained(step.parents, seen)
+            if isinstance(step, TrainPriors):
+                yield step
+
     def _make(self, step: Step, making: Callable[..., Artefact]) -> Artefact:
+        if not self.train:
+            self.check_trained([step])
         for parent in step.parents:
             self.run(parent)  # before this step holds its lock
-        log.info("making %s", step.title)
+        log.info("making %s%s", step.title, f" ({cost([step])})" if isinstance(step, TrainPriors) else "")
         return making(
             step.name,
             step.key,

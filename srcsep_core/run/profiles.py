@@ -66,7 +66,7 @@ class KindPlan:
     `train` is for noise-free priors (or the only way), `fine_tune` for a noise level from noise-free weights, `scratch`
     for one from fresh weights, `conditional` for `conditional_networks`, which take the noise level as an input, the
     narrowest range first. None: the kind is not trained that way. At the levels `ablated` objective and noise are also
-    mixed.
+    mixed. `step_seconds`: what a training step takes on one core, about; None: never timed.
     """
 
     network: Any
@@ -76,6 +76,7 @@ class KindPlan:
     conditional: TrainConfig | None = None
     conditional_networks: tuple[Any, ...] = ()
     ablated: tuple[float, ...] = ()
+    step_seconds: float | None = None
 
     @property
     def window(self) -> int:
@@ -116,6 +117,7 @@ def _flows(
     *,
     scratch: Mapping[str, Any] | None = None,
     conditional: Mapping[str, Any] | None = None,
+    step_seconds: float | None = None,
 ) -> KindPlan:
     """Flows are trained in every way; from scratch and with the level as an input as `train`, but for these fields.
 
@@ -130,6 +132,7 @@ def _flows(
         conditional=replace(train, **{"seed": 1, **(conditional or {})}),
         conditional_networks=tuple(ConditionalFlowConfig(**sizes, sigma_max=top) for top in (0.5, 10.0)),
         ablated=(0.359,),
+        step_seconds=step_seconds,
     )
 
 
@@ -188,13 +191,15 @@ _ALL = (
             _SMOKE_TUNING,
             scratch={"steps": 10},
             conditional={"steps": 10, "seed": 0},
+            step_seconds=0.2,
         ),
-        wavenet=KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _SMOKE, _SMOKE_TUNING),
+        wavenet=KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _SMOKE, _SMOKE_TUNING, step_seconds=0.2),
         denoiser=KindPlan(
             DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
             replace(_DENOISER, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
+            step_seconds=0.05,
         ),
-        pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(_SMOKE, crop=256)),
+        pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(_SMOKE, crop=256), step_seconds=0.05),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
         draws=(2, 2),
         length=512,
@@ -217,12 +222,16 @@ _ALL = (
             _LAPTOP_TUNING,
             scratch={"steps": 400},
             conditional={"steps": 1000},
+            step_seconds=1.2,
         ),
         wavenet=KindPlan(
-            WaveNetPriorConfig(layers=9, width=16, head_width=64), _LAPTOP, replace(_LAPTOP_TUNING, steps=240)
+            WaveNetPriorConfig(layers=9, width=16, head_width=64),
+            _LAPTOP,
+            replace(_LAPTOP_TUNING, steps=240),
+            step_seconds=0.9,
         ),
-        denoiser=KindPlan(DenoiserConfig(), _DENOISER),
-        pnf=KindPlan(PnFConfig(), replace(_LAPTOP, steps=2000, crop=1024, learning_rate=2e-3)),
+        denoiser=KindPlan(DenoiserConfig(), _DENOISER, step_seconds=0.3),
+        pnf=KindPlan(PnFConfig(), replace(_LAPTOP, steps=2000, crop=1024, learning_rate=2e-3), step_seconds=0.3),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
     ),

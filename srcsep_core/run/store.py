@@ -174,7 +174,7 @@ class Store:
                 reason = fault(folder, key)
                 if reason is None:
                     return Artefact(folder, key, shipped=True)
-                log.warning("the shipped artefact %s is not used: %s; it is made anew", folder, reason)
+                log.warning("the shipped artefact %s is not used: %s", folder, reason)
         return None
 
     def get_or_make(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
@@ -223,7 +223,7 @@ class Store:
         rejected = self.root / "rejected" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:6]}"
         rejected.parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder, rejected)
-        log.warning("the artefact %s is not used: %s; it was moved to %s and is made anew", folder, reason, rejected)
+        log.warning("the artefact %s is not used: %s; it was moved to %s", folder, reason, rejected)
 
     def _shipped_folders(self) -> list[Path]:
         if self.shipped is None or not self.shipped.is_dir():

@@ -26,7 +26,7 @@ from srcsep_core.baselines.base import Separator
 from srcsep_core.config import resolved
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
-from srcsep_core.run.pipeline import resolve_device
+from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.store import file_digest, write_json
 from srcsep_core.separate.recording import STEREO, prepare
@@ -54,7 +54,8 @@ class SeparateConfig:
     `sampler`, `prior` and `restarts` are for the method `sampler`.
     `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `stereo`: separate the `mean`
     of the channels, or `each` on its own. `restarts`: of the sampler in a window (None: its own number).
-    `allow_clipped` accepts flat tops at full scale. `search`: windows and how they are joined.
+    `allow_clipped` accepts flat tops at full scale. `train` lets priors be trained that are not there.
+    `search`: windows and how they are joined.
     """
 
     method: str = SAMPLER
@@ -69,6 +70,7 @@ class SeparateConfig:
     stereo: str = "mean"
     remove_dc: bool = False
     allow_clipped: bool = False
+    train: bool = False
     search: SearchConfig = field(default_factory=SearchConfig)
 
     @property
@@ -184,7 +186,8 @@ def separate_audio(
     """Separate samples (C, T) at `sample_rate` (Hz) into `sources`, one class for each.
 
     `priors` are used instead of those that the configuration names, and `name` is for the report. Raises `InputError`
-    for unknown names, and for a signal that is silent, shorter than a window, not finite, or clipped.
+    for unknown names, for priors that are not trained, and for a signal that is silent, shorter than a window, not
+    finite, or clipped.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config, priors)
@@ -202,13 +205,13 @@ def separate_audio(
         rate=rate,
     )
     heard = mix if rate == sample_rate else resample(mix, from_rate=sample_rate, to_rate=rate)
-    key = {}
+    key, pipeline = {}, Pipeline(device=device, progress=progress, train=config.train)
     if asked.sampled:
-        heard_as = priors = priors or source_priors(asked, device, progress)
+        heard_as = priors = priors or source_priors(asked, pipeline)
         key = {"prior_key": priors.key}
         separator: Separator = sampler_separator(asked, priors)
     else:
-        separator = method_separator(asked, heard_as.window or heard.shape[1], device, progress)
+        separator = method_separator(asked, heard_as.window or heard.shape[1], pipeline)
     generator = torch.Generator(device=device).manual_seed(config.seed)
     search = Search(separator, heard_as, sources, config.search, generator, progress)
     found = [search.run(row, config.gain) for row in heard]

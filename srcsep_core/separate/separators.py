@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from srcsep_core.baselines.base import Given, Separator, Supervision, all_methods, method_of
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World, world_of
@@ -137,23 +135,23 @@ def method_names() -> tuple[str, ...]:
     return (SAMPLER, *(name for name, one in all_methods().items() if not one.needs))
 
 
-def source_priors(asked: Request, device: torch.device, progress: bool) -> SourcePriors:
-    """The priors asked for, found in the cache or trained, or the true densities of the world's sources."""
+def source_priors(asked: Request, pipeline: Pipeline) -> SourcePriors:
+    """The priors asked for, from the pipeline, or the true densities of the world's sources."""
     world = asked.world
     if asked.prior == ORACLE:
-        find, key = PriorChoice(ORACLE, world).load(Pipeline(device=device)), f"{ORACLE}-{world.variant}"
+        find, key = PriorChoice(ORACLE, world).load(pipeline), f"{ORACLE}-{world.variant}"
     else:
         step = prior_step(asked.profile, asked.prior, variant=asked.variant)
-        find, key = Pipeline(device=device, progress=progress).priors(step).prior, step.key
+        find, key = pipeline.priors(step).prior, step.key
     return SourcePriors(**vars(asked.windows), by_source={source: find(source) for source in world.sources}, key=key)
 
 
-def method_separator(asked: Request, length: int, device: torch.device, progress: bool) -> Separator:
+def method_separator(asked: Request, length: int, pipeline: Pipeline) -> Separator:
     """The separator of a method for mixes of `length` samples, made from what its model's training made, if any."""
     method, trained = method_of(asked.method), None
     if method.model:
         step = prior_step(asked.profile, method.model, variant=asked.variant)
-        trained = Pipeline(device=device, progress=progress).priors(step)
+        trained = pipeline.priors(step)
     return method.make(Given(asked.world, length, trained))
 
 

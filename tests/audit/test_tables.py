@@ -225,7 +225,7 @@ def normal_density(oracle: OracleSet, x: Tensor) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """Every table of the tiny profile, from an empty cache and nothing shipped."""
-    pipeline = Pipeline(Store(tmp_path_factory.mktemp("results") / "cache"))
+    pipeline = Pipeline(Store(tmp_path_factory.mktemp("results") / "cache"), train=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OracleSet, "likelihoods", normal_density)
         crossed = cross_likelihood_tables(pipeline, TINY)

@@ -554,5 +554,14 @@ def test_mistake_is_one_sentence_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("only_this_cache")
+def test_nothing_is_trained_unasked(tmp_path: Path, cache_folder: Path) -> None:
+    result = benchmark("--group", "known", "--count", "2")
+    assert result.exit_code == 1 and len(result.output.splitlines()) == 1
+    assert result.output.startswith("Error: 2 sets of priors are not trained (denoiser-whole_periods-smoke, ")
+    assert "--train" in result.output and "training steps" in result.output
+    assert not cache_folder.exists() and not (tmp_path / "figures").exists()
+
+
+@pytest.mark.usefixtures("only_this_cache")
 def test_number_of_mixes_is_at_least_one() -> None:
     assert benchmark("--mixes", "0").exit_code == 2

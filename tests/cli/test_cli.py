@@ -139,7 +139,9 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(arguments: list[s
 def test_likelihood_of_a_file_under_every_prior(tmp_path: Path) -> None:
     x = draw_test_set(ToyWorld(), 1, 602, seed=0)[0, :1]
     path = str(write_audio(tmp_path / "sine.wav", x, 14_700))
-    result = srcsep("likelihood", path, "-p", "smoke", "--device", "cpu")
+    unasked = srcsep("likelihood", path, "-p", "smoke", "--device", "cpu")
+    assert unasked.exit_code == 1 and "the priors flow-whole_periods-smoke-likelihood are not trained" in unasked.output
+    result = srcsep("likelihood", path, "-p", "smoke", "--device", "cpu", "--train")
     assert result.exit_code == 0
     *rows, conclusion = [line.split() for line in result.stdout.splitlines()]
     assert rows[0] == ["prior", "log_likelihood"]

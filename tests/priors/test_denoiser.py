@@ -234,7 +234,7 @@ STEP = TrainPriors(
 @pytest.fixture
 def line(tmp_path: Path) -> Pipeline:
     """A pipeline with an empty cache and nothing shipped."""
-    return Pipeline(Store(tmp_path / "cache"))
+    return Pipeline(Store(tmp_path / "cache"), train=True)
 
 
 def test_step_trains_priors_that_are_loaded_again(line: Pipeline, tmp_path: Path) -> None:

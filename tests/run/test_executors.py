@@ -43,7 +43,7 @@ class Recording:
 
 
 def test_parents_come_first_and_nothing_is_made_twice(tmp_path: Path) -> None:
-    recording, line = Recording(), Pipeline(Store(tmp_path))
+    recording, line = Recording(), Pipeline(Store(tmp_path), train=True)
     tuned = prior_step(TINY, "flowavenet", sigma=0.359)
     assert prepare(line, [tuned, *TABLES, tuned], recording) == 5
     first, second = recording.made
@@ -54,7 +54,7 @@ def test_parents_come_first_and_nothing_is_made_twice(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_make_what_this_process_makes(tmp_path: Path) -> None:
-    lines = [Pipeline(Store(tmp_path / name)) for name in ("here", "workers")]
+    lines = [Pipeline(Store(tmp_path / name), train=True) for name in ("here", "workers")]
     for line, executor in zip(lines, (Here(), Workers(2)), strict=True):
         assert prepare(line, TABLES, executor) == 4
     for table in TABLES:
@@ -66,7 +66,7 @@ def test_workers_make_what_this_process_makes(tmp_path: Path) -> None:
 def test_an_error_in_a_worker_is_raised_here(tmp_path: Path) -> None:
     wild = prior_step(TINY, "flowavenet", learning_rate=1e30, clip_value=1e30, steps=60)
     with pytest.raises(DivergenceError, match="training diverged at step"):
-        prepare(Pipeline(Store(tmp_path)), [wild], Workers(1))
+        prepare(Pipeline(Store(tmp_path), train=True), [wild], Workers(1))
 
 
 def test_a_gpu_is_not_shared_by_workers() -> None:

@@ -40,7 +40,7 @@ TABLE = cross_likelihood_step(TINY, PRIOR)
 @pytest.fixture
 def line(tmp_path: Path) -> Pipeline:
     """A pipeline with an empty cache and nothing shipped."""
-    return Pipeline(Store(tmp_path / "cache"))
+    return Pipeline(Store(tmp_path / "cache"), train=True)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_cross_likelihood_is_that_of_the_trained_prior_on_the_test_set(line: Pip
 
 
 def test_another_cache_holds_the_same_result_bit_by_bit(line: Pipeline, tmp_path: Path) -> None:
-    other = Pipeline(Store(tmp_path / "other"))
+    other = Pipeline(Store(tmp_path / "other"), train=True)
     ours, theirs = (p.run(TABLE) for p in (line, other))
     assert (ours / steps.VALUES).read_bytes() == (theirs / steps.VALUES).read_bytes()
 
@@ -201,7 +201,7 @@ def test_interrupted_training_shows_its_step_and_is_continued(
         patch.setattr(train._Run, "advance", stop_at(4, AssertionError("started anew")))
         continued = line.priors(PRIOR)
     assert states(line, PRIOR) == ["made"]
-    assert_same_weights(continued.flow, Pipeline(Store(tmp_path / "unbroken")).priors(PRIOR).flow)
+    assert_same_weights(continued.flow, Pipeline(Store(tmp_path / "unbroken"), train=True).priors(PRIOR).flow)
 
 
 def test_diverged_training_leaves_its_last_checkpoint_and_no_artefact(
@@ -270,7 +270,7 @@ def test_remake_of_a_shipped_prior_trains_and_is_used_from_then_on(
     line: Pipeline, tmp_path: Path, trainings: list[str]
 ) -> None:
     line.ship(PRIOR, tmp_path / "shipped")
-    user = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))
+    user = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"), train=True)
     user.remake(PRIOR)
     assert states(user, PRIOR) == ["made"]
     assert trainings == [PRIOR.key] * 2

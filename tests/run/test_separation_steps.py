@@ -81,7 +81,7 @@ CONFIGS: dict[str, Any] = {
 @pytest.fixture
 def line(tmp_path: Path) -> Pipeline:
     """A pipeline with an empty cache and nothing shipped."""
-    return Pipeline(Store(tmp_path / "cache"))
+    return Pipeline(Store(tmp_path / "cache"), train=True)
 
 
 def separation(
@@ -176,7 +176,7 @@ def test_unconstrained_dynamics_are_given_the_truth_and_no_mix(line: Pipeline, m
 
 
 def test_same_step_gives_the_same_table_and_is_made_once(line: Pipeline, tmp_path: Path) -> None:
-    first, other = table_of(line, separation()), Pipeline(Store(tmp_path / "other"), progress=True)
+    first, other = table_of(line, separation()), Pipeline(Store(tmp_path / "other"), progress=True, train=True)
     pd.testing.assert_frame_equal(table_of(other, separation()), first, check_exact=True)
     line.run(separation())
     made = [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -281,7 +281,7 @@ def test_first_batch_is_not_timed_where_there_is_no_other_way_to_warm_up(
 def test_warming_up_does_not_change_the_result(line: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     warm = table_of(line, separation())
     monkeypatch.setattr(PriorSeparator, "shortest", lambda self: None)
-    cold = table_of(Pipeline(Store(tmp_path / "other")), separation())
+    cold = table_of(Pipeline(Store(tmp_path / "other"), train=True), separation())
     pd.testing.assert_frame_equal(warm, cold, check_exact=True)
 
 
@@ -396,7 +396,7 @@ def test_every_method_makes_its_table(name: str, line: Pipeline) -> None:
     assert table["residual"].isna().all() and table["restarts"].eq(0).all()
     gained = table["si_sdri"].mean()
     assert abs(gained) < 1e-6 if name == "mix" else gained > (0 if name == "nmf" else 3)
-    again = table_of(Pipeline(Store(line.store.root / "again")), by_method(name))
+    again = table_of(Pipeline(Store(line.store.root / "again"), train=True), by_method(name))
     pd.testing.assert_frame_equal(again, table, check_exact=True)
 
 

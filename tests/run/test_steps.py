@@ -92,7 +92,7 @@ each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILE
 @pytest.fixture
 def line(tmp_path: Path) -> Pipeline:
     """A pipeline with an empty cache and nothing shipped."""
-    return Pipeline(Store(tmp_path / "cache"))
+    return Pipeline(Store(tmp_path / "cache"), train=True)
 
 
 def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
@@ -447,7 +447,7 @@ def test_conditional_priors_are_evaluated_at_the_level_of_the_subject(line: Pipe
 
 def test_progress_does_not_change_a_table(line: Pipeline, tmp_path: Path) -> None:
     step = CrossLikelihood(Subject(None, ToyWorld(sources=("saw",)), 0.359), EvalConfig(signals=1, length=8))
-    shown = Pipeline(Store(tmp_path / "other"), progress=True)
+    shown = Pipeline(Store(tmp_path / "other"), progress=True, train=True)
     pd.testing.assert_frame_equal(shown.values(step), line.values(step), check_exact=True)
 
 

@@ -410,7 +410,12 @@ def test_command_with_priors_trained_on_the_spot(
     monkeypatch.setattr(pipeline, "shipped_root", lambda: tmp_path / "shipped")
     arguments = ["--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--restarts", 1, "--gain", "1.0"]
     out = tmp_path / "stems"
-    result = srcsep("separate", toy_mix, *arguments, "--sampler", "gibbs", "--out", out)
+    unasked = srcsep("separate", toy_mix, *arguments, "--out", out)
+    assert unasked.exit_code == 1 and len(unasked.output.splitlines()) == 1
+    assert "the priors denoiser-uniform_hz-smoke are not trained" in unasked.output
+    assert "`srcsep train -p smoke --variant uniform_hz --model denoiser`" in unasked.output
+    assert "--train" in unasked.output and not out.exists() and not cache_folder.exists()
+    result = srcsep("separate", toy_mix, *arguments, "--sampler", "gibbs", "--out", out, "--train")
     assert result.exit_code == 0, result.output
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
     settings = json.loads((out / "separation.json").read_text())["settings"]
