@@ -9,6 +9,7 @@ import click
 
 from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
+from srcsep_core.cli.data import data
 from srcsep_core.cli.options import (
     Choice,
     device_option,
@@ -48,6 +49,7 @@ main.add_command(separate)
 main.add_command(evaluate)
 main.add_command(score)
 main.add_command(benchmark)
+main.add_command(data)
 
 
 @main.command()

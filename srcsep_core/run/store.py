@@ -194,6 +194,29 @@ class Store:
         with self._lock(step, key):
             return self._make(step, key, make, facts)
 
+    def add(self, complete: Sequence[tuple[str, str, Path]]) -> list[bool]:
+        """Copy complete artefacts (step, key, folder) into the cache, all or none; says which were not there yet."""
+        incoming = self.root / f".incoming-{uuid.uuid4().hex}"
+        try:
+            with clear_os_errors(self.root):
+                for step, key, folder in complete:
+                    copy = incoming / step / key[:20]
+                    copy.mkdir(parents=True)
+                    for name in (*json.loads((folder / MARKER).read_text())["files"], MARKER):
+                        shutil.copyfile(folder / name, copy / name)
+                return [self._move_in(incoming / step / key[:20], step, key) for step, key, _ in complete]
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def _move_in(self, copy: Path, step: str, key: str) -> bool:
+        with self._lock(step, key):
+            final = self.folder(step, key)
+            if fault(final, key) is None:
+                return False
+            final.parent.mkdir(parents=True, exist_ok=True)
+            replace_folder(copy, final)
+            return True
+
     @contextmanager
     def _lock(self, step: str, key: str) -> Iterator[None]:
         with clear_os_errors(self.root):
@@ -269,6 +292,8 @@ def fault(folder: Path, key: str) -> str | None:
         return f"it was made for another configuration (key {str(content.get('key'))[:20]})"
     for name, (size, digest) in files.items():
         path = folder / name
+        if path.name != name:
+            return f"its marker {MARKER} names {name}, which is not in the folder"
         if not path.exists():
             return f"the file {name} is missing"
         if path.stat().st_size != size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from srcsep_core.paths import checkout
 from srcsep_core.run.profiles import PROFILES
 from srcsep_core.run.steps import TrainPriors
 
@@ -22,6 +23,8 @@ def refusal(steps: Sequence[TrainPriors]) -> str:
         names = ", ".join(step.title for step in steps[:NAMED])
         rest = f" and {len(steps) - NAMED} more" if len(steps) > NAMED else ""
         missing, remedies = f"{len(steps)} sets of priors are not trained ({names}{rest})", []
+    if checkout() is None:
+        remedies.append("take over those of a checkout with `srcsep data priors`")
     remedies.append("pass train=True to train them now")
     return f"{missing}; {', or '.join(remedies)} ({cost(steps)})"
 

@@ -175,6 +175,9 @@ def test_commands_and_their_options_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     for name, rest in re.findall(r"(?:`|^ +|/)srcsep ([a-z]+)([^`\n#]*)", text, flags=re.MULTILINE):
         command = main.commands.get(name)
+        if isinstance(command, click.Group):
+            below, _, rest = rest.strip().partition(" ")
+            command = command.commands.get(below)
         assert command is not None and not command.hidden, name
         options = {option for given in command.params if isinstance(given, click.Option) for option in given.opts}
         assert {option for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest)} <= options, (name, rest)
