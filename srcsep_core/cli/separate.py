@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -26,6 +27,8 @@ OPTIONS = {
     "remove_dc=True": "--remove-dc",
     "allow_clipped=True": "--allow-clipped",
     "stereo='each'": "--stereo each",
+    "stereo='mean'": "--stereo mean",
+    "mono=True": "--mono",
 }
 
 
@@ -62,7 +65,12 @@ OPTIONS = {
     show_default=True,
     help="Factor on the mix after which it is the mean of sources of amplitude 0.9.",
 )
-@click.option("--stereo", default="mean", show_default=True, help="Separate the mean of the channels, or each.")
+@click.option(
+    "--stereo",
+    default="auto",
+    show_default=True,
+    help="Separate the mean of the channels, or each; auto: each, unless they are alike.",
+)
 @click.option("--remove-dc", is_flag=True, help="Take off the mean of the signal first.")
 @click.option("--allow-clipped", is_flag=True, help="Accept flat tops at full scale.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier separation in the folder.")
@@ -85,25 +93,26 @@ def separate(
     overwrite: bool,
 ) -> None:
     """Separate an audio file MIX into stems that sum to it, with a player and a report."""
-    from srcsep_core.separate import SeparateConfig, separate_file
+    with stopped_in_words(out):
+        from srcsep_core.separate import SeparateConfig, separate_file
 
-    config = SeparateConfig(
-        method=method,
-        sampler=sampler,
-        prior=prior,
-        variant=variant,
-        profile=profile,
-        device=device,
-        seed=seed,
-        restarts=restarts,
-        gain=_gain(gain),
-        stereo=stereo,
-        remove_dc=remove_dc,
-        allow_clipped=allow_clipped,
-    )
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    with options_named():
-        result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
+        config = SeparateConfig(
+            method=method,
+            sampler=sampler,
+            prior=prior,
+            variant=variant,
+            profile=profile,
+            device=device,
+            seed=seed,
+            restarts=restarts,
+            gain=_gain(gain),
+            stereo=stereo,
+            remove_dc=remove_dc,
+            allow_clipped=allow_clipped,
+        )
+        names = [name.strip() for name in listed.split(",") if name.strip()]
+        with options_named():
+            result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
     report = result.report
     gains = ", ".join(f"{one:.3g}" for one in report["gain"])
     click.echo(f"{', '.join(result.names)}: {out}")
@@ -122,11 +131,15 @@ def separate(
 )
 @click.option("--mix", type=click.Path(path_type=Path), help="The mix: adds the improvement over it, si_sdri.")
 @click.option("--permute", is_flag=True, help="Give every reference the estimate that suits all of them best.")
-def evaluate(estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool) -> None:
+@click.option("--mono", is_flag=True, help="Compare the means of the channels.")
+def evaluate(
+    estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool, mono: bool
+) -> None:
     """Compare stems with references: SI-SDR, SI-SIR and SI-SAR in dB."""
     from srcsep_core.separate.scoring import score_files
 
-    table = score_files(estimates, references, mix=mix, permute=permute)
+    with options_named():
+        table = score_files(estimates, references, mix=mix, permute=permute, mono=mono)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 
@@ -149,6 +162,26 @@ def _gain(text: str) -> float | None:
         return float(text)
     except ValueError as error:
         raise InputError(f"the gain is {text!r}; use a positive number, or auto") from error
+
+
+@contextmanager
+def stopped_in_words(out: Path) -> Iterator[None]:
+    """Ctrl-C inside ends the command with exit code 130 and a sentence on what the folder `out` holds."""
+    before = _files(out)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"{out} is as it was" if _files(out) == before else f"the stems in {out} are complete"
+        click.echo(f"Stopped: {kept}", err=True)
+        sys.exit(130)
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The files of a folder, if it is there, with the times they were written."""
+    found: dict[str, int] = {}
+    with suppress(OSError):
+        found.update((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
+    return found
 
 
 @contextmanager

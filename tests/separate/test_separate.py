@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from click.testing import CliRunner, Result
 from codebook import RATE, WINDOW, codebook_priors, codebook_wave
@@ -29,6 +32,7 @@ from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
 from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.stems import DETAILS, RECORD
 
 CPU = SeparateConfig(device="cpu")
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,19 +109,54 @@ def test_other_rates_are_resampled_and_stems_go_back(rate: int, caplog: pytest.L
     assert result.report["resampled"] and f"resampled from {rate} Hz to 16000 Hz" in caplog.text
 
 
-def test_channels_are_averaged_or_separated_each(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="srcsep_core")
+def stereo_sines() -> Tensor:
+    """(2, 600): two sines, half as loud in the second channel."""
     references = torch.stack([codebook_wave("sine", 10, 600), codebook_wave("sine", 7, 600)])
-    stereo = torch.cat([mixed(references), mixed(references, 0.5)])
-    averaged = run(stereo, ["sine", "sine"])
-    assert averaged.stems.shape == (2, 1, 600)
+    return torch.cat([mixed(references), mixed(references, 0.5)])
+
+
+def test_channels_that_differ_are_separated_each_unless_their_mean_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    stereo = stereo_sines()
+    averaged = run(stereo, ["sine", "sine"], replace(CPU, stereo="mean"))
+    assert averaged.stems.shape == (2, 1, 600) and averaged.report["stereo"] == "mean"
     torch.testing.assert_close(averaged.stems.sum(dim=0), stereo.mean(dim=0, keepdim=True), atol=1e-6, rtol=0)
-    assert "the 2 channels are averaged" in caplog.text
+    assert "the 2 channels differ: they are averaged to one" in caplog.text
     for seed in range(3):
-        each = run(stereo, ["sine", "sine"], replace(CPU, stereo="each", seed=seed))
+        each = run(stereo, ["sine", "sine"], replace(CPU, seed=seed))
         assert each.stems.shape == (2, 2, 600) and len(each.report["gain"]) == 2
         torch.testing.assert_close(each.stems.sum(dim=0), stereo, atol=1e-6, rtol=0)
         torch.testing.assert_close(each.stems[:, 0], 2 * each.stems[:, 1], atol=0.05, rtol=0)
+    assert each.report["stereo"] == "each"
+    assert each.summary["notes"] == ["the 2 channels differ: each is separated on its own"]
+    assert each.summary["notes"][0] in caplog.text
+
+
+def test_channels_that_are_alike_up_to_rounding_are_averaged() -> None:
+    mix = mixed(sine_and_square(500))
+    rounded = (mix * 32768 + 0.7 * torch.rand(2, 500, generator=torch.Generator().manual_seed(0))).round() / 32768
+    assert not torch.equal(rounded[0], rounded[1])
+    result = run(rounded, ["sine", "square"])
+    assert result.stems.shape == (2, 1, 500) and result.report["stereo"] == "mean"
+    assert result.summary["notes"] == ["the 2 channels are alike: they are averaged to one"]
+
+
+def test_silent_channel_has_silent_stems_and_the_others_theirs(tmp_path: Path) -> None:
+    stereo = torch.cat([0 * WAVE, mixed(sine_and_square(200)), mixed(sine_and_square(200), 0.5)])
+    result = run(stereo, ["sine", "square"])
+    torch.testing.assert_close(result.stems.sum(dim=0), stereo, atol=1e-6, rtol=0)
+    assert result.stems[:, 0].abs().max() == 0
+    assert [one["channel"] for one in result.report["channels"]] == [2, 3]
+    assert "channel 1 is silent (peak below 1e-05) and is not separated" in result.summary["notes"]
+    result.write(tmp_path / "out")
+
+
+def test_channels_that_cancel_are_separated_and_heard(tmp_path: Path) -> None:
+    result = run(torch.cat([WAVE, -WAVE]), ["sine"])
+    torch.testing.assert_close(result.stems[0], torch.cat([WAVE, -WAVE]), atol=1e-6, rtol=0)
+    assert '"name": "sine"' in (result.write(tmp_path / "out") / "player.html").read_text()
 
 
 def test_offset_stays_unless_it_is_removed() -> None:
@@ -217,6 +256,7 @@ def test_clipping_is_flat_tops_at_full_scale() -> None:
 
 
 WAVE = codebook_wave("sine", 10, 200)[None]
+FOUR = ("sine", "square", "saw", "triangle")
 
 
 @pytest.mark.parametrize(
@@ -226,12 +266,12 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (0 * WAVE, ["sine"], {}, "silent", "raise its gain"),
         (WAVE[:, : WINDOW - 1], ["sine"], {}, "63 samples but 64", "longer signal"),
         (WAVE[0], ["sine"], {}, "shape (C, T), got (200,)", "samples[None]"),
-        (torch.cat([WAVE, -WAVE]), ["sine"], {}, "mean of the 2 channels is silent", "stereo='each'"),
-        (torch.cat([WAVE, 0 * WAVE]), ["sine"], {"stereo": "each"}, "channel 2 is silent", "leave it out"),
+        (torch.cat([WAVE, -WAVE]), ["sine"], {"stereo": "mean"}, "mean of the 2 channels is silent", "stereo='each'"),
         (0 * WAVE + 0.3, ["sine"], {"remove_dc": True}, "constant of 0.3", "passage that sounds"),
         (WAVE, ["sine", "piano"], {}, "unknown source 'piano'", "sine, square, saw, triangle"),
         (WAVE, [], {}, "0 sources", "name what is in the mix"),
-        (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
+        (WAVE, ["saw"] * 5 + ["sine"], {}, "6 sources (5 saw, 1 sine)", "name 4 of one class"),
+        (WAVE, ["sine", *FOUR, *FOUR], {}, "9 sources (3 sine, 2 square, 2 saw, 2 triangle)", "2 of each of four"),
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "denoiser, pnf, oracle"),
         (WAVE, ["sine"], {"prior": "score"}, "unknown prior 'score'", "it is now called denoiser"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, langevin, projection"),
@@ -245,7 +285,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
         (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
         (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or auto"),
-        (WAVE, ["sine"], {"stereo": "both"}, "'both'", "mean, each"),
+        (WAVE, ["sine"], {"stereo": "both"}, "'both'", "auto, mean, each"),
         (WAVE, ["sine"], {"seed": -1}, "seed is -1", "0 or more"),
     ],
 )
@@ -276,39 +316,115 @@ def write(mix_file: Path, out: Path, sources: tuple[str, ...] = ("sine", "square
 def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "stems"
     write(mix_file, out)
-    assert sorted(p.name for p in out.iterdir()) == ["01_sine.wav", "02_square.wav", "player.html", "separation.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "01_sine.wav",
+        "02_square.wav",
+        "player.html",
+        "separation.json",
+        "separation_details.json",
+    ]
     stems = [read_audio(out / name) for name in ("01_sine.wav", "02_square.wav")]
     assert all(stem.sample_rate == RATE and stem.samples.shape == (1, 600) for stem in stems)
-    left = read_audio(mix_file).samples - sum(stem.samples for stem in stems)
-    assert left.abs().max() <= 1.5 / 32768
     page = (out / "player.html").read_text()
     assert "mix.wav" in page and '"name": "square"' in page
     record = json.loads((out / "separation.json").read_text())
-    assert record["srcsep_version"] == __version__ and record["written_gain"] == 1 and record["seed"] == 0
+    assert record["srcsep_version"] == __version__ and record["seed"] == 0
     assert record["input"] == {
         "name": "mix.wav",
+        "subtype": "PCM_16",
         "sha256": file_digest(mix_file),
         "sample_rate": RATE,
         "channels": 1,
         "duration_s": 600 / RATE,
     }
-    settings = record["settings"]
-    assert settings["sources"] == ["sine", "square"] and settings["prior_key"] == "codebook"
+    assert record["sources"] == ["sine", "square"] and record["settings"]["prior_key"] == "codebook"
+    assert record["files"] == ["01_sine.wav", "02_square.wav", "player.html", "separation_details.json", RECORD]
+    details = json.loads((out / record["details"]).read_text())
+    settings = details["settings"]
     assert settings["method"] == "sampler" and settings["supervision"] == "single sources"
     assert settings["sampler"] == "gibbs" and settings["sampler_config"]["restarts"] == 3
-    (channel,) = record["channels"]
+    (channel,) = details["channels"]
     assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "restarts", "disagreement"}
+    assert len(channel["windows"]) == record["windows"]
+    assert record["most_doubtful_window"]["doubt_db"] == max(one["doubt_db"] for one in channel["windows"])
     assert str(tmp_path) not in (out / "separation.json").read_text() + page
 
 
-def test_stems_beyond_full_scale_are_all_scaled_by_one_gain(tmp_path: Path) -> None:
-    references = sine_and_square(600)
-    result = run(mixed(references, 2.4).clamp(-1.9, 1.9), ["sine", "square"])
-    result.write(tmp_path / "out")
-    gain = json.loads((tmp_path / "out" / "separation.json").read_text())["written_gain"]
-    assert gain == pytest.approx(1 / float(result.stems.abs().max()))
-    written = torch.stack([read_audio(tmp_path / "out" / f"{n}.wav").samples for n in ("01_sine", "02_square")])
-    torch.testing.assert_close(written, gain * result.stems, atol=1 / 32768, rtol=0)
+def test_summary_fits_a_screen(tmp_path: Path) -> None:
+    long = torch.cat(
+        [mixed(sine_and_square(6000)), mixed(sine_and_square(6000), 0.5), 0.1 * mixed(sine_and_square(6000))]
+    )
+    result = run(long, ["sine", "square"], replace(CPU, gain=1.0, restarts=1, search=SearchConfig(rounds=0)))
+    assert sum(len(one["windows"]) for one in result.report["channels"]) > 300
+    lines = (result.write(tmp_path / "out") / "separation.json").read_text().splitlines()
+    assert len(lines) <= 40 and max(len(line) for line in lines) <= 240
+    assert list(json.loads("\n".join(lines)))[:4] == ["srcsep_version", "input", "sources", "notes"]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("subtype", "level"),
+    [("FLOAT", 3.0), *((subtype, level) for subtype in ("PCM_16", "PCM_24", "FLOAT") for level in (1.0, 1e-4))],
+)
+def test_stems_on_disk_sum_to_the_mix(subtype: str, level: float, channels: int, tmp_path: Path) -> None:
+    mix = level * torch.cat([mixed(sine_and_square(200)), mixed(sine_and_square(200).roll(7, dims=1))])[:channels]
+    soundfile.write(tmp_path / "mix.wav", mix.T.numpy(), RATE, subtype=subtype)
+    result = write(tmp_path / "mix.wav", tmp_path / "out")
+    assert result.stems.shape == (2, channels, 200) and result.summary["input"]["subtype"] == subtype
+    stems = [read_audio(tmp_path / "out" / name) for name in ("01_sine.wav", "02_square.wav")]
+    assert all(torch.equal(one.samples, stem) for one, stem in zip(stems, result.stems, strict=True))
+    assert {one.subtype for one in stems} == {"FLOAT"}
+    heard = read_audio(tmp_path / "mix.wav").samples.double()
+    left = heard - sum(one.samples.double() for one in stems)
+    assert float(left.abs().max() / heard.abs().max()) < 1e-6
+
+
+def test_what_lies_above_the_band_is_a_stem_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    time = torch.arange(3000) / 48_000
+    sine, high = (0.9 * (2 * torch.pi * hz * time).sin()[None] for hz in (1600, 15_000))
+    mix = (sine + 0.1 * high).clamp(-1, 1)
+    write_audio(tmp_path / "mix.wav", mix, 48_000, "FLOAT")
+    result = write(tmp_path / "mix.wav", tmp_path / "out", ("sine",))
+    assert result.above_band is not None
+    stem, above = (read_audio(tmp_path / "out" / name).samples for name in ("01_sine.wav", "00_above_band.wav"))
+    inner = slice(500, -500)
+    torch.testing.assert_close(above[:, inner], 0.1 * high[:, inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(stem[:, inner], sine[:, inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(stem + above, mix, atol=1e-6, rtol=0)
+    record = json.loads((tmp_path / "out" / "separation.json").read_text())
+    assert record["above_band_db"] == pytest.approx(-20, abs=1.5) and "00_above_band.wav" in record["files"]
+    (note,) = [note for note in record["notes"] if "above 8000 Hz" in note]
+    assert "untouched" in note and note in caplog.text
+    assert '"name": "above the band"' in (tmp_path / "out" / "player.html").read_text()
+
+
+def test_report_is_of_the_bytes_that_were_separated(
+    mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, separate = file_digest(mix_file), job.separate_audio
+
+    def overwritten(*arguments: Any, **others: Any) -> Separated:
+        mix_file.write_text("another recording")
+        return separate(*arguments, **others)
+
+    monkeypatch.setattr(job, "separate_audio", overwritten)
+    assert write(mix_file, tmp_path / "out").report["input"]["sha256"] == digest
+
+
+def test_out_folder_that_vanishes_meanwhile_is_made_anew(
+    mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, separate = tmp_path / "place" / "out", job.separate_audio
+    out.mkdir(parents=True)
+
+    def vanishing(*arguments: Any, **others: Any) -> Separated:
+        shutil.rmtree(tmp_path / "place")
+        return separate(*arguments, **others)
+
+    monkeypatch.setattr(job, "separate_audio", vanishing)
+    write(mix_file, out)
+    assert (out / RECORD).exists() and len(list(out.iterdir())) == 5
 
 
 @pytest.mark.parametrize("rate", [6_000, 192_000])
@@ -326,7 +442,7 @@ def test_overwrite_replaces_only_files_of_an_earlier_separation(mix_file: Path, 
     with pytest.raises(InputError, match=r"not empty.*--overwrite"):
         write(mix_file, out)
     write(mix_file, out, ("square", "sine", "sine"), overwrite=True)
-    names = ["01_square.wav", "02_sine_1.wav", "03_sine_2.wav", "notes.txt", "player.html", "separation.json"]
+    names = ["01_square.wav", "02_sine_1.wav", "03_sine_2.wav", "notes.txt", "player.html", RECORD, DETAILS]
     assert sorted(p.name for p in out.iterdir()) == names
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -413,11 +529,11 @@ def test_command_with_priors_trained_on_the_spot(
     result = srcsep("separate", toy_mix, *arguments, "--sampler", "gibbs", "--out", out)
     assert result.exit_code == 0, result.output
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
-    settings = json.loads((out / "separation.json").read_text())["settings"]
+    settings = json.loads((out / DETAILS).read_text())["settings"]
     assert settings["prior_key"] == prior_step(get_profile("smoke"), "denoiser", variant="uniform_hz").key
     assert settings["window"] == 256 and settings["sampler_config"]["restarts"] == 1
     stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
-    assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1.5 / 32768
+    assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1e-6
     again = srcsep("separate", toy_mix, *arguments, "--out", out)
     assert again.exit_code == 1 and "--overwrite" in again.output and len(again.output.splitlines()) == 1
 
@@ -441,6 +557,23 @@ def test_mistaken_command_is_one_sentence(arguments: list[str], value: str, toy_
     assert result.exit_code == 1
     assert result.output.startswith("Error: ") and value in result.output and len(result.output.splitlines()) == 1
     assert sorted(p.name for p in toy_mix.parent.iterdir()) == ["mix.wav"]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_ctrl_c_is_one_sentence_on_what_there_is(
+    written: bool, toy_mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(mix: Path, *_: object, out: Path, **__: object) -> None:
+        if written:
+            out.mkdir()
+            (out / RECORD).write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srcsep_core.separate.separate_file", stopped)
+    result = srcsep("separate", toy_mix, "--sources", "sine", "--out", tmp_path / "out")
+    assert result.exit_code == 130
+    held = f"the stems in {tmp_path / 'out'} are complete" if written else f"{tmp_path / 'out'} is as it was"
+    assert result.output == f"Stopped: {held}\n"
 
 
 def test_messages_name_arguments_and_the_command_names_its_options(caplog: pytest.LogCaptureFixture) -> None:
