@@ -22,6 +22,10 @@ from srcsep_core.cli.options import (
 )
 from srcsep_core.errors import InputError
 
+DOUBTFUL = 3  # the exit code of a separation that is not to be trusted
+SHOWN = 3  # sets of sources that were tried
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 # What the messages of srcsep_core.separate call an argument, and what it is called here.
 OPTIONS = {
     "remove_dc=True": "--remove-dc",
@@ -41,7 +45,7 @@ OPTIONS = {
     names=sources,
     required=True,
     metavar="A,B,...",
-    help="What is in the mix, from {}; a class may be named twice.",
+    help="What is in the mix, from {}; a class may be named twice. auto: the likeliest set of them.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
 @click.option(
@@ -58,12 +62,22 @@ OPTIONS = {
 @profile_option
 @device_option
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
-@click.option("--restarts", type=int, help="Chains a window, at most; default: the sampler's.")
+@click.option("--restarts", type=int, help="Chains a window, at most; default: 9.")
+@click.option(
+    "--budget", metavar="SECONDS", help="After so many seconds (60, 90s or 5m) the best found so far is taken."
+)
+@click.option("--precision", default="auto", show_default=True, help="full, or rounded where that is faster; or auto.")
 @click.option(
     "--gain",
     default="auto",
     show_default=True,
     help="Factor on the mix after which it is the mean of sources of amplitude 0.9.",
+)
+@click.option(
+    "--levels",
+    default="auto",
+    show_default=True,
+    help="Of the sources: equal, or estimated; auto: estimated where equal ones leave doubt.",
 )
 @click.option(
     "--stereo",
@@ -86,15 +100,22 @@ def separate(
     device: str,
     seed: int,
     restarts: int | None,
+    budget: str | None,
+    precision: str,
     gain: str,
+    levels: str,
     stereo: str,
     remove_dc: bool,
     allow_clipped: bool,
     overwrite: bool,
 ) -> None:
-    """Separate an audio file MIX into stems that sum to it, with a player and a report."""
+    """Separate an audio file MIX into stems that sum to it, with a player and a report.
+
+    The last line says whether to trust the result, if that can be judged. Where it is not to be trusted the stems are
+    written all the same, and the exit code is 3.
+    """
     with stopped_in_words(out):
-        from srcsep_core.separate import SeparateConfig, separate_file
+        from srcsep_core.separate import SearchConfig, SeparateConfig, separate_file
 
         config = SeparateConfig(
             method=method,
@@ -105,7 +126,10 @@ def separate(
             device=device,
             seed=seed,
             restarts=restarts,
+            precision=precision,
+            search=SearchConfig(budget_s=_seconds(budget)),
             gain=_gain(gain),
+            levels=levels,
             stereo=stereo,
             remove_dc=remove_dc,
             allow_clipped=allow_clipped,
@@ -117,6 +141,11 @@ def separate(
     gains = ", ".join(f"{one:.3g}" for one in report["gain"])
     click.echo(f"{', '.join(result.names)}: {out}")
     click.echo(f"gain {gains}, residual {report['residual_db']:.1f} dB of the mix, {report['seconds']:.0f} s")
+    for tried in report["sources_tried"][:SHOWN]:
+        click.echo(f"  {tried['sources']}: probability {tried['p']:.2f}")
+    click.echo(result.verdict.line)
+    if result.verdict.judged and not result.verdict.trust:
+        sys.exit(DOUBTFUL)
 
 
 @click.command()
@@ -162,6 +191,17 @@ def _gain(text: str) -> float | None:
         return float(text)
     except ValueError as error:
         raise InputError(f"the gain is {text!r}; use a positive number, or auto") from error
+
+
+def _seconds(text: str | None) -> float | None:
+    """Seconds from 60, 60s, 5m or 1h."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS_S else (text, "s")
+    try:
+        return UNITS_S[unit] * float(number)
+    except ValueError as error:
+        raise InputError(f"the budget is {text!r}; use seconds, as in 60, 90s, 5m or 1h") from error
 
 
 @contextmanager

@@ -18,23 +18,29 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from srcsep_core import __version__
 from srcsep_core.audio import encode_audio, mono, read_audio, resample
 from srcsep_core.baselines.base import Separator
-from srcsep_core.config import resolved
+from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import resolve_device
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.store import write_json
+from srcsep_core.samplers.selection import all_subsets
+from srcsep_core.separate.auto import AUTO, pick_sources
 from srcsep_core.separate.band import back, split_band
+from srcsep_core.separate.crew import Clock, Crew
 from srcsep_core.separate.record import readable_json, summary_of
 from srcsep_core.separate.recording import STEREO, prepare, relative_db
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.separators import (
+    LEVELS,
+    PRECISIONS,
     SAMPLER,
     Request,
     SourcePriors,
@@ -53,6 +59,7 @@ from srcsep_core.separate.stems import (
     stem_names,
     write_folder,
 )
+from srcsep_core.separate.trust import Verdict, verdict
 from srcsep_core.separate.windows import class_orders
 from srcsep_core.show.player import RATES_HZ, player_page
 
@@ -63,9 +70,11 @@ log = logging.getLogger(__name__)
 class SeparateConfig:
     """How a recording is separated: by the `method` of that name, `sampler` or one of `srcsep_core.baselines`.
 
-    `sampler`, `prior` and `restarts` (of the sampler in a window; None: its own number) are for the method `sampler`.
-    `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `stereo`: separate the `mean`
-    of the channels, `each` on its own, or `auto`: each unless they are alike. `allow_clipped` accepts flat tops at full
+    `sampler`, `prior` and `restarts` (chains in a window, at most; None: the search's own number) are for the method
+    `sampler`. `precision`: `full` is float32; `rounded` lets the denoiser compute in bfloat16, as `auto` does where it
+    is faster. `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `levels`: of the
+    sources, `equal`, `estimated`, or `auto`: estimated where equal ones leave doubt. `stereo`: separate the `mean` of
+    the channels, `each` on its own, or `auto`: each unless they are alike. `allow_clipped` accepts flat tops at full
     scale. `search`: windows and how they are joined.
     """
 
@@ -75,9 +84,11 @@ class SeparateConfig:
     variant: str = "uniform_hz"
     profile: str = "laptop"
     device: str = "auto"
+    precision: str = "auto"
     seed: int = 0
     restarts: int | None = None
     gain: float | None = None
+    levels: str = "auto"
     stereo: str = "auto"
     remove_dc: bool = False
     allow_clipped: bool = False
@@ -87,11 +98,14 @@ class SeparateConfig:
     def request(self) -> Request:
         """What separates; raises `InputError` for an unknown profile."""
         profile = get_profile(self.profile)
-        return Request(self.method, self.sampler, self.prior, self.restarts, profile, self.variant)
+        names = self.method, self.sampler, self.prior, self.restarts
+        return Request(*names, profile, self.variant, self.precision, self.levels)
 
     def __post_init__(self) -> None:
         if self.stereo not in STEREO:
             raise InputError(f"unknown way {self.stereo!r} with several channels; use one of {', '.join(STEREO)}")
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("kind of levels", self.levels, LEVELS)
         if self.gain is not None and not 0 < self.gain < math.inf:
             raise InputError(f"the gain is {self.gain:g}; use a positive number, or auto")
         if not 0 <= self.seed < 2**63:
@@ -104,7 +118,8 @@ class Separated:
 
     stems (K, C, T), in the recording's scale, rate (`sample_rate`, Hz) and length. `sources` are their classes.
     `above_band` (C, T) is what lies above the priors' band, where there is such. All of them sum to `mix` (C, T).
-    `report` has every detail; `summary` is what a person reads first.
+    `report` has every detail; `summary` is what a person reads first. `evidence`: what speaks for and against the
+    windows of every channel that sounds (`evidence.window_evidence`), and `verdict` what follows from it.
     """
 
     stems: Tensor
@@ -113,6 +128,8 @@ class Separated:
     sources: tuple[str, ...]
     sample_rate: int
     report: Mapping[str, Any]
+    evidence: tuple[pd.DataFrame, ...]
+    verdict: Verdict
 
     @property
     def names(self) -> list[str]:
@@ -160,7 +177,8 @@ class Separated:
         how = f"sampler {settings['sampler']}" if "sampler" in settings else f"method {settings['method']}"
         notes = (
             f"Separated by srcsep {__version__} with the {how}. Before the rest "
-            f"was shared among the stems, it stood at {self.report['residual_db']:.1f} dB of the mix."
+            f"was shared among the stems, it stood at {self.report['residual_db']:.1f} dB of the mix. "
+            f"Verdict: {self.verdict.line}."
         )
         return player_page(heard, rate, f"Stems of {name}", None, notes)
 
@@ -190,7 +208,8 @@ def separate_file(
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config, priors)
     if out is not None:
-        check_folder(Path(out), [*stem_files(sources), ABOVE_BAND, PLAYER, DETAILS, RECORD], overwrite=overwrite)
+        stems = [] if sources == (AUTO,) else stem_files(sources)
+        check_folder(Path(out), [*stems, ABOVE_BAND, PLAYER, DETAILS, RECORD], overwrite=overwrite)
     audio = read_audio(path)
     result = separate_audio(
         audio.samples, audio.sample_rate, sources, config, priors=priors, progress=progress, name=Path(path).name
@@ -212,7 +231,7 @@ def separate_audio(
     progress: bool = False,
     name: str = "samples",
 ) -> Separated:
-    """Separate samples (C, T) at `sample_rate` (Hz) into `sources`, one class for each.
+    """Separate samples (C, T) at `sample_rate` (Hz) into `sources`, one class for each; `auto` alone: the likeliest.
 
     `priors` are used instead of those that the configuration names, and `name` is for the report. Raises `InputError`
     for unknown names, and for a signal that is silent, shorter than a window, not finite, or clipped.
@@ -241,8 +260,15 @@ def separate_audio(
         separator: Separator = sampler_separator(asked, priors)
     else:
         separator = method_separator(asked, heard_as.window or heard.shape[1], device, progress)
-    generator = torch.Generator(device=device).manual_seed(config.seed)
-    search = Search(separator, heard_as, sources, config.search, generator, progress)
+    tuned = config.search if config.restarts is None else replace(config.search, chains=config.restarts)
+    crew = Crew(device, config.seed, Clock(tuned.budget_s), tuned.batch, tuned.workers, progress)
+    judges = priors if asked.sampled else None
+    search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
+    tried = pd.DataFrame()
+    if sources == (AUTO,):
+        tried = pick_sources(heard[recording.sounding[0]], search, all_subsets(_known(config, priors)))
+        sources = tuple(str(tried["sources"].iloc[0]).split("+"))
+        search = replace(search, sources=sources)
     found = [search.run(heard[c], config.gain) for c in recording.sounding]
     estimates = torch.stack([one.signals / (one.gain * len(sources)) for one in found], dim=1)  # (K, C, T)
     stems = heard.new_zeros(len(sources), *heard.shape)
@@ -255,8 +281,11 @@ def separate_audio(
         log.info(notes[-1])
     stems = back(stems, rate=rate, sample_rate=sample_rate, length=mix.shape[1])
     stems = stems + (whole - stems.sum(dim=0)) / len(sources)
+    evidence = tuple(one.evidence for one in found)
+    judged = verdict(evidence, sources)
     report = {
         "srcsep_version": __version__,
+        "trust": judged.facts,
         "input": {
             "name": name,
             "sample_rate": sample_rate,
@@ -271,10 +300,11 @@ def separate_audio(
             "variant": config.variant,
             "stereo": config.stereo,
             "window": heard_as.window or heard.shape[1],
-            "search": resolved(config.search),
+            "search": resolved(tuned),
             "device": device.type,
         },
         "notes": notes,
+        "sources_tried": tried.round(4).to_dict("records"),
         "seed": config.seed,
         "resampled": rate != sample_rate,
         "priors_rate": rate,
@@ -283,16 +313,26 @@ def separate_audio(
         "dc_removed": config.remove_dc,
         "gain": [one.gain for one in found],
         "residual_db": relative_db(left, heard),
+        "level_db": [round(relative_db(stem, mix), 2) for stem in stems],
         "above_band_db": None if above is None else round(above_db, 2),
         "channels": [{"channel": c + 1, **one.report} for c, one in zip(recording.sounding, found, strict=True)],
         "seconds": round(time.monotonic() - started, 2),
     }
-    return Separated(stems, above, mix, sources, sample_rate, report)
+    return Separated(stems, above, mix, sources, sample_rate, report, evidence, judged)
+
+
+def _known(config: SeparateConfig, priors: SourcePriors | None) -> tuple[str, ...]:
+    """The classes that there are priors for."""
+    return world_of(config.variant).sources if priors is None else tuple(priors.by_source)
 
 
 def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
-    known = world_of(config.variant).sources if priors is None else tuple(priors.by_source)
+    known = _known(config, priors)
+    if sources == (AUTO,):
+        if config.method != SAMPLER:
+            raise InputError(f"the method {config.method} cannot find the sources; name them, or use method {SAMPLER}")
+        sources = tuple(known)
     config.request.check(sources, known)
     class_orders(sources)
     resolve_device(config.device)

@@ -15,15 +15,16 @@ def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:
     windows = [{"channel": one["channel"], **window} for one in report["channels"] for window in one["windows"]]
     worst = max(windows, key=lambda window: window["doubt_db"])
     return {
+        **report["trust"],
         "srcsep_version": report["srcsep_version"],
         "input": report["input"],
         "sources": settings["sources"],
         "notes": report["notes"],
         "residual_db": round(report["residual_db"], 2),
-        "windows": len(windows),
         "most_doubtful_window": {name: worst[name] for name in ("channel", "start_s", "doubt_db")},
         "stereo": report["stereo"],
         "above_band_db": report["above_band_db"],
+        "level_db": report["level_db"],
         "gain": [round(one, 4) for one in report["gain"]],
         "settings": {name: settings[name] for name in SETTINGS if name in settings},
         "seed": report["seed"],

@@ -1,8 +1,11 @@
 """A recording of any length, rate and level is separated into stems that sum to it, and written whole or not at all."""
 
+import html
 import json
+import math
 import re
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +30,14 @@ from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step
 from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
-from srcsep_core.samplers.gibbs import GibbsConfig
+from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
+from srcsep_core.separate.crew import Crew
 from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.stems import DETAILS, RECORD
+from srcsep_core.separate.trust import Verdict
 
 CPU = SeparateConfig(device="cpu")
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,7 +195,7 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
             start = next(s for s in range(400 - WINDOW + 1) if torch.equal(total[s : s + WINDOW], heard))
             pair = torch.stack([one[start : start + WINDOW] for one in wave])
             restarts[row] = pair
-            if len(calls) == 1 and start == 144:
+            if len(calls) <= 2 and start == 144:
                 restarts[row] = pair.flip(0)
         residuals = torch.full((len(mix), config.restarts), torch.inf)
         residuals[:, -1] = 0.0
@@ -199,15 +204,17 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
     total = (wave[0] + wave[1]) / 2
     priors = codebook_priors()
     sampler = PriorSeparator(stub, GibbsConfig(restarts=2), priors.by_source)
-    search = Search(sampler, priors, ["sine", "saw"], SearchConfig(), torch.Generator())
+    search = Search(sampler, priors, ["sine", "saw"], SearchConfig(), Crew(torch.device("cpu"), 0, workers=1))
     found = search.run(total, 1.0)
-    assert calls == [(8, 2, GibbsConfig().accept), (3, 4, 0.0)]
+    assert calls == [(4, 1, 0.0), (4, 1, 0.0), (2, 1, 0.0), (1, 1, 0.0)]
     assert found.report["rounds"] == 1 and found.report["windows_again"] == [3]
     assert [one["restarts"] for one in found.report["windows"]] == [1, 1, 2, 2, 2, 1, 1, 1]
     torch.testing.assert_close(found.signals, wave)
-    unhelped = replace(search, config=SearchConfig(rounds=0))
+    assert found.evidence["disagreement"].max() < 1e-6 and len(found.evidence) == 8
     calls.clear()
-    assert unhelped.run(total, 1.0).report["windows"][3]["disagreement"] > 0.5
+    unhelped = replace(search, config=SearchConfig(chains=1)).run(total, 1.0)
+    assert unhelped.report["windows"][3]["disagreement"] > 0.5
+    assert (unhelped.evidence["disagreement"] > 0.5).tolist() == [n in (2, 3, 4) for n in range(8)]
 
 
 def test_sampler_that_diverges_is_reported() -> None:
@@ -217,7 +224,7 @@ def test_sampler_that_diverges_is_reported() -> None:
 
     priors = codebook_priors()
     sampler = PriorSeparator(stub, GibbsConfig(), priors.by_source)
-    search = Search(sampler, priors, ["sine"], SearchConfig(), torch.Generator())
+    search = Search(sampler, priors, ["sine"], SearchConfig(), Crew(torch.device("cpu"), 0))
     with pytest.raises(InputError, match=r"diverged .* another sampler"):
         search.run(codebook_wave("sine", 7, 100), 1.0)
 
@@ -227,7 +234,9 @@ def test_other_samplers_do_the_job_too(sampler: str) -> None:
     references = sine_and_square(200)
     result = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0))
     torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
-    assert replace(CPU, sampler=sampler, restarts=3).request.sampler_config.restarts == 3
+    few = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0, restarts=1))
+    for found, most in ((result, SearchConfig().chains), (few, 1)):
+        assert {one["restarts"] for one in found.report["channels"][0]["windows"]} <= set(range(1, most + 1))
 
 
 @pytest.mark.parametrize("method", ["mix", "nmf"])
@@ -342,7 +351,7 @@ def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: 
     details = json.loads((out / record["details"]).read_text())
     settings = details["settings"]
     assert settings["method"] == "sampler" and settings["supervision"] == "single sources"
-    assert settings["sampler"] == "gibbs" and settings["sampler_config"]["restarts"] == 3
+    assert settings["sampler"] == "gibbs" and settings["search"]["chains"] == 9
     (channel,) = details["channels"]
     assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "restarts", "disagreement"}
     assert len(channel["windows"]) == record["windows"]
@@ -354,11 +363,12 @@ def test_summary_fits_a_screen(tmp_path: Path) -> None:
     long = torch.cat(
         [mixed(sine_and_square(6000)), mixed(sine_and_square(6000), 0.5), 0.1 * mixed(sine_and_square(6000))]
     )
-    result = run(long, ["sine", "square"], replace(CPU, gain=1.0, restarts=1, search=SearchConfig(rounds=0)))
+    result = run(long, ["sine", "square"], replace(CPU, gain=1.0, restarts=1))
     assert sum(len(one["windows"]) for one in result.report["channels"]) > 300
     lines = (result.write(tmp_path / "out") / "separation.json").read_text().splitlines()
     assert len(lines) <= 40 and max(len(line) for line in lines) <= 240
-    assert list(json.loads("\n".join(lines)))[:4] == ["srcsep_version", "input", "sources", "notes"]
+    first = ["verdict", "p_trust", "windows", "doubtful_windows", "doubtful_s", "why"]
+    assert list(json.loads("\n".join(lines)))[:9] == [*first, "srcsep_version", "input", "sources"]
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -531,7 +541,7 @@ def test_command_with_priors_trained_on_the_spot(
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
     settings = json.loads((out / DETAILS).read_text())["settings"]
     assert settings["prior_key"] == prior_step(get_profile("smoke"), "denoiser", variant="uniform_hz").key
-    assert settings["window"] == 256 and settings["sampler_config"]["restarts"] == 1
+    assert settings["window"] == 256 and settings["search"]["chains"] == 1
     stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
     assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1e-6
     again = srcsep("separate", toy_mix, *arguments, "--out", out)
@@ -550,6 +560,12 @@ def test_command_with_priors_trained_on_the_spot(
         (["--sources", "sine", "--prior", "magic"], "unknown prior 'magic'"),
         (["--sources", "sine", "--prior", "score"], "unknown prior 'score'; it is now called denoiser"),
         (["--sources", "sine", "--stereo", "both"], "'both'"),
+        (["--sources", "sine", "--budget", "soon"], "the budget is 'soon'; use seconds, as in 60, 90s, 5m or 1h"),
+        (["--sources", "sine", "--budget", "0"], "the budget is 0 s"),
+        (["--sources", "sine", "--precision", "half"], "unknown precision 'half'"),
+        (["--sources", "sine", "--levels", "loud"], "unknown kind of levels 'loud'"),
+        (["--sources", "sine", "--levels", "estimated", "--sampler", "langevin"], "langevin cannot estimate levels"),
+        (["--sources", "auto", "--method", "nmf"], "the method nmf cannot find the sources"),
     ],
 )
 def test_mistaken_command_is_one_sentence(arguments: list[str], value: str, toy_mix: Path, cache_folder: Path) -> None:
@@ -594,3 +610,56 @@ def test_messages_name_arguments_and_the_command_names_its_options(caplog: pytes
     caplog.clear()
     prepare(apart, **facts, stereo="mean")  # type: ignore[arg-type]
     assert "--" not in caplog.text, "outside the command the arguments are named again"
+
+
+GOOD = Verdict(True, 0.97, 2, 0, (), ())
+BAD = Verdict(False, 0.02, 2, 1, ((0.05, 0.11),), ("triangle fits better than saw",))
+
+
+@pytest.mark.parametrize(("said", "code"), [(GOOD, 0), (BAD, 3), (replace(BAD, p=math.nan), 0)])
+def test_last_line_is_the_verdict_and_a_doubtful_result_has_an_exit_code_of_its_own(
+    said: Verdict, code: int, mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "source_priors", lambda *_: codebook_priors())
+    monkeypatch.setattr(job, "verdict", lambda *_: said)
+    result = srcsep(
+        "separate", mix_file, "--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--out", tmp_path / "out"
+    )
+    assert result.exit_code == code, result.output
+    assert result.stdout.splitlines()[-1] == said.line
+    assert (tmp_path / "out" / "02_square.wav").exists(), "the stems are written all the same"
+    assert json.loads((tmp_path / "out" / RECORD).read_text())["verdict"] == said.facts["verdict"]
+    assert said.line in html.unescape((tmp_path / "out" / "player.html").read_text())
+
+
+def test_auto_takes_the_likeliest_set_and_says_how_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = pd.DataFrame({"sources": ["sine+square", "sine"], "p": [0.8, 0.1], "doubt_db": [-30.0, -9.0], "gain": 1.0})
+    asked: list[object] = []
+    monkeypatch.setattr(job, "pick_sources", lambda channel, search, sets: asked.extend(sets) or tried)
+    result = run(mixed(sine_and_square(500)), ["auto"])
+    assert len(asked) == 15 and result.sources == ("sine", "square") and result.stems.shape == (2, 1, 500)
+    assert result.report["sources_tried"][0] == {"sources": "sine+square", "p": 0.8, "doubt_db": -30.0, "gain": 1.0}
+    assert (si_sdr(estimate=result.stems[:, 0], reference=sine_and_square(500)) > 20).all()
+
+
+def test_budget_ends_the_search_and_keeps_what_there_is() -> None:
+    mix = mixed(sine_and_square(20_000))
+    began = time.monotonic()
+    result = run(mix, ["sine", "square"], replace(CPU, gain=1.0, search=SearchConfig(budget_s=1.0, workers=1)))
+    assert time.monotonic() - began < 9
+    torch.testing.assert_close(result.stems.sum(dim=0), mix, atol=1e-5, rtol=0)
+    windows = result.report["channels"][0]["windows"]
+    reached = [one["restarts"] > 0 for one in windows]
+    assert any(reached) and not all(reached) and all(math.isfinite(one["doubt_db"]) for one in windows)
+
+
+def test_levels_are_estimated_where_equal_ones_leave_doubt() -> None:
+    priors = codebook_priors()
+    sampler = PriorSeparator(gibbs, GibbsConfig(levels=6), priors.by_source)
+    config = SearchConfig(accept=0.01)
+    search = Search(sampler, priors, ["sine", "square"], config, Crew(torch.device("cpu"), 0), estimate=True)
+    references = sine_and_square(300) * torch.tensor([[1.0], [0.25]])
+    found = search.run(references.mean(dim=0), 1.0)
+    assert (si_sdr(estimate=found.signals, reference=references) > 15).all()
+    equal = replace(search, estimate=False).run(references.mean(dim=0), 1.0)
+    assert si_sdr(estimate=equal.signals, reference=references).min() < 10
