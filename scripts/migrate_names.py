@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from srcsep_core.data.base import variants_of
 from srcsep_core.errors import StoreError
@@ -26,6 +26,7 @@ from srcsep_core.run.profiles import PROFILES
 from srcsep_core.run.steps import TrainPriors, priors_of
 from srcsep_core.run.steps.base import CONFIG, WEIGHTS
 from srcsep_core.run.store import MARKER, PROVENANCE, content_key, fault, replace_folder, seal, write_json
+from srcsep_core.weights import save_weights
 
 RELEASED_OBJECTIVE = {"flow": "quarter_log_det", "wavenet": "sigmoid"}
 
@@ -70,7 +71,7 @@ def migrate(folder: Path, target: Path, keys: dict[str, str], steps: Mapping[str
     building = target / f".{title}"
     shutil.rmtree(building, ignore_errors=True)
     shutil.copytree(folder, building)
-    save_file(load_file(folder / WEIGHTS), building / WEIGHTS, metadata={"key": key})
+    save_weights(load_file(folder / WEIGHTS), building / WEIGHTS, metadata={"key": key})
     write_json(building / CONFIG, config)
     former = facts.get("former") or {"key": facts["key"], "title": facts["title"]}
     changed = {} if key == former["key"] else {"former": former}

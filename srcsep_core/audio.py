@@ -1,16 +1,18 @@
 """Audio files, resampling, mu-law and the short-time Fourier transform; the only user of torchaudio and soundfile.
 
-Samples are float32 tensors (C, T) in [-1, 1]; rates are in Hz.
+Samples are float32 tensors (C, T), in [-1, 1] unless a file of floats holds more; rates are in Hz.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -22,29 +24,41 @@ from srcsep_core.errors import InputError
 
 Signal = Tensor | np.ndarray
 
+Subtype = Literal["PCM_16", "FLOAT"]
+
 FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 MU_LAW_CLASSES = 256
 SILENCE_PEAK = 1e-5
+FILTER_WIDTH = 64  # zero crossings of the resampling filter on each side
 
 
 @dataclass(frozen=True)
 class Audio:
-    """A recording: `samples` (C, T), float32, and its `sample_rate` in Hz."""
+    """A recording: `samples` (C, T), float32, and its `sample_rate` in Hz.
+
+    `subtype` is how the file holds a sample, as libsndfile calls it (`PCM_16`, `PCM_24`, `FLOAT`, `VORBIS`), and
+    `sha256` (hex) that of the very bytes that were read.
+    """
 
     samples: Tensor
     sample_rate: int
+    subtype: str
+    sha256: str
 
 
 def read_audio(path: str | Path) -> Audio:
-    """Read a whole WAV, FLAC, OGG or MP3 file.
+    """Read a whole WAV, FLAC, OGG or MP3 file; integers of 32 and floats of 64 bits are rounded to float32.
 
-    Raises `InputError` if the file is missing, cannot be read, is in an unsupported format or holds no samples.
+    Raises `InputError` if the file is missing, cannot be read, changes meanwhile, is in an unsupported format or holds
+    no samples.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}; check the path")
     try:
-        samples, sample_rate = soundfile.read(io.BytesIO(path.read_bytes()), dtype="float32", always_2d=True)
+        content = _read_still(path)
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            samples, sample_rate, subtype = file.read(dtype="float32", always_2d=True), file.samplerate, file.subtype
     except OSError as error:
         raise InputError(f"the file {path} cannot be read ({error.strerror}); check its permissions") from error
     except soundfile.LibsndfileError as error:
@@ -53,39 +67,64 @@ def read_audio(path: str | Path) -> Audio:
         ) from error
     if len(samples) == 0:
         raise InputError(f"the file {path} holds 0 samples; record or export it again")
-    return Audio(torch.from_numpy(samples.T.copy()), sample_rate)
+    return Audio(torch.from_numpy(samples.T.copy()), sample_rate, subtype, hashlib.sha256(content).hexdigest())
 
 
-def encode_audio(samples: Tensor, sample_rate: int, suffix: str = ".flac") -> bytes:
-    """The content of a 16-bit WAV or FLAC file (`suffix`) with `samples` (C, T) in [-1, 1].
+def _read_still(path: Path) -> bytes:
+    """The bytes of a file that nobody writes to meanwhile."""
+    before = path.stat()
+    content = path.read_bytes()
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
+        raise InputError(f"the file {path} changed while it was read; wait until it is complete, then try again")
+    return content
 
-    Raises `InputError` for another suffix, a wrong shape, no samples, NaN or infinity, samples outside [-1, 1]
-    (they would be clipped), and a number of channels or a rate that the format does not have.
+
+def encode_audio(samples: Tensor, sample_rate: int, suffix: str = ".flac", subtype: Subtype = "PCM_16") -> bytes:
+    """The content of a WAV or FLAC file (`suffix`) with `samples` (C, T): 16-bit in [-1, 1], or a WAV of 32-bit floats.
+
+    Floats keep every sample, of any level, finer than 24 bits would. The same samples give the same bytes.
+
+    Raises `InputError` for another suffix, a wrong shape, no samples, NaN or infinity, samples outside [-1, 1] for
+    16 bits (they would be clipped), and a number of channels or a rate that the format does not have.
     """
     if suffix.lower() not in FORMATS:
         raise InputError(f"audio cannot be written as {suffix!r}; use {' or '.join(FORMATS)}")
+    if subtype == "FLOAT" and suffix.lower() != ".wav":
+        raise InputError(f"a {suffix} file cannot hold floats; use .wav")
     _check_samples(samples)
-    _check_range(samples)
+    if subtype == "PCM_16":
+        _check_range(samples)
     buffer = io.BytesIO()
-    frames = (samples.detach().cpu().double() * 32768).round().clamp(-32768, 32767).short().numpy().T
+    values = samples.detach().cpu().double().numpy().T
     try:
-        soundfile.write(buffer, frames, sample_rate, format=FORMATS[suffix.lower()], subtype="PCM_16")
+        if subtype == "FLOAT":
+            frames = values.astype(np.float32)
+        else:
+            frames = (values * 32768).round().clip(-32768, 32767).astype(np.int16)
+        soundfile.write(buffer, frames, sample_rate, format=FORMATS[suffix.lower()], subtype=subtype)
     except (soundfile.LibsndfileError, OverflowError, TypeError) as error:
         raise InputError(
             f"{suffix} cannot hold {samples.shape[0]} channel(s) at {sample_rate} Hz; "
             "use 1 to 8 channels and a whole sample rate such as 16000 Hz"
         ) from error
-    return buffer.getvalue()
+    return _without_time(buffer.getvalue()) if subtype == "FLOAT" else buffer.getvalue()
 
 
-def write_audio(path: str | Path, samples: Tensor, sample_rate: int) -> Path:
-    """Write `samples` (C, T) in [-1, 1] as 16-bit WAV or FLAC, by the suffix of `path`; returns the path.
+def _without_time(content: bytes) -> bytes:
+    """A WAV file of floats without the time of writing, which libsndfile puts 12 bytes into the chunk `PEAK`."""
+    place = content.find(b"PEAK")
+    return content if place < 0 else content[: place + 12] + bytes(4) + content[place + 16 :]
+
+
+def write_audio(path: str | Path, samples: Tensor, sample_rate: int, subtype: Subtype = "PCM_16") -> Path:
+    """Write `samples` (C, T) as WAV or FLAC, by the suffix of `path`, and `subtype`; returns the path.
 
     The file appears whole or not at all. Raises `InputError` as `encode_audio` does, and if the folder cannot
     be written to.
     """
     path = Path(path)
-    content = encode_audio(samples, sample_rate, path.suffix)
+    content = encode_audio(samples, sample_rate, path.suffix, subtype)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +177,8 @@ def mono(samples: Tensor) -> Tensor:
 def resample(samples: Tensor, *, from_rate: int, to_rate: int) -> Tensor:
     """Band-limited resampling (C, T) to (C, ceil(T * to_rate / from_rate)), rates in whole Hz.
 
-    Windowed sinc interpolation (Smith 2002, "Digital audio resampling", as in torchaudio).
+    What lies below 0.95 of half the lower rate passes, what lies above 1.03 of it does not. Windowed sinc
+    interpolation (Smith 2002, "Digital audio resampling", as in torchaudio).
     """
     _check_samples(samples)
     for rate in (from_rate, to_rate):
@@ -146,7 +186,7 @@ def resample(samples: Tensor, *, from_rate: int, to_rate: int) -> Tensor:
             raise InputError(f"the sample rate {rate} is not a whole number of Hz; use for example 16000")
     from torchaudio.functional import resample as torchaudio_resample
 
-    return torchaudio_resample(samples, int(from_rate), int(to_rate))
+    return torchaudio_resample(samples, int(from_rate), int(to_rate), lowpass_filter_width=FILTER_WIDTH)
 
 
 def mu_law_encode(samples: Tensor, classes: int = MU_LAW_CLASSES) -> Tensor:

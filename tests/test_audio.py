@@ -1,5 +1,6 @@
 """Audio in and out: files keep their samples, and bad input gets one sentence with the value and the remedy."""
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -50,6 +51,36 @@ def test_a_file_keeps_its_samples_within_16_bits(tmp_path: Path, suffix: str, ch
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == [f"x{suffix}"]
 
 
+@pytest.mark.parametrize("level", [4.0, 1.0, 1e-4])
+def test_floats_keep_every_sample_of_any_level(tmp_path: Path, level: float) -> None:
+    samples = level * noise(2, 3001)
+    audio = read_audio(write_audio(tmp_path / "x.wav", samples, RATE, "FLOAT"))
+    assert torch.equal(audio.samples, samples)
+    assert (audio.sample_rate, audio.subtype) == (RATE, "FLOAT")
+
+
+def test_a_recording_says_how_its_file_holds_samples_and_which_bytes_were_read(tmp_path: Path) -> None:
+    for subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"):
+        soundfile.write(tmp_path / "x.wav", sine(440.0).T.numpy(), RATE, subtype=subtype)
+        audio = read_audio(tmp_path / "x.wav")
+        assert audio.subtype == subtype
+        assert audio.sha256 == hashlib.sha256((tmp_path / "x.wav").read_bytes()).hexdigest()
+
+
+def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_audio(tmp_path / "x.wav", noise(1, 100), RATE)
+    read = Path.read_bytes
+
+    def grow(self: Path) -> bytes:
+        content = read(self)
+        self.write_bytes(content + bytes(8))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", grow)
+    with pytest.raises(InputError, match=r"x\.wav changed while it was read; wait until it is complete"):
+        read_audio(path)
+
+
 def test_full_scale_and_silence_can_be_written(tmp_path: Path) -> None:
     samples = torch.tensor([[1.0, -1.0, 0.0, 0.0]])
     audio = read_audio(write_audio(tmp_path / "x.wav", samples, RATE))
@@ -59,6 +90,13 @@ def test_full_scale_and_silence_can_be_written(tmp_path: Path) -> None:
 
 def test_encoding_is_deterministic() -> None:
     assert encode_audio(noise(1, 4000), RATE) == encode_audio(noise(1, 4000), RATE)
+
+
+def test_floats_hold_no_time_of_day() -> None:
+    content = encode_audio(noise(1, 4000), RATE, ".wav", "FLOAT")
+    place = content.index(b"PEAK")
+    assert content[place + 12 : place + 16] == bytes(4)
+    assert torch.equal(torch.frombuffer(bytearray(content[-16_000:]), dtype=torch.float32), noise(1, 4000)[0])
 
 
 @pytest.mark.parametrize(
@@ -85,6 +123,11 @@ def test_what_cannot_be_written_leaves_no_file(
     assert value in str(caught.value)
     assert remedy in str(caught.value)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_flac_holds_no_floats() -> None:
+    with pytest.raises(InputError, match=r"\.flac file cannot hold floats; use \.wav"):
+        encode_audio(noise(1, 9), RATE, ".flac", "FLOAT")
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -182,8 +225,9 @@ def test_a_resampled_sine_keeps_its_frequency_and_amplitude(from_rate: int, to_r
 
 
 def test_resampling_removes_what_the_lower_rate_cannot_hold() -> None:
-    resampled = resample(sine(7000.0, 16_000, 16_000), from_rate=16_000, to_rate=8000)
-    assert resampled[:, 800:-800].abs().max() < 0.005
+    for frequency, left in ((3800.0, 0.5), (4120.0, 0.0)):
+        resampled = resample(sine(frequency, 16_000, 16_000), from_rate=16_000, to_rate=8000)
+        assert abs(float(resampled[:, 800:-800].abs().max()) - left) < 0.005
 
 
 @pytest.mark.parametrize("rate", [0, -8000, 0.5])

@@ -261,7 +261,7 @@ def test_the_separator_separates_a_file(line: Pipeline, tmp_path: Path) -> None:
     srcsep("separate", mix, "--out", tmp_path / "stems", "--device", "cpu", *names, "--train")
     rumble = read_audio(tmp_path / "stems" / "01_rumble.wav").samples
     assert float(si_sdr(estimate=rumble, reference=drawn[:1] / 2)) > 5
-    settings = json.loads((tmp_path / "stems" / "separation.json").read_text())["settings"]
+    settings = json.loads((tmp_path / "stems" / "separation_details.json").read_text())["settings"]
     assert (settings["method"], settings["supervision"], settings["window"]) == ("wiener", "single sources", CROP)
     assert "wiener" in srcsep("separate", "--help")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from srcsep_core.audio import write_audio
+from srcsep_core.cli.separate import DOUBTFUL
 from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step
@@ -53,9 +54,9 @@ class Installed:
         )
 
     def srcsep(self, *arguments: object) -> str:
-        """What a command prints; it must succeed."""
+        """What a command prints; it must succeed, were it with a result that is not to be trusted."""
         done = self.run("srcsep", *arguments)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode in (0, DOUBTFUL), done.stderr
         return done.stdout
 
 

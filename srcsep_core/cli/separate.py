@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -19,6 +22,10 @@ from srcsep_core.cli.options import (
 )
 from srcsep_core.errors import InputError
 
+DOUBTFUL = 3  # the exit code of a separation that is not to be trusted
+SHOWN = 3  # sets of sources that were tried
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 
 @click.command()
 @click.argument("mix", type=click.Path(path_type=Path))
@@ -29,7 +36,7 @@ from srcsep_core.errors import InputError
     names=sources,
     required=True,
     metavar="A,B,...",
-    help="What is in the mix, from {}; a class may be named twice.",
+    help="What is in the mix, from {}; a class may be named twice. auto: the likeliest set of them.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write, new or empty.")
 @click.option(
@@ -46,14 +53,29 @@ from srcsep_core.errors import InputError
 @profile_option
 @device_option
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
-@click.option("--restarts", type=int, help="Chains a window, at most; default: the sampler's.")
+@click.option("--restarts", type=int, help="Chains a window, at most; default: 9.")
+@click.option(
+    "--budget", metavar="SECONDS", help="After so many seconds (60, 90s or 5m) the best found so far is taken."
+)
+@click.option("--precision", default="auto", show_default=True, help="full, or rounded where that is faster; or auto.")
 @click.option(
     "--gain",
     default="auto",
     show_default=True,
     help="Factor on the mix after which it is the mean of sources of amplitude 0.9.",
 )
-@click.option("--stereo", default="mean", show_default=True, help="Separate the mean of the channels, or each.")
+@click.option(
+    "--levels",
+    default="auto",
+    show_default=True,
+    help="Of the sources: equal, or estimated; auto: estimated where equal ones leave doubt.",
+)
+@click.option(
+    "--stereo",
+    default="auto",
+    show_default=True,
+    help="Separate the mean of the channels, or each; auto: each, unless they are alike.",
+)
 @click.option("--remove-dc", is_flag=True, help="Take off the mean of the signal first.")
 @click.option("--allow-clipped", is_flag=True, help="Accept flat tops at full scale.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier separation in the folder.")
@@ -70,37 +92,53 @@ def separate(
     device: str,
     seed: int,
     restarts: int | None,
+    budget: str | None,
+    precision: str,
     gain: str,
+    levels: str,
     stereo: str,
     remove_dc: bool,
     allow_clipped: bool,
     overwrite: bool,
     train: bool,
 ) -> None:
-    """Separate an audio file MIX into stems that sum to it, with a player and a report."""
-    from srcsep_core.separate import SeparateConfig, separate_file
+    """Separate an audio file MIX into stems that sum to it, with a player and a report.
 
-    config = SeparateConfig(
-        method=method,
-        sampler=sampler,
-        prior=prior,
-        variant=variant,
-        profile=profile,
-        device=device,
-        seed=seed,
-        restarts=restarts,
-        gain=_gain(gain),
-        stereo=stereo,
-        remove_dc=remove_dc,
-        allow_clipped=allow_clipped,
-        train=train,
-    )
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
+    The last line says whether to trust the result, if that can be judged. Where it is not to be trusted the stems are
+    written all the same, and the exit code is 3.
+    """
+    with stopped_in_words(out):
+        from srcsep_core.separate import SearchConfig, SeparateConfig, separate_file
+
+        config = SeparateConfig(
+            method=method,
+            sampler=sampler,
+            prior=prior,
+            variant=variant,
+            profile=profile,
+            device=device,
+            seed=seed,
+            restarts=restarts,
+            precision=precision,
+            search=SearchConfig(budget_s=_seconds(budget)),
+            gain=_gain(gain),
+            levels=levels,
+            stereo=stereo,
+            remove_dc=remove_dc,
+            allow_clipped=allow_clipped,
+            train=train,
+        )
+        names = [name.strip() for name in listed.split(",") if name.strip()]
+        result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
     report = result.report
     gains = ", ".join(f"{one:.3g}" for one in report["gain"])
     click.echo(f"{', '.join(result.names)}: {out}")
     click.echo(f"gain {gains}, residual {report['residual_db']:.1f} dB of the mix, {report['seconds']:.0f} s")
+    for tried in report["sources_tried"][:SHOWN]:
+        click.echo(f"  {tried['sources']}: probability {tried['p']:.2f}")
+    click.echo(result.verdict.line)
+    if result.verdict.judged and not result.verdict.trust:
+        sys.exit(DOUBTFUL)
 
 
 @click.command()
@@ -115,11 +153,14 @@ def separate(
 )
 @click.option("--mix", type=click.Path(path_type=Path), help="The mix: adds the improvement over it, si_sdri.")
 @click.option("--permute", is_flag=True, help="Give every reference the estimate that suits all of them best.")
-def evaluate(estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool) -> None:
+@click.option("--mono", is_flag=True, help="Compare the means of the channels.")
+def evaluate(
+    estimates: tuple[Path, ...], references: tuple[Path, ...], mix: Path | None, permute: bool, mono: bool
+) -> None:
     """Compare stems with references: SI-SDR, SI-SIR and SI-SAR in dB."""
     from srcsep_core.separate.scoring import score_files
 
-    table = score_files(estimates, references, mix=mix, permute=permute)
+    table = score_files(estimates, references, mix=mix, permute=permute, mono=mono)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 
@@ -142,3 +183,34 @@ def _gain(text: str) -> float | None:
         return float(text)
     except ValueError as error:
         raise InputError(f"the gain is {text!r}; use a positive number, or auto") from error
+
+
+def _seconds(text: str | None) -> float | None:
+    """Seconds from 60, 60s, 5m or 1h."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS_S else (text, "s")
+    try:
+        return UNITS_S[unit] * float(number)
+    except ValueError as error:
+        raise InputError(f"the budget is {text!r}; use seconds, as in 60, 90s, 5m or 1h") from error
+
+
+@contextmanager
+def stopped_in_words(out: Path) -> Iterator[None]:
+    """Ctrl-C inside ends the command with exit code 130 and a sentence on what the folder `out` holds."""
+    before = _files(out)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"{out} is as it was" if _files(out) == before else f"the stems in {out} are complete"
+        click.echo(f"Stopped: {kept}", err=True)
+        sys.exit(130)
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The files of a folder, if it is there, with the times they were written."""
+    found: dict[str, int] = {}
+    with suppress(OSError):
+        found.update((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
+    return found

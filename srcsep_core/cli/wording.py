@@ -13,11 +13,14 @@ from srcsep_core.errors import InputError
 OPTIONS = {
     r"allow_clipped=True": "--allow-clipped",
     r"gain=None": "--gain auto",
+    r"levels='auto'": "--levels auto",
     r"mono\(samples\)": "--mono",
+    r"mono=True": "--mono",
     r"overwrite=True": "--overwrite",
     r"remove_dc=True": "--remove-dc",
     r"resample\(samples, from_rate=\d+, to_rate=\d+\)": "--resample",
     r"stereo='each'": "--stereo each",
+    r"stereo='mean'": "--stereo mean",
     r"train=True": "--train",
 }
 

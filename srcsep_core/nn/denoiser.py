@@ -7,6 +7,7 @@ Eqs. 2-3 and 7-8, for the preconditioning around it and its loss; Su et al. 2021
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import cast
 
@@ -112,6 +113,8 @@ class DenoiserNet(nn.Module):
         """F(x): (B, 1, T)."""
         angles = noise[:, None] * cast(Tensor, self.frequencies)
         condition = silu(self.noise(torch.cat([angles.cos(), angles.sin()], dim=1)) + self.label(label))
+        kind = self.stem.weight.dtype
+        x, condition = x.to(kind), condition.to(kind)
         h = self.stem(x)
         skips = []
         for block, down in zip(self.encoder, self.down, strict=True):
@@ -123,8 +126,16 @@ class DenoiserNet(nn.Module):
         h = self.middle[-1](h, condition)
         for up, block, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
             h = block(torch.cat([up(h), skip], dim=1), condition)
-        out: Tensor = self.head(h)
+        out: Tensor = self.head(h).to(angles.dtype)
         return out
+
+    def rounded(self) -> DenoiserNet:
+        """A copy that computes in bfloat16, but for the embedding of the level and the class."""
+        copy = deepcopy(self)
+        for name, part in copy.named_children():
+            if name not in ("noise", "label"):
+                part.bfloat16()
+        return copy
 
 
 class PreconditionedNet(nn.Module):
@@ -158,6 +169,15 @@ class PreconditionedNet(nn.Module):
             for some, own in zip(x.split(ROWS), labels.split(ROWS), strict=True)
         ]
         return torch.cat(parts)
+
+    def rounded(self) -> PreconditionedNet:
+        """A copy whose raw network computes in bfloat16.
+
+        What that rounds off is small at every level: F is multiplied by about sigma where sigma is small.
+        """
+        copy = PreconditionedNet(self.config)
+        copy.net = self.net.rounded()
+        return copy.eval().requires_grad_(False)
 
     def raw(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
         """The network's own output F for scaled input, (B, 1, T)."""

@@ -11,7 +11,7 @@ sources are of this kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -110,6 +110,10 @@ class DenoiserSet(Trained):
     def window(self) -> int:
         """The length in samples that signals must have."""
         return self.denoiser.config.window
+
+    def rounded(self) -> DenoiserSet:
+        """The set with a network in bfloat16."""
+        return replace(self, denoiser=self.denoiser.rounded())
 
     def prior(self, source: str) -> ClassDenoiser:
         """One source's prior."""

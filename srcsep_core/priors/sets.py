@@ -80,6 +80,10 @@ class Trained:
             )
         return self
 
+    def rounded(self) -> Self:
+        """The set in bfloat16 where that changes little, for samplers; here itself."""
+        return self
+
 
 def index_of(sources: tuple[str, ...], source: str) -> int:
     """The place of `source` among `sources`; raises `InputError` if it is not there."""

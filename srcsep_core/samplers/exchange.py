@@ -90,7 +90,7 @@ class ExchangingGibbsConfig(GibbsConfig):
             raise InputError("waves of unknown gains cannot exchange samples; use the sampler gibbs for estimate_gains")
 
 
-@sampler("gibbs-exchange", ExchangingGibbsConfig, windows={"restarts": 3, "accept": 0.04})
+@sampler("gibbs-exchange", ExchangingGibbsConfig, windows={})
 def gibbs_exchange(
     mix: Tensor,
     priors: Priors,

@@ -76,7 +76,7 @@ class GibbsConfig:
         check_choice("swap", self.swap, SWAPS)
 
 
-@sampler("gibbs", GibbsConfig, windows={"restarts": 3, "accept": 0.04})
+@sampler("gibbs", GibbsConfig, windows={})
 @torch.no_grad()
 def gibbs(
     mix: Tensor,

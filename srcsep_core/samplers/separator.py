@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.data.mixes import Mixes
+from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.samplers.base import Callback, Separation
 from srcsep_core.samplers.langevin import unconstrained_langevin
@@ -36,6 +37,20 @@ class PriorSeparator:
         if all_of_them and hasattr(config, "accept"):
             config = replace(config, accept=0.0)
         return replace(self, config=config)
+
+    def coarse(self) -> PriorSeparator:
+        """The same sampler with one chain and, if it has levels, a third of them: to compare mixes with each other."""
+        levels = {"levels": max(1, self.config.levels // 3)} if hasattr(self.config, "levels") else {}
+        return replace(self, config=replace(self.config, restarts=1, **levels))
+
+    def estimating(self) -> PriorSeparator:
+        """The same sampler with sources of unknown gains, if it can find them; else itself."""
+        if not hasattr(self.config, "estimate_gains"):
+            return self
+        try:
+            return replace(self, config=replace(self.config, estimate_gains=True))
+        except InputError:  # it has inherited them and cannot
+            return self
 
     def shortest(self) -> PriorSeparator | None:
         """The same sampler at one noise level, with one restart; None for one that has no levels to cut down."""

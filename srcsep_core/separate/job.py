@@ -3,7 +3,8 @@
 The priors know windows of one length, at one rate, with sources at amplitude 0.8 to 1, mixed as their mean. So a
 recording is resampled to their rate and brought to their level by one gain, separated in overlapping windows
 (`searching`), joined (`windows`), and the stems are brought back. What the estimates leave of the mix is then shared
-equally among the stems, so that their sum is the recording; that includes what lies above half of the priors' rate.
+equally among the stems, so that their sum is the recording. What lies above half of the priors' rate they never heard:
+unless it is next to nothing, it is a stem of its own and goes into no source (`band`).
 """
 
 from __future__ import annotations
@@ -17,21 +18,29 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from srcsep_core import __version__
-from srcsep_core.audio import mono, read_audio, resample, write_audio
+from srcsep_core.audio import encode_audio, mono, read_audio, resample
 from srcsep_core.baselines.base import Separator
-from srcsep_core.config import resolved
+from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.store import file_digest, write_json
-from srcsep_core.separate.recording import STEREO, prepare
+from srcsep_core.run.store import write_json
+from srcsep_core.samplers.selection import all_subsets
+from srcsep_core.separate.auto import AUTO, pick_sources
+from srcsep_core.separate.band import back, split_band
+from srcsep_core.separate.crew import Clock, Crew
+from srcsep_core.separate.record import readable_json, summary_of
+from srcsep_core.separate.recording import STEREO, prepare, relative_db
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.separators import (
+    LEVELS,
+    PRECISIONS,
     SAMPLER,
     Request,
     SourcePriors,
@@ -40,7 +49,17 @@ from srcsep_core.separate.separators import (
     sampler_separator,
     source_priors,
 )
-from srcsep_core.separate.stems import PLAYER, RECORD, check_folder, stem_files, stem_names, write_folder
+from srcsep_core.separate.stems import (
+    ABOVE_BAND,
+    DETAILS,
+    PLAYER,
+    RECORD,
+    check_folder,
+    stem_files,
+    stem_names,
+    write_folder,
+)
+from srcsep_core.separate.trust import Verdict, verdict
 from srcsep_core.separate.windows import class_orders
 from srcsep_core.show.player import RATES_HZ, player_page
 
@@ -51,11 +70,12 @@ log = logging.getLogger(__name__)
 class SeparateConfig:
     """How a recording is separated: by the `method` of that name, `sampler` or one of `srcsep_core.baselines`.
 
-    `sampler`, `prior` and `restarts` are for the method `sampler`.
-    `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `stereo`: separate the `mean`
-    of the channels, or `each` on its own. `restarts`: of the sampler in a window (None: its own number).
-    `allow_clipped` accepts flat tops at full scale. `train` lets priors be trained that are not there.
-    `search`: windows and how they are joined.
+    `sampler`, `prior` and `restarts` (chains in a window, at most; None: the search's own number) are for the method
+    `sampler`. `precision`: `full` is float32; `rounded` lets the denoiser compute in bfloat16, as `auto` does where it
+    is faster. `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `levels`: of the
+    sources, `equal`, `estimated`, or `auto`: estimated where equal ones leave doubt. `stereo`: separate the `mean` of
+    the channels, `each` on its own, or `auto`: each unless they are alike. `allow_clipped` accepts flat tops at full
+    scale. `train` lets priors be trained that are not there. `search`: windows and how they are joined.
     """
 
     method: str = SAMPLER
@@ -64,10 +84,12 @@ class SeparateConfig:
     variant: str = "uniform_hz"
     profile: str = "laptop"
     device: str = "auto"
+    precision: str = "auto"
     seed: int = 0
     restarts: int | None = None
     gain: float | None = None
-    stereo: str = "mean"
+    levels: str = "auto"
+    stereo: str = "auto"
     remove_dc: bool = False
     allow_clipped: bool = False
     train: bool = False
@@ -77,11 +99,14 @@ class SeparateConfig:
     def request(self) -> Request:
         """What separates; raises `InputError` for an unknown profile."""
         profile = get_profile(self.profile)
-        return Request(self.method, self.sampler, self.prior, self.restarts, profile, self.variant)
+        names = self.method, self.sampler, self.prior, self.restarts
+        return Request(*names, profile, self.variant, self.precision, self.levels)
 
     def __post_init__(self) -> None:
         if self.stereo not in STEREO:
             raise InputError(f"unknown way {self.stereo!r} with several channels; use one of {', '.join(STEREO)}")
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("kind of levels", self.levels, LEVELS)
         if self.gain is not None and not 0 < self.gain < math.inf:
             raise InputError(f"the gain is {self.gain:g}; use a positive number, or gain=None to have it found")
         if not 0 <= self.seed < 2**63:
@@ -92,55 +117,78 @@ class SeparateConfig:
 class Separated:
     """The stems of a recording.
 
-    stems (K, C, T), in the recording's scale, rate (`sample_rate`, Hz) and length: their sum is `mix` (C, T). `sources`
-    are their classes. `report` is what is written as `separation.json`.
+    stems (K, C, T), in the recording's scale, rate (`sample_rate`, Hz) and length. `sources` are their classes.
+    `above_band` (C, T) is what lies above the priors' band, where there is such. All of them sum to `mix` (C, T).
+    `report` has every detail; `summary` is what a person reads first. `evidence`: what speaks for and against the
+    windows of every channel that sounds (`evidence.window_evidence`), and `verdict` what follows from it.
     """
 
     stems: Tensor
+    above_band: Tensor | None
     mix: Tensor
     sources: tuple[str, ...]
     sample_rate: int
     report: Mapping[str, Any]
+    evidence: tuple[pd.DataFrame, ...]
+    verdict: Verdict
 
     @property
     def names(self) -> list[str]:
         """The stems' names: their class, numbered where it comes more than once."""
         return stem_names(self.sources)
 
-    def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
-        """Write 16-bit stems, a player and the report into the folder `out`, all or nothing; returns it.
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What is written as `separation.json`, without the names of files (see `summary_of`)."""
+        return summary_of(self.report)
 
-        If a stem exceeds [-1, 1] all are scaled by one gain, `written_gain` in the report. Raises `InputError` if
-        `out` is not empty or cannot be written to; `overwrite` replaces the files of an earlier separation.
+    def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
+        """Write stems of 32-bit floats, a player, the summary and the details into the folder `out`; returns it.
+
+        All of it or nothing. Floats hold any level, so that no gain is needed and the sum on disk is the mix. Raises
+        `InputError` if `out` is not empty or cannot be written to; `overwrite` replaces the files of an earlier
+        separation.
         """
-        gain = 1 / max(1.0, float(self.stems.abs().max()))
-        if gain < 1:
-            log.info("the stems are written at a gain of %.4f, for a stem peaks at %.3f", gain, 1 / gain)
-        files = stem_files(self.sources)
-        names = [*files, PLAYER, RECORD]
+        stems = dict(zip(stem_files(self.sources), self.stems, strict=True))
+        if self.above_band is not None:
+            stems = {ABOVE_BAND: self.above_band, **stems}
+        files = [*stems, PLAYER, DETAILS, RECORD]
 
         def fill(folder: Path) -> None:
-            for name, stem in zip(files, self.stems, strict=True):
-                write_audio(folder / name, (gain * stem).clamp(-1, 1), self.sample_rate)
+            for name, stem in stems.items():
+                (folder / name).write_bytes(encode_audio(stem, self.sample_rate, ".wav", "FLOAT"))
             (folder / PLAYER).write_text(self._page(), encoding="utf-8")
-            write_json(folder / RECORD, {**self.report, "written_gain": gain, "files": names})
+            write_json(folder / DETAILS, self.report)
+            text = readable_json({**self.summary, "details": DETAILS, "files": files})
+            (folder / RECORD).write_text(text, encoding="utf-8")
 
-        return write_folder(Path(out), names, fill, overwrite=overwrite)
+        return write_folder(Path(out), files, fill, overwrite=overwrite)
 
     def _page(self) -> str:
-        signals = torch.cat([mono(self.mix), self.stems.mean(dim=1)])
+        tracks = dict(zip(self.names, self.stems, strict=True))
+        if self.above_band is not None:
+            tracks["above the band"] = self.above_band
+        heard = self._one_channel({"mix": self.mix, **tracks})
         low, high = RATES_HZ
         rate = min(max(self.sample_rate, low), high)
         if rate != self.sample_rate:
-            signals = resample(signals, from_rate=self.sample_rate, to_rate=rate)
+            heard = {name: resample(x, from_rate=self.sample_rate, to_rate=rate) for name, x in heard.items()}
         name = self.report["input"]["name"]
         settings = self.report["settings"]
         how = f"sampler {settings['sampler']}" if "sampler" in settings else f"method {settings['method']}"
         notes = (
             f"Separated by srcsep {__version__} with the {how}. Before the rest "
-            f"was shared among the stems, it stood at {self.report['residual_db']:.1f} dB of the mix."
+            f"was shared among the stems, it stood at {self.report['residual_db']:.1f} dB of the mix. "
+            f"Verdict: {self.verdict.line}."
         )
-        return player_page(dict(zip(["mix", *self.names], signals, strict=True)), rate, f"Stems of {name}", None, notes)
+        return player_page(heard, rate, f"Stems of {name}", None, notes)
+
+    def _one_channel(self, tracks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean of the channels of every track, (C, T) to (1, T); where they cancel in the mix, its loudest one."""
+        if relative_db(mono(self.mix), self.mix) > -20:
+            return {name: mono(track) for name, track in tracks.items()}
+        loudest = int(self.mix.abs().amax(dim=1).argmax())
+        return {name: track[loudest, None] for name, track in tracks.items()}
 
 
 def separate_file(
@@ -161,12 +209,13 @@ def separate_file(
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config, priors)
     if out is not None:
-        check_folder(Path(out), [*stem_files(sources), PLAYER, RECORD], overwrite=overwrite)
+        stems = [] if sources == (AUTO,) else stem_files(sources)
+        check_folder(Path(out), [*stems, ABOVE_BAND, PLAYER, DETAILS, RECORD], overwrite=overwrite)
     audio = read_audio(path)
     result = separate_audio(
         audio.samples, audio.sample_rate, sources, config, priors=priors, progress=progress, name=Path(path).name
     )
-    facts = {**result.report["input"], "sha256": file_digest(Path(path))}
+    facts = {**result.report["input"], "subtype": audio.subtype, "sha256": audio.sha256}
     result = replace(result, report={**result.report, "input": facts})
     if out is not None:
         result.write(out, overwrite=overwrite)
@@ -183,7 +232,7 @@ def separate_audio(
     progress: bool = False,
     name: str = "samples",
 ) -> Separated:
-    """Separate samples (C, T) at `sample_rate` (Hz) into `sources`, one class for each.
+    """Separate samples (C, T) at `sample_rate` (Hz) into `sources`, one class for each; `auto` alone: the likeliest.
 
     `priors` are used instead of those that the configuration names, and `name` is for the report. Raises `InputError`
     for unknown names, for priors that are not trained, and for a signal that is silent, shorter than a window, not
@@ -195,7 +244,7 @@ def separate_audio(
     asked, world = config.request, world_of(config.variant)
     heard_as: Windows = asked.windows if priors is None or not asked.sampled else priors
     rate = heard_as.sample_rate
-    mix, offsets = prepare(
+    recording = prepare(
         samples,
         sample_rate,
         stereo=config.stereo,
@@ -204,6 +253,7 @@ def separate_audio(
         window=heard_as.window or 1,
         rate=rate,
     )
+    mix = recording.mix
     heard = mix if rate == sample_rate else resample(mix, from_rate=sample_rate, to_rate=rate)
     key, pipeline = {}, Pipeline(device=device, progress=progress, train=config.train)
     if asked.sampled:
@@ -212,16 +262,32 @@ def separate_audio(
         separator: Separator = sampler_separator(asked, priors)
     else:
         separator = method_separator(asked, heard_as.window or heard.shape[1], pipeline)
-    generator = torch.Generator(device=device).manual_seed(config.seed)
-    search = Search(separator, heard_as, sources, config.search, generator, progress)
-    found = [search.run(row, config.gain) for row in heard]
-    stems = torch.stack([one.signals / (one.gain * len(sources)) for one in found], dim=1)  # (K, C, T)
-    stems = _align_channels(stems, sources)
+    tuned = config.search if config.restarts is None else replace(config.search, chains=config.restarts)
+    crew = Crew(device, config.seed, Clock(tuned.budget_s), tuned.batch, tuned.workers, progress)
+    judges = priors if asked.sampled else None
+    search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
+    tried = pd.DataFrame()
+    if sources == (AUTO,):
+        tried = pick_sources(heard[recording.sounding[0]], search, all_subsets(_known(config, priors)))
+        sources = tuple(str(tried["sources"].iloc[0]).split("+"))
+        search = replace(search, sources=sources)
+    found = [search.run(heard[c], config.gain) for c in recording.sounding]
+    estimates = torch.stack([one.signals / (one.gain * len(sources)) for one in found], dim=1)  # (K, C, T)
+    stems = heard.new_zeros(len(sources), *heard.shape)
+    stems[:, recording.sounding] = _align_channels(estimates, sources)
     left = heard - stems.sum(dim=0)
-    stems = _back(stems, rate, sample_rate, mix.shape[1])
-    stems = stems + (mix - stems.sum(dim=0)) / len(sources)
+    whole, above, above_db = split_band(mix, heard, rate=rate, sample_rate=sample_rate)
+    notes = list(recording.notes)
+    if above is not None:
+        notes.append(f"what lies above {rate / 2:g} Hz, {above_db:.1f} dB of the mix, is untouched: a stem of its own")
+        log.info(notes[-1])
+    stems = back(stems, rate=rate, sample_rate=sample_rate, length=mix.shape[1])
+    stems = stems + (whole - stems.sum(dim=0)) / len(sources)
+    evidence = tuple(one.evidence for one in found)
+    judged = verdict(evidence, sources)
     report = {
         "srcsep_version": __version__,
+        "trust": judged.facts,
         "input": {
             "name": name,
             "sample_rate": sample_rate,
@@ -236,43 +302,42 @@ def separate_audio(
             "variant": config.variant,
             "stereo": config.stereo,
             "window": heard_as.window or heard.shape[1],
-            "search": resolved(config.search),
+            "search": resolved(tuned),
             "device": device.type,
         },
+        "notes": notes,
+        "sources_tried": tried.round(4).to_dict("records"),
         "seed": config.seed,
         "resampled": rate != sample_rate,
         "priors_rate": rate,
-        "dc_offset": offsets,
+        "stereo": recording.stereo,
+        "dc_offset": list(recording.offsets),
         "dc_removed": config.remove_dc,
         "gain": [one.gain for one in found],
         "residual_db": relative_db(left, heard),
-        "channels": [one.report for one in found],
+        "level_db": [round(relative_db(stem, mix), 2) for stem in stems],
+        "above_band_db": None if above is None else round(above_db, 2),
+        "channels": [{"channel": c + 1, **one.report} for c, one in zip(recording.sounding, found, strict=True)],
         "seconds": round(time.monotonic() - started, 2),
     }
-    return Separated(stems, mix, sources, sample_rate, report)
+    return Separated(stems, above, mix, sources, sample_rate, report, evidence, judged)
 
 
-def relative_db(x: Tensor, whole: Tensor) -> float:
-    """The energy of `x` relative to that of `whole`, in dB; at least -200."""
-    ratio = float(x.double().square().sum()) / max(float(whole.double().square().sum()), 1e-300)
-    return 10 * math.log10(max(ratio, 1e-20))
+def _known(config: SeparateConfig, priors: SourcePriors | None) -> tuple[str, ...]:
+    """The classes that there are priors for."""
+    return world_of(config.variant).sources if priors is None else tuple(priors.by_source)
 
 
 def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
-    known = world_of(config.variant).sources if priors is None else tuple(priors.by_source)
+    known = _known(config, priors)
+    if sources == (AUTO,):
+        if config.method != SAMPLER:
+            raise InputError(f"the method {config.method} cannot find the sources; name them, or use method {SAMPLER}")
+        sources = tuple(known)
     config.request.check(sources, known)
     class_orders(sources)
     resolve_device(config.device)
-
-
-def _back(stems: Tensor, rate: int, sample_rate: int, length: int) -> Tensor:
-    """Stems (K, C, T) at the priors' rate at the recording's rate and `length`."""
-    if rate == sample_rate:
-        return stems
-    rows = resample(stems.flatten(0, 1), from_rate=rate, to_rate=sample_rate)[:, :length]
-    rows = torch.nn.functional.pad(rows, (0, length - rows.shape[1]))
-    return rows.view(*stems.shape[:2], length)
 
 
 def _align_channels(stems: Tensor, sources: tuple[str, ...]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from srcsep_core.errors import InputError
 
 log = logging.getLogger(__name__)
 
-STEREO = ("mean", "each")
+STEREO = ("auto", "mean", "each")
+ALIKE_DB = -60.0
 FULL_SCALE = 0.9999
 CLIPPED_RUN, CLIPPED_RUNS = 3, 8
 LARGEST_KERNEL = 2e7  # taps of a resampler, about
@@ -30,17 +32,94 @@ def clipped_runs(samples: Tensor) -> int:
     return count
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What is separated of a recording: `mix` (C, T), at the recording's own rate.
+
+    `stereo` says what was done with several channels: `mean`, `each`, or `one` where there was nothing to do. `silent`
+    are the numbers of the channels of `mix` that do not sound, from 0; `offsets` are the means of all. `notes` are
+    sentences for the report.
+    """
+
+    mix: Tensor
+    stereo: str
+    silent: tuple[int, ...]
+    offsets: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def sounding(self) -> list[int]:
+        """The numbers of the other channels."""
+        return [c for c in range(len(self.mix)) if c not in self.silent]
+
+
+def alike(samples: Tensor) -> bool:
+    """Whether the channels (C, T) are the same signal: what they differ by is 60 dB or more below them."""
+    return relative_db(samples - mono(samples), samples) <= ALIKE_DB
+
+
+def relative_db(x: Tensor, whole: Tensor) -> float:
+    """The energy of `x` relative to that of `whole`, in dB; at least -200."""
+    ratio = float(x.double().square().sum()) / max(float(whole.double().square().sum()), 1e-300)
+    return 10 * math.log10(max(ratio, 1e-20))
+
+
 def prepare(
     samples: Tensor, sample_rate: int, *, stereo: str, remove_dc: bool, flat_tops: bool, window: int, rate: int
-) -> tuple[Tensor, list[float]]:
-    """The channels of a recording (C, T) to separate, (1, T) or, with `stereo` each, (C, T), and their offsets (mean).
+) -> Recording:
+    """What is separated of a recording (C, T).
 
-    `window` and `rate` (Hz) are those of the priors; the recording keeps its own rate here. `remove_dc` takes the
-    offsets off, and `flat_tops` says that stretches at full scale are no clipping. What is done is logged.
+    `stereo`: the `mean` of the channels, `each`, or `auto`, which is the mean of channels that are alike and each of
+    others. `window` and `rate` (Hz) are those of the priors. `remove_dc` takes the offsets off, and `flat_tops` says
+    that stretches at full scale are no clipping. What is done is logged.
 
-    Raises `InputError` for a signal that is not finite, silent, shorter than a window or clipped, channels that are
-    silent or cancel, and a rate that cannot be resampled.
+    Raises `InputError` for a signal that is not finite, silent, shorter than a window or clipped, channels that
+    cancel, and a rate that cannot be resampled.
     """
+    _check(samples, sample_rate, flat_tops=flat_tops, window=window, rate=rate)
+    mix, done, notes = _take_channels(samples.detach().cpu().float(), stereo)
+    offsets = mix.double().mean(dim=1)
+    if remove_dc:
+        mix = mix - offsets[:, None].float()
+        if float(mix.abs().max()) < SILENCE_PEAK:
+            raise InputError(f"the signal is a constant of {float(offsets[0]):.3g}; choose a passage that sounds")
+    elif float(offsets.abs().max()) > 1e-3:
+        log.info("the signal has an offset of %.3g, which stays; remove_dc=True removes it", float(offsets.abs().max()))
+    silent = tuple(c for c, row in enumerate(mix) if row.abs().max() < SILENCE_PEAK)
+    for c in silent:
+        notes.append(f"channel {c + 1} is silent (peak below {SILENCE_PEAK:g}) and is not separated")
+        log.info(notes[-1])
+    if sample_rate != rate:
+        notes.append(f"resampled from {sample_rate} Hz to {rate} Hz, the priors' rate; the stems go back")
+        log.info(notes[-1])
+    return Recording(mix, done, silent, tuple(float(value) for value in offsets), tuple(notes))
+
+
+def _take_channels(samples: Tensor, stereo: str) -> tuple[Tensor, str, list[str]]:
+    """The channels to separate of a recording (C, T), what was done with them (see `Recording`), and what to say."""
+    count = len(samples)
+    if count == 1:
+        return samples, "one", []
+    same = alike(samples)
+    done = stereo if stereo != "auto" else "mean" if same else "each"
+    note = f"the {count} channels {'are alike' if same else 'differ'}: "
+    if done == "each":
+        note += "each is separated on its own"
+        log.info("%s; stereo='mean' averages them", note)
+        return samples, done, [note]
+    note += "they are averaged to one"
+    log.info("%s%s", note, "" if same else "; stereo='each' separates every one")
+    mix = mono(samples)
+    if float(mix.abs().max()) < SILENCE_PEAK:
+        raise InputError(
+            f"the mean of the {count} channels is silent (peak below {SILENCE_PEAK:g}); "
+            "use stereo='each', or one channel"
+        )
+    return mix, done, [note]
+
+
+def _check(samples: Tensor, sample_rate: int, *, flat_tops: bool, window: int, rate: int) -> None:
+    """Raise `InputError` as `prepare` does for what shows before the channels are taken."""
     if sample_rate < 1 or sample_rate != int(sample_rate):
         raise InputError(f"the sample rate {sample_rate} is not a whole number of Hz; use for example 16000")
     minimum = math.ceil(window * sample_rate / rate)
@@ -56,25 +135,3 @@ def prepare(
             f"the signal stays at full scale in {runs} places, as clipped recordings do; record it at a lower level, "
             "or pass allow_clipped=True if these are the flat tops of a square wave"
         )
-    mix = samples.detach().cpu().float()
-    if stereo == "mean" and len(mix) > 1:
-        mix = mono(mix)
-        log.info("the %d channels are averaged to one; stereo='each' separates every one", len(samples))
-    quiet = [c for c, row in enumerate(mix) if row.abs().max() < SILENCE_PEAK]
-    if quiet:
-        what, remedy = (
-            (f"channel {quiet[0] + 1} is silent", "leave it out")
-            if stereo == "each"
-            else (f"the mean of the {len(samples)} channels is silent", "use stereo='each', or one channel")
-        )
-        raise InputError(f"{what} (peak below {SILENCE_PEAK:g}); {remedy}")
-    offsets = mix.double().mean(dim=1)
-    if remove_dc:
-        mix = mix - offsets[:, None].float()
-        if float(mix.abs().max()) < SILENCE_PEAK:
-            raise InputError(f"the signal is a constant of {float(offsets[0]):.3g}; choose a passage that sounds")
-    elif float(offsets.abs().max()) > 1e-3:
-        log.info("the signal has an offset of %.3g, which stays; remove_dc=True removes it", float(offsets.abs().max()))
-    if sample_rate != rate:
-        log.info("resampled from %d Hz to %d Hz, the priors' rate; the stems go back", sample_rate, rate)
-    return mix, [float(value) for value in offsets]

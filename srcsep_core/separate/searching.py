@@ -1,8 +1,9 @@
 """One channel at the separator's rate: its gain, the candidates for its windows, and the windows that are tried again.
 
-The sampler stops restarting a window once its doubt is small, yet a small doubt can go with the wrong sources.
-Neighbours tell: where the joined sources disagree in what two windows share, both windows are given more chains, all
-of which become candidates, and the windows are joined anew.
+Every window gets one chain. Where its doubt is large, or the joined sources disagree in what two windows share, the
+windows concerned get more chains, all of which become candidates, and the windows are joined anew: until nothing is
+doubtful, the doubtful windows have had their chains, or the time is up. What speaks for and against the result is
+collected beside it (`evidence`).
 """
 
 from __future__ import annotations
@@ -12,68 +13,98 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from srcsep_core.baselines.base import Separator
+from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
-from srcsep_core.progress import Progress
-from srcsep_core.samplers.base import Separation, State, rms
+from srcsep_core.samplers.base import rms
 from srcsep_core.samplers.separator import PriorSeparator
-from srcsep_core.separate.separators import Windows
+from srcsep_core.separate.crew import Crew
+from srcsep_core.separate.evidence import MOST, neighbours, rivals, window_evidence
+from srcsep_core.separate.separators import SourcePriors, Windows
 from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, window_starts
 
 AMPLITUDE = 0.9  # that a peak is taken to
 GAIN_MARGIN_DB = 3.0
 SILENCE = 1e-3  # of the whole signal's root mean square
+FEW = 4  # windows: with less there are no neighbours to tell, and every window gets a second chain at once
 
 
 @dataclass(frozen=True)
 class SearchConfig:
     """How windows are cut, searched and joined.
 
-    `overlap` samples are shared by neighbours (None: a quarter of a window); `batch` windows are separated
-    at once. Where neighbours differ by more than `threshold` (root mean square, sources at amplitude about 0.9), both
-    get `retries` more chains, in at most `rounds` rounds. The gain is tried on `gain_windows` windows with up to
-    `gain_restarts` chains each.
+    `overlap` samples are shared by neighbours (None: a quarter of a window); `batch` windows are separated at once on a
+    GPU. A window gets one chain, and up to `more` at a time until it has `chains`, while its doubt is above `accept` of
+    the mix (root mean squares) or it differs by more than `threshold` (root mean square, sources at amplitude about
+    0.9) from a neighbour that is no more doubtful by itself; unless all its chains, two or more, say the same: then
+    others would as well. The gain is tried on `gain_windows` windows. `budget_s`: seconds after which the best found so
+    far is taken (None: no limit); `workers`: see `crew.Crew`.
     """
 
     overlap: int | None = None
     batch: int = 64
     threshold: float = 0.2
-    rounds: int = 2
-    retries: int = 4
+    accept: float = 0.04
+    chains: int = 9
+    more: int = 2
     gain_windows: int = 3
-    gain_restarts: int = 2
+    budget_s: float | None = None
+    workers: int = 0
     join: JoinConfig = field(default_factory=JoinConfig)
 
     def __post_init__(self) -> None:
-        for name, least in (("batch", 1), ("rounds", 0), ("retries", 1), ("gain_windows", 1), ("gain_restarts", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"SearchConfig.{name} is {getattr(self, name)}; use at least {least}")
+        check_least(self, 1, "batch", "chains", "more", "gain_windows")
+        check_least(self, 0, "accept", "workers")
         if not self.threshold > 0:
             raise InputError(f"SearchConfig.threshold is {self.threshold}; use a number above 0")
+        if self.budget_s is not None and not self.budget_s > 0:
+            raise InputError(f"the budget is {self.budget_s:g} s; use a number above 0, or leave it out")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What `Search.run` finds: signals (K, T) whose mean is about `gain` times the channel, and facts to report."""
+    """What `Search.run` finds: signals (K, T) whose mean is about `gain` times the channel, and facts to report.
+
+    `evidence` has a row for every window that is not silent: see `evidence.window_evidence`; also start_s, end_s.
+    """
 
     signals: Tensor
     gain: float
     report: dict[str, Any]
+    evidence: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Few:
+    """A few windows (N, W) at the best `gain`, with their candidates and doubts; `levels`: the doubt (dB) by gain."""
+
+    gain: float
+    levels: dict[float, float]
+    mixes: Tensor
+    candidates: Tensor
+    doubts: Tensor
 
 
 @dataclass(frozen=True)
 class Search:
-    """Separates channels with one separator and one generator; only a sampler has chains, to try again with."""
+    """Separates channels with one separator; only a sampler has chains, to try again with.
+
+    The evidence is asked of the `judges`, priors of all classes of the world. With `estimate`, the chains that doubtful
+    windows get find the sources' levels as well, as long as that leaves less doubt. Sources of equal level are found
+    more surely by a sampler that takes them to be so.
+    """
 
     separator: Separator
     heard: Windows
     sources: Sequence[str]
     config: SearchConfig
-    generator: torch.Generator
-    progress: bool = False
+    crew: Crew
+    judges: SourcePriors | None = None
+    estimate: bool = False
 
     def run(self, channel: Tensor, gain: float | None = None) -> Found:
         """Separate a channel (T,) at the rate heard; without a `gain` one is found, with chains by trying."""
@@ -85,23 +116,31 @@ class Search:
         active = rms(cuts) > SILENCE * rms(channel)
         tried: dict[float, float] = {}
         if gain is None:
-            gain, tried = self._find_gain(cuts[active], chains)
+            few = self._try_gains(cuts[active], chains)
+            gain, tried = few.gain, few.levels
         mixes = gain * cuts
+        first = 2 if len(starts) < FEW else 1
+        separator = chains.restarting(min(first, self.config.chains), all_of_them=True) if chains else self.separator
         candidates, doubts = self._silence(mixes, active)
-        found = self._sample(mixes[active], self.separator, "separating")
+        found = self.crew.separate(mixes[active], self.sources, separator, "separating")
         candidates, doubts = _append(candidates, doubts, active, *found)
-        joined = join(candidates, doubts, starts, self.sources, self.config.join)
-        again: list[int] = []
-        for _ in range(self.config.rounds if chains else 0):
-            doubtful = self._doubtful(joined) & active
-            if not bool(doubtful.any()):
+        again, estimated = list[int](), list[bool]()
+        while True:
+            usable = _usable(doubts, mixes)
+            joined = join(candidates, usable, starts, self.sources, self.config.join)
+            chosen = candidates[torch.arange(len(mixes)), joined.chosen]
+            rival = rivals(candidates, usable, chosen, joined.chosen, self.sources)
+            had = doubts[:, 1:].isfinite().sum(dim=1)
+            doubtful = self._doubtful(joined, usable, mixes, rival, had) & active & (had < self.config.chains)
+            if chains is None or self.crew.clock.over or not bool(doubtful.any()):
                 break
             again.append(int(doubtful.sum()))
-            assert chains is not None
-            more = chains.restarting(self.config.retries, all_of_them=True)
-            found = self._sample(mixes[doubtful], more, f"round {len(again)}")
+            count = int(torch.minimum(had, self.config.chains - had)[doubtful].min().clamp(1, self.config.more))
+            better = _estimated_are_better(usable[doubtful], estimated) if estimated else self.estimate
+            more = (chains.estimating() if better else chains).restarting(count, all_of_them=True)
+            estimated += [better] * count
+            found = self.crew.separate(mixes[doubtful], self.sources, more, f"again, round {len(again)}")
             candidates, doubts = _append(candidates, doubts, doubtful, *found)
-            joined = join(candidates, doubts, starts, self.sources, self.config.join)
         report = {
             "gain": gain,
             "gains_tried": [{"gain": one, "doubt_db": tried[one]} for one in sorted(tried)],
@@ -109,9 +148,20 @@ class Search:
             "windows_again": again,
             "windows": self._windows(joined, mixes, doubts, starts, active),
         }
-        return Found(joined.signals.float(), gain, report)
+        evidence = self._evidence(chosen, joined, mixes, rival, active, starts)
+        return Found(joined.signals.float(), gain, report, evidence)
 
-    def _find_gain(self, cuts: Tensor, chains: PriorSeparator | None) -> tuple[float, dict[float, float]]:
+    def try_few(self, channel: Tensor) -> tuple[float, pd.DataFrame]:
+        """The gain of a channel (T,), and the evidence on the few windows that it was tried on, each on its own."""
+        assert isinstance(self.separator, PriorSeparator)
+        window = self.heard.window or len(channel)
+        cuts = cut(channel, window_starts(len(channel), window, self.config.overlap or window // 4), window)
+        few = self._try_gains(cuts[rms(cuts) > SILENCE * rms(channel)], self.separator)
+        apart, best = torch.zeros(len(few.mixes)), few.doubts.argmin(dim=1)
+        kept = few.candidates[torch.arange(len(best)), best]
+        return few.gain, self._ask(kept, few.mixes, apart, torch.full_like(apart, MOST))
+
+    def _try_gains(self, cuts: Tensor, chains: PriorSeparator | None) -> _Few:
         """The gain that leaves about the lowest doubt of a few windows (N, W), and the doubts (dB) of all tried.
 
         Tried are, the likelier first: 1 and 1 / K, as the file may be a mean or a sum just so; what takes the peak to
@@ -123,7 +173,7 @@ class Search:
         level = math.sqrt(sum(self.heard.typical_rms[source] ** 2 for source in self.sources)) / count
         expected = level / float(rms(cuts.flatten()))
         if chains is None:
-            return expected, {}
+            return _Few(expected, {}, cuts[:0], cuts[:0], cuts[:0])
         near = [gain for gain in (1.0, 1 / count, AMPLITUDE / float(cuts.abs().max())) if 0.7 < gain / expected < 1.4]
         gains: list[float] = []
         for gain in (*near, expected, 0.85 * expected, 1.15 * expected):
@@ -131,30 +181,12 @@ class Search:
                 gains.append(gain)
         some = torch.linspace(0, len(cuts) - 1, min(self.config.gain_windows, len(cuts))).round().long()
         mixes = torch.cat([gain * cuts[some] for gain in gains])
-        few = chains.restarting(self.config.gain_restarts, all_of_them=False)
-        _, doubts = self._sample(mixes, few, "finding the gain")
+        candidates, doubts = self.crew.separate(mixes, self.sources, chains.coarse(), "finding the gain")
         relative = (doubts.amin(dim=1) / rms(mixes)).view(len(gains), -1).median(dim=1).values
         levels = [20 * math.log10(max(float(value), 1e-10)) for value in relative]
         chosen = next(gain for gain, level in zip(gains, levels, strict=True) if level <= min(levels) + GAIN_MARGIN_DB)
-        return chosen, dict(zip(gains, levels, strict=True))
-
-    def _sample(self, mixes: Tensor, separator: Separator, title: str) -> tuple[Tensor, Tensor]:
-        """Every chain's sources (B, R, K, W) and doubts (B, R) for mixes (B, W), on the CPU."""
-        batches = mixes.to(self.generator.device)[:, None].split(self.config.batch)
-        found, doubts, bar = [], [], _Bar(len(batches), title, self.progress)
-        for batch in batches:
-            result = separator.separate(batch, self.sources, self.generator, bar.step)
-            bar.next()
-            candidates, own = _candidates(result, batch)
-            found.append(candidates.cpu().nan_to_num(0.0, 0.0, 0.0))
-            doubts.append(own.cpu().nan_to_num(torch.inf, torch.inf))
-        bar.close()
-        lost = int((~torch.cat(doubts).isfinite().any(dim=1)).sum())
-        if lost:
-            raise InputError(
-                f"every chain diverged in {lost} of {len(mixes)} windows; use another sampler, seed or gain"
-            )
-        return torch.cat(found), torch.cat(doubts)
+        at = slice(gains.index(chosen) * len(some), (gains.index(chosen) + 1) * len(some))
+        return _Few(chosen, dict(zip(gains, levels, strict=True)), mixes[at], candidates[at], doubts[at])
 
     def _silence(self, mixes: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """The one candidate (N, 1, K, W) of silent windows, silence; other windows do not have it."""
@@ -162,17 +194,39 @@ class Search:
         doubts = torch.where(active, torch.inf, rms(mixes))
         return candidates, doubts[:, None]
 
-    def _doubtful(self, joined: Joined) -> Tensor:
-        """The windows that disagree with a neighbour, (N,)."""
-        differs = joined.disagreement.amax(dim=1) > self.config.threshold
-        padded = torch.nn.functional.pad(differs, (1, 1))
-        return padded[1:] | padded[:-1]
+    def _evidence(
+        self, chosen: Tensor, joined: Joined, mixes: Tensor, rival: Tensor, active: Tensor, starts: Sequence[int]
+    ) -> pd.DataFrame:
+        """The evidence on the windows that are not silent; `window` is their number."""
+        rate, length, rows = self.heard.sample_rate, mixes.shape[1], torch.arange(len(mixes))
+        kept = chosen[rows[:, None], joined.orders]
+        found = self._ask(kept[active], mixes[active], neighbours(joined.disagreement)[active], rival[active])
+        begin = torch.tensor(starts)[active].numpy()
+        found.insert(0, "window", rows[active].numpy())
+        found.insert(1, "start_s", begin / rate)
+        found.insert(2, "end_s", (begin + length) / rate)
+        return found
+
+    def _ask(self, kept: Tensor, mixes: Tensor, disagreement: Tensor, rival: Tensor) -> pd.DataFrame:
+        judges = None if self.judges is None else self.judges.by_source
+        generator = torch.Generator(self.crew.device).manual_seed(self.crew.seed)
+        total, typical = len(self.sources) * mixes, self.heard.typical_rms
+        return window_evidence(kept, total, disagreement, rival, self.sources, judges, typical, generator)
+
+    def _doubtful(self, joined: Joined, doubts: Tensor, mixes: Tensor, rival: Tensor, had: Tensor) -> Tensor:
+        """The windows to try again after `had` chains, (N,): see `SearchConfig`."""
+        own = doubts[torch.arange(len(mixes)), joined.chosen] > self.config.accept * rms(mixes)
+        differ = joined.disagreement.amax(dim=1) > self.config.threshold
+        fine = ~own[:-1] & ~own[1:]  # neither is doubtful by itself: either may be wrong
+        both = torch.nn.functional.pad(differ & fine, (1, 1))
+        agreed = (rival >= MOST) & (had > 1)
+        return (own | both[1:] | both[:-1]) & ~agreed
 
     def _windows(
         self, joined: Joined, mixes: Tensor, doubts: Tensor, starts: Sequence[int], active: Tensor
     ) -> list[dict[str, Any]]:
         """What to report of every window; `disagreement` is with the one before."""
-        kept = doubts[torch.arange(len(mixes)), joined.chosen] / rms(mixes).clamp_min(1e-12)
+        kept = _usable(doubts, mixes)[torch.arange(len(mixes)), joined.chosen] / rms(mixes).clamp_min(1e-12)
         gaps = [0.0, *joined.disagreement.amax(dim=1).tolist()]
         return [
             {
@@ -194,33 +248,17 @@ def _append(candidates: Tensor, doubts: Tensor, rows: Tensor, new: Tensor, new_d
     return torch.cat([candidates, wide], dim=1), torch.cat([doubts, costs], dim=1)
 
 
-def _candidates(result: Separation, mix: Tensor) -> tuple[Tensor, Tensor]:
-    """The chains (B, R, K, W) and their doubts (B, R); without chains the estimate and what it leaves of the mix."""
-    if result.doubts.shape[1]:
-        return result.restarts, result.doubts
-    return result.sources[:, None], rms(mix[:, 0] - result.sources.mean(dim=1))[:, None]
+def _estimated_are_better(doubts: Tensor, estimated: Sequence[bool]) -> bool:
+    """Whether chains with levels to find leave less doubt (N, C) in most windows; `estimated` is of the last chains."""
+    own = torch.tensor([False] * (doubts.shape[1] - len(estimated)) + list(estimated))
+    if not bool(own.any()):
+        return False
+    return bool((doubts[:, own].amin(dim=1) < doubts[:, ~own].amin(dim=1)).float().mean() > 0.5)
 
 
-class _Bar:
-    """Progress over batches of which each may end early."""
-
-    def __init__(self, batches: int, title: str, show: bool) -> None:
-        self.batches, self.title, self.show = batches, title, show
-        self.bar: Progress | None = None
-        self.batch = 0
-
-    def step(self, state: State) -> None:
-        """Count a noise level."""
-        if self.bar is None:
-            self.bar = Progress(self.batches * state.steps, self.title, show=self.show)
-        while self.bar.done < self.batch * state.steps + state.step + 1:
-            self.bar.advance(f"batch {self.batch + 1} of {self.batches}")
-
-    def next(self) -> None:
-        """The next batch begins."""
-        self.batch += 1
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self.bar is not None:
-            self.bar.__exit__(None, None, None)
+def _usable(doubts: Tensor, mixes: Tensor) -> Tensor:
+    """The doubts (N, C), and where none is finite, for the time was up, that of the mix for its first chain."""
+    lost = ~doubts.isfinite().any(dim=1)
+    usable = doubts.clone()
+    usable[lost, 1] = rms(mixes)[lost]
+    return usable

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from srcsep_core.baselines.base import Given, Separator, Supervision, all_methods, method_of
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World, world_of
@@ -21,7 +23,9 @@ from srcsep_core.samplers import SAMPLERS
 from srcsep_core.samplers.separator import PriorSeparator
 
 ORACLE = "oracle"
+PRECISIONS = ("auto", "full", "rounded")
 SAMPLER = "sampler"  # the method that takes priors and one of the samplers
+LEVELS = ("auto", "equal", "estimated")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,11 @@ class SourcePriors(Windows):
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for by name: a method, and where it is a sampler, which one, with what priors and restarts."""
+    """What was asked for by name: a method, and where it is a sampler, which one, with what priors and restarts.
+
+    `levels`: whether the sampler takes all sources to be `equal`ly loud, or their levels are `estimated`, or `auto`:
+    estimated where equal ones leave doubt.
+    """
 
     method: str
     sampler: str
@@ -57,6 +65,8 @@ class Request:
     restarts: int | None
     profile: Profile
     variant: str
+    precision: str = "auto"
+    levels: str = "auto"
 
     @property
     def world(self) -> World:
@@ -68,12 +78,16 @@ class Request:
         """Whether it is a sampler."""
         return self.method == SAMPLER
 
+    def rounded(self, device: torch.device) -> bool:
+        """Whether priors compute in bfloat16, which is faster on processors that have it."""
+        return self.precision == "rounded" or (self.precision == "auto" and device.type == "cpu" and _has_bfloat16())
+
     @property
     def sampler_config(self) -> Any:
-        """The sampler's configuration for windows, with so many restarts a window, if they are given."""
+        """The sampler's configuration for windows; the search says how many chains a window gets."""
         found = SAMPLERS[self.sampler]
         config = found.config(**(found.windows or {}))
-        return config if self.restarts is None else replace(config, restarts=self.restarts)
+        return replace(config, estimate_gains=True) if self.levels == "estimated" else config
 
     @property
     def supervision(self) -> Supervision:
@@ -98,7 +112,8 @@ class Request:
         if not self.sampled:
             return own
         config = resolved(self.sampler_config)
-        return {**own, "prior": self.prior, "sampler": self.sampler, "sampler_config": config}
+        levels = "estimated" if config.get("estimate_gains") else "equal"
+        return {**own, "prior": self.prior, "sampler": self.sampler, "levels": levels, "sampler_config": config}
 
     def check(self, sources: tuple[str, ...], known_sources: Sequence[str]) -> None:
         """Raise `InputError` unless all names are known, and the method can work from a file."""
@@ -114,10 +129,22 @@ class Request:
         if not self.sampled and (needs := method_of(self.method).needs):
             usable = ", ".join(method_names())
             raise InputError(f"the method {self.method} needs {needs}, which a file does not have; use one of {usable}")
+        if self.levels == "estimated" and not hasattr(SAMPLERS[self.sampler].config(), "estimate_gains"):
+            raise InputError(
+                f"the sampler {self.sampler} cannot estimate levels; use levels='auto', or the sampler gibbs"
+            )
         if self.restarts is not None and not self.sampled:
             raise InputError(f"the method {self.method} has no restarts; leave them out, or use the method {SAMPLER}")
         if self.restarts is not None and self.restarts < 1:
             raise InputError(f"the number of restarts is {self.restarts}; use at least 1")
+        if self.levels == "estimated" and not (self.sampled and self.facts["levels"] == "estimated"):
+            what = f"the sampler {self.sampler}" if self.sampled else f"the method {self.method}"
+            raise InputError(f"{what} does not estimate levels; leave them out, or use the sampler gibbs")
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32."""
+    return any(getattr(torch.cpu, f"_is_{name}_supported", lambda: False)() for name in ("avx512_bf16", "amx_tile"))
 
 
 def prior_names() -> tuple[str, ...]:
@@ -142,7 +169,8 @@ def source_priors(asked: Request, pipeline: Pipeline) -> SourcePriors:
         find, key = PriorChoice(ORACLE, world).load(pipeline), f"{ORACLE}-{world.variant}"
     else:
         step = prior_step(asked.profile, asked.prior, variant=asked.variant)
-        find, key = pipeline.priors(step).prior, step.key
+        found = pipeline.priors(step)
+        find, key = (found.rounded() if asked.rounded(pipeline.device) else found).prior, step.key
     return SourcePriors(**vars(asked.windows), by_source={source: find(source) for source in world.sources}, key=key)
 
 

@@ -8,12 +8,13 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from srcsep_core.errors import InputError
 
-RECORD, PLAYER = "separation.json", "player.html"
+RECORD, DETAILS, PLAYER = "separation.json", "separation_details.json", "player.html"
+ABOVE_BAND = "00_above_band.wav"
 
 
 def stem_names(sources: Sequence[str]) -> list[str]:
@@ -56,36 +57,59 @@ def check_folder(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
 def write_folder(out: Path, names: Iterable[str], fill: Callable[[Path], None], *, overwrite: bool) -> Path:
     """Let `fill` write the files `names` into a temporary folder, and move them to `out` when all are there.
 
-    With `overwrite`, files of an earlier separation go and others stay. The record comes last, so a folder that has
-    it is complete. Returns `out`; raises `InputError` as `check_folder` does.
+    With `overwrite`, files of an earlier separation go and others stay. Whatever interrupts it, the folder is left as
+    it was. Returns `out`; raises `InputError` as `check_folder` does, and if the folder vanishes.
     """
     names = list(names)
     check_folder(out, names, overwrite=overwrite)
     target = out.absolute()
     with _clear_errors(out):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        building = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        lacking = [parent for parent in target.parents if not parent.exists()]
+        there = target.exists()
+        building = (target if there else target.parent) / f".{target.name}.{uuid.uuid4().hex}"
         try:
+            building.parent.mkdir(parents=True, exist_ok=True)
             building.mkdir()
             fill(building)
-            if not target.exists():
+            for name in names:
+                (building / name).stat()  # raises where it vanished
+            if there:
+                _exchange(target, building, names)
+            else:
                 os.replace(building, target)
-                return out
-            old = _ours(target)
-            (target / RECORD).unlink(missing_ok=True)
-            for name in sorted(names, key=lambda name: name == RECORD):
-                os.replace(building / name, target / name)
-            for name in old - set(names):
-                (target / name).unlink(missing_ok=True)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+            with suppress(OSError):  # the first one that holds something ends it
+                for parent in lacking:
+                    parent.rmdir()
     return out
+
+
+def _exchange(target: Path, building: Path, names: list[str]) -> None:
+    """Move the files `names` of `building` into `target` and those of an earlier separation out; all or nothing.
+
+    The record goes first and comes last, so a folder that has it is complete even where the process is killed.
+    """
+    aside = building / "before"
+    aside.mkdir()
+    try:
+        for name in sorted(_ours(target), key=lambda name: name != RECORD):
+            os.replace(target / name, aside / name)
+        for name in sorted(names, key=lambda name: name == RECORD):
+            os.replace(building / name, target / name)
+    except BaseException:
+        for name in sorted(names, key=lambda name: name != RECORD):
+            if not (building / name).exists():
+                os.replace(target / name, building / name)
+        for path in sorted(aside.iterdir(), key=lambda path: path.name == RECORD):
+            os.replace(path, target / path.name)
+        raise
 
 
 def _ours(out: Path) -> set[str]:
     """The files of an earlier separation in the folder, by its record."""
     try:
-        record = json.loads((out / RECORD).read_text())
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
         files = {str(name) for name in record["files"]} if "srcsep_version" in record else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()
@@ -96,6 +120,10 @@ def _ours(out: Path) -> set[str]:
 def _clear_errors(out: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise InputError(
+            f"the folder {out} vanished while it was written to, and nothing is kept; choose one that stays"
+        ) from error
     except OSError as error:
         raise InputError(
             f"the folder {out} cannot be written to ({error.strerror}); choose one that you can write to"

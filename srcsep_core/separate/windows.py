@@ -15,6 +15,7 @@ Both are mean squares, not sums over samples: neighbouring errors are far from i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations, product
@@ -79,6 +80,14 @@ def class_orders(classes: Sequence[str]) -> Tensor:
     Raises `InputError` if there are more than 24.
     """
     members = [[k for k, other in enumerate(classes) if other == name] for name in dict.fromkeys(classes)]
+    count = math.prod(math.factorial(len(group)) for group in members)
+    if count > MAX_ORDERS:
+        named = ", ".join(f"{len(group)} {classes[group[0]]}" for group in members)
+        raise InputError(
+            f"{len(classes)} sources ({named}) are too many: those of one class can be exchanged in {count} ways, and "
+            f"{MAX_ORDERS} is the most; name 4 of one class, or 3 of one and 2 of each of two others, or 2 of each of "
+            "four, beside 1 of every other"
+        )
     orders = []
     for choice in product(*(permutations(group) for group in members)):
         order = list(range(len(classes)))
@@ -86,11 +95,6 @@ def class_orders(classes: Sequence[str]) -> Tensor:
             for k, chosen in zip(group, taken, strict=True):
                 order[k] = chosen
         orders.append(order)
-        if len(orders) > MAX_ORDERS:
-            raise InputError(
-                f"the sources {', '.join(classes)} can be exchanged in more than {MAX_ORDERS} ways; "
-                "name at most 4 of one class"
-            )
     return torch.tensor(orders)
 
 

@@ -19,7 +19,6 @@ from typing import Protocol, cast
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from srcsep_core.data.base import World, add_noise
@@ -27,6 +26,7 @@ from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.priors.kinds import Task
 from srcsep_core.progress import Progress
 from srcsep_core.training.config import TrainConfig
+from srcsep_core.weights import save_weights
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class _Run:
         tensors = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            save_file(tensors, temporary, metadata={"step": str(self.step), "run_key": self.run_key})
+            save_weights(tensors, temporary, metadata={"step": str(self.step), "run_key": self.run_key})
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)

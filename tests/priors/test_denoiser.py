@@ -282,3 +282,18 @@ def test_class_that_the_denoiser_lacks_is_refused(label: int, make_denoiser: Mak
 def test_senseless_configuration_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(TINY, **change)  # type: ignore[arg-type]
+
+
+def test_rounded_copy_is_off_by_little_of_the_noise(make_denoiser: MakeDenoiser) -> None:
+    denoiser = make_denoiser()
+    copy = denoiser.rounded()
+    assert copy.net.stem.weight.dtype == torch.bfloat16 and copy.net.noise[0].weight.dtype == torch.float32
+    assert denoiser.net.stem.weight.dtype == torch.float32, "the original is left alone"
+    clean = noise(4, 1, denoiser.config.window)
+    for sigma in (0.03, 0.3, 3.0):
+        x = clean + sigma * noise(*clean.shape, seed=1)
+        label = torch.arange(4) % denoiser.config.classes
+        with torch.no_grad():
+            full, rounded = (one(x, levels(4, sigma), label) for one in (denoiser, copy))
+        assert rounded.dtype == torch.float32
+        assert 0 < float((full - rounded).square().mean().sqrt()) < 0.05 * min(sigma, 1.0)

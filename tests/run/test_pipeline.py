@@ -1,6 +1,8 @@
 """The graph of steps: what is asked for is made once, with its parents, and is the same ever after."""
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from srcsep_core.run.steps import CrossLikelihood, TrainPriors, cross_likelihood
 from srcsep_core.run.store import Store
 from srcsep_core.training import loop as train
 from srcsep_core.training.config import TrainConfig
+from srcsep_core.training.loop import CHECKPOINT
 
 TRAINING = TrainConfig(steps=6, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
 FLOW = FlowConfig(blocks=1, flows=1, layers=1, width=2)
@@ -276,10 +279,27 @@ def test_remake_of_a_shipped_prior_trains_and_is_used_from_then_on(
     assert trainings == [PRIOR.key] * 2
 
 
+def test_every_file_can_be_read_by_whom_the_umask_lets(line: Pipeline, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train._Run, "advance", stop_at(4, KeyboardInterrupt()))
+            line.run(PRIOR)
+        checkpoint = line.store.work_folder(PRIOR.name, PRIOR.key) / CHECKPOINT
+        assert stat.S_IMODE(checkpoint.stat().st_mode) == 0o640
+        made = [line.run(PRIOR).path, line.run(TABLE).path, line.ship(PRIOR, tmp_path / "shipped")]
+    finally:
+        os.umask(before)
+    files = [path for folder in made for path in folder.iterdir()]
+    assert {path.name for path in files} > {"weights.safetensors", "complete.json", "values.csv"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o640}
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o750}
+
+
 # Trouble
 
 
-@pytest.mark.parametrize("place", ["srcsep_core.training.loop.save_file", "srcsep_core.run.steps.training.save_file"])
+@pytest.mark.parametrize("place", ["srcsep_core.training.loop", "srcsep_core.run.steps.training"])
 def test_full_disk_while_weights_are_saved_is_named(
     place: str, line: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +307,7 @@ def test_full_disk_while_weights_are_saved_is_named(
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"no space left.*SRCSEP_CACHE") as error:
-        patch.setattr(place, full)
+        patch.setattr(f"{place}.save_weights", full)
         line.run(PRIOR)
     assert str(line.store.root) in str(error.value)
     assert states(line, PRIOR)[0] in ("missing", "unfinished (step 6)")

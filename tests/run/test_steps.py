@@ -35,7 +35,6 @@ from srcsep_core.run.steps import (
     Step,
     Subject,
     TrainPriors,
-    conditional_flow_step,
     evaluations_of,
     prior_step,
     priors_of,
@@ -87,6 +86,11 @@ TINY = Profile(
 )
 DATA = ToyWorld()
 each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+
+
+def conditional_step(profile: Profile) -> TrainPriors:
+    """The first set that is told the noise level and has a density."""
+    return next(step for step in likelihood_priors_of(profile) if step.conditional)
 
 
 @pytest.fixture
@@ -164,7 +168,7 @@ def test_every_fine_tuned_step_starts_from_its_own_noise_free_one(profile: Profi
 
 
 def test_key_of_an_evaluation_depends_on_its_subject_and_settings() -> None:
-    conditional = conditional_flow_step(TINY)
+    conditional = conditional_step(TINY)
     config = TINY.plan.noisy
     different: list[Evaluation] = [
         CrossLikelihood(subject_of(conditional, 0.01), config),
@@ -244,7 +248,7 @@ def test_training_of_a_subject_is_told_apart() -> None:
         ("fine-tuned", "noise-free", "scaled_clamped"),
         ("scratch", "fresh", "gaussian"),
     ]
-    conditional = subject_of(conditional_flow_step(TINY), 0.129)
+    conditional = subject_of(conditional_step(TINY), 0.129)
     assert (conditional.facts["training"], conditional.facts["prior_sigma"]) == ("conditional", 0.129)
     assert (conditional.facts["initial"], conditional.facts["noise"]) == ("fresh", "gaussian")
 
@@ -287,7 +291,7 @@ def test_sets_of_the_paper_and_the_oracle_are_measured_in_full() -> None:
         prior_step(TINY, "flowavenet", sigma=0.077, scratch=True),
     ]
     assert not any(subject_of(step).in_full for step in others)
-    assert not subject_of(conditional_flow_step(TINY), 0.077).in_full
+    assert not subject_of(conditional_step(TINY), 0.077).in_full
 
 
 @each_profile
@@ -321,7 +325,7 @@ def test_noise_free_priors_get_both_amplitudes_and_noisy_ones_signals_noised_at_
         assert cross_likelihoods(subject) == [own, replace(own, data_sigma=0.077)]
     widest = subject_of(prior_step(TINY, "flowavenet", sigma=0.359))
     assert cross_likelihoods(widest)[-1] == TINY.plan.long
-    conditional = subject_of(conditional_flow_step(TINY), 0.077)
+    conditional = subject_of(conditional_step(TINY), 0.077)
     assert cross_likelihoods(conditional) == [replace(TINY.plan.noisy, data_sigma=0.077)]
     assert cross_likelihoods(Subject(None, DATA, 3.0)) == [replace(TINY.plan.oracle, data_sigma=3.0)]
 
@@ -353,7 +357,7 @@ def test_fine_tuning_of_a_wavenet_starts_from_its_noise_free_weights(line: Pipel
 
 
 def test_subject_loads_its_priors_at_its_level(line: Pipeline) -> None:
-    conditional = conditional_flow_step(TINY)
+    conditional = conditional_step(TINY)
     low, high = (subject_of(conditional, sigma).load(line) for sigma in (0.01, 0.359))
     assert isinstance(low, FlowSet) and isinstance(high, FlowSet)
     assert (low.sigma, high.sigma) == (0.01, 0.359)
@@ -367,7 +371,7 @@ def test_subject_loads_its_priors_at_its_level(line: Pipeline) -> None:
 SUBJECTS = {
     "flow": subject_of(prior_step(TINY, "flowavenet", sigma=0.077)),
     "flow of a quarter": subject_of(prior_step(TINY, "flowavenet", objective="quarter_log_det")),
-    "conditional flow": subject_of(conditional_flow_step(TINY), 0.359),
+    "conditional flow": subject_of(conditional_step(TINY), 0.359),
     "wavenet": subject_of(prior_step(TINY, "wavenet")),
     "wavenet of sigmoids": subject_of(prior_step(TINY, "wavenet", sigma=0.129, objective="sigmoid")),
     "oracle": Subject(None, ToyWorld(sources=("sine", "saw")), 0.129),
@@ -437,7 +441,7 @@ def test_values_are_those_of_the_loaded_priors(line: Pipeline) -> None:
 
 
 def test_conditional_priors_are_evaluated_at_the_level_of_the_subject(line: Pipeline) -> None:
-    step = conditional_flow_step(TINY)
+    step = conditional_step(TINY)
     tables = []
     for sigma in (0.01, 0.359):
         expected = diagnostics.likelihood_table(line.priors(step).at(sigma), DATA.test_set(TINY.plan.noisy))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -64,6 +65,61 @@ def test_channels_are_scored_each(folders: tuple[Path, Path]) -> None:
     assert list(table["channel"]) == [1, 2] and len(table) == 2
 
 
+def stereo_twin(folder: Path) -> Path:
+    """A folder beside it with the same files in two channels that differ, whose mean is what the one channel was."""
+    for name in ("a.wav", "b.flac"):
+        samples = read_audio(folder / name).samples
+        write_audio(folder.parent / f"{folder.name} stereo" / name, torch.cat([1.5 * samples, 0.5 * samples]), RATE)
+    return folder.parent / f"{folder.name} stereo"
+
+
+def test_one_channel_is_compared_with_the_mean_of_several(
+    folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    est, ref = folders
+    mix = ref.parent / "mix.wav"
+    wide_mix = write_audio(ref.parent / "wide.wav", read_audio(mix).samples * torch.tensor([[1.5], [0.5]]), RATE)
+    wanted = score_files([est], [ref], mix=mix)
+    assert "means of the channels" not in caplog.text
+    for estimates, references, given in (
+        (est, stereo_twin(ref), mix),
+        (stereo_twin(est), ref, mix),
+        (stereo_twin(est), stereo_twin(ref), mix),
+        (est, ref, wide_mix),
+    ):
+        caplog.clear()
+        table = score_files([estimates], [references], mix=given)
+        assert "the means of the channels are compared" in caplog.text
+        for name in ("si_sdr", "si_sir", "si_sar", "si_sdri"):
+            assert list(table[name]) == pytest.approx(list(wanted[name]), abs=0.05)
+    assert len(score_files([stereo_twin(est)], [stereo_twin(ref)], mix=wide_mix)) == 4
+    assert len(score_files([stereo_twin(est)], [stereo_twin(ref)], mix=wide_mix, mono=True)) == 2
+
+
+def test_channels_that_cannot_be_compared_are_named(folders: tuple[Path, Path]) -> None:
+    _, ref = folders
+    samples = read_audio(ref / "a.wav").samples
+    three = write_audio(ref.parent / "three.wav", samples.expand(3, -1), RATE)
+    two = write_audio(ref.parent / "two.wav", samples.expand(2, -1), RATE)
+    against = write_audio(ref.parent / "against.wav", torch.cat([samples, -samples]), RATE)
+    result = srcsep("evaluate", three, "--reference", two)
+    assert result.exit_code == 1 and "has 3 channel(s)" in result.output
+    assert "--mono compares the means" in result.output and len(result.output.splitlines()) == 1
+    assert srcsep("evaluate", three, "--reference", two, "--mono").exit_code == 0
+    result = srcsep("evaluate", ref / "a.wav", "--reference", against)
+    assert result.exit_code == 1 and "the 2 channels of" in result.output and "cancel" in result.output
+
+
+def test_what_lies_above_the_band_is_left_out_where_references_lack_it(folders: tuple[Path, Path]) -> None:
+    est, ref = folders
+    wanted = score_files([est], [ref])
+    write_audio(est / "00_above_band.wav", signals(est)[:1], RATE)
+    pd.testing.assert_frame_equal(score_files([est], [ref]), wanted)
+    write_audio(ref / "00_above_band.wav", signals(ref)[:1], RATE)
+    assert len(score_files([est], [ref])) == 3
+
+
 def test_command_prints_a_table(folders: tuple[Path, Path]) -> None:
     est, ref = folders
     result = srcsep("evaluate", est, "--reference", ref, "--mix", ref.parent / "mix.wav", "--permute")
@@ -80,7 +136,6 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(folders: tuple[Pa
     other = ref.parent
     write_audio(other / "rate.wav", samples, 16_000)
     write_audio(other / "short.wav", samples[:, :300], RATE)
-    write_audio(other / "stereo.wav", samples.expand(2, -1), RATE)
     write_audio(est / "c.wav", samples, RATE)
     (other / "empty").mkdir()
     for arguments, value, remedy in (
@@ -90,7 +145,6 @@ def test_mistake_is_one_sentence_with_the_value_and_the_remedy(folders: tuple[Pa
         ([other / "empty", "--reference", ref], "holds no .wav or .flac", "folder of stems"),
         ([other / "rate.wav", "--reference", a], "16000 Hz", "resample"),
         ([other / "short.wav", "--reference", a], "300 samples", "one length"),
-        ([other / "stereo.wav", "--reference", a], "2 channel(s)", "average"),
         ([other / "none.wav", "--reference", a], "no file", "check the path"),
         ([a, "--reference", a, "--mix", other / "short.wav"], "300", "one length"),
     ):

@@ -1,12 +1,18 @@
 """A recording of any length, rate and level is separated into stems that sum to it, and written whole or not at all."""
 
+import html
 import json
+import math
 import re
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from click.testing import CliRunner, Result
 from codebook import RATE, WINDOW, codebook_priors, codebook_wave
@@ -24,11 +30,14 @@ from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step
 from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
-from srcsep_core.samplers.gibbs import GibbsConfig
+from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
+from srcsep_core.separate.crew import Crew
 from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.stems import DETAILS, RECORD
+from srcsep_core.separate.trust import Verdict
 
 CPU = SeparateConfig(device="cpu")
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,19 +114,54 @@ def test_other_rates_are_resampled_and_stems_go_back(rate: int, caplog: pytest.L
     assert result.report["resampled"] and f"resampled from {rate} Hz to 16000 Hz" in caplog.text
 
 
-def test_channels_are_averaged_or_separated_each(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="srcsep_core")
+def stereo_sines() -> Tensor:
+    """(2, 600): two sines, half as loud in the second channel."""
     references = torch.stack([codebook_wave("sine", 10, 600), codebook_wave("sine", 7, 600)])
-    stereo = torch.cat([mixed(references), mixed(references, 0.5)])
-    averaged = run(stereo, ["sine", "sine"])
-    assert averaged.stems.shape == (2, 1, 600)
+    return torch.cat([mixed(references), mixed(references, 0.5)])
+
+
+def test_channels_that_differ_are_separated_each_unless_their_mean_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    stereo = stereo_sines()
+    averaged = run(stereo, ["sine", "sine"], replace(CPU, stereo="mean"))
+    assert averaged.stems.shape == (2, 1, 600) and averaged.report["stereo"] == "mean"
     torch.testing.assert_close(averaged.stems.sum(dim=0), stereo.mean(dim=0, keepdim=True), atol=1e-6, rtol=0)
-    assert "the 2 channels are averaged" in caplog.text
+    assert "the 2 channels differ: they are averaged to one" in caplog.text
     for seed in range(3):
-        each = run(stereo, ["sine", "sine"], replace(CPU, stereo="each", seed=seed))
+        each = run(stereo, ["sine", "sine"], replace(CPU, seed=seed))
         assert each.stems.shape == (2, 2, 600) and len(each.report["gain"]) == 2
         torch.testing.assert_close(each.stems.sum(dim=0), stereo, atol=1e-6, rtol=0)
         torch.testing.assert_close(each.stems[:, 0], 2 * each.stems[:, 1], atol=0.05, rtol=0)
+    assert each.report["stereo"] == "each"
+    assert each.summary["notes"] == ["the 2 channels differ: each is separated on its own"]
+    assert each.summary["notes"][0] in caplog.text
+
+
+def test_channels_that_are_alike_up_to_rounding_are_averaged() -> None:
+    mix = mixed(sine_and_square(500))
+    rounded = (mix * 32768 + 0.7 * torch.rand(2, 500, generator=torch.Generator().manual_seed(0))).round() / 32768
+    assert not torch.equal(rounded[0], rounded[1])
+    result = run(rounded, ["sine", "square"])
+    assert result.stems.shape == (2, 1, 500) and result.report["stereo"] == "mean"
+    assert result.summary["notes"] == ["the 2 channels are alike: they are averaged to one"]
+
+
+def test_silent_channel_has_silent_stems_and_the_others_theirs(tmp_path: Path) -> None:
+    stereo = torch.cat([0 * WAVE, mixed(sine_and_square(200)), mixed(sine_and_square(200), 0.5)])
+    result = run(stereo, ["sine", "square"])
+    torch.testing.assert_close(result.stems.sum(dim=0), stereo, atol=1e-6, rtol=0)
+    assert result.stems[:, 0].abs().max() == 0
+    assert [one["channel"] for one in result.report["channels"]] == [2, 3]
+    assert "channel 1 is silent (peak below 1e-05) and is not separated" in result.summary["notes"]
+    result.write(tmp_path / "out")
+
+
+def test_channels_that_cancel_are_separated_and_heard(tmp_path: Path) -> None:
+    result = run(torch.cat([WAVE, -WAVE]), ["sine"])
+    torch.testing.assert_close(result.stems[0], torch.cat([WAVE, -WAVE]), atol=1e-6, rtol=0)
+    assert '"name": "sine"' in (result.write(tmp_path / "out") / "player.html").read_text()
 
 
 def test_offset_stays_unless_it_is_removed() -> None:
@@ -151,7 +195,7 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
             start = next(s for s in range(400 - WINDOW + 1) if torch.equal(total[s : s + WINDOW], heard))
             pair = torch.stack([one[start : start + WINDOW] for one in wave])
             restarts[row] = pair
-            if len(calls) == 1 and start == 144:
+            if len(calls) <= 2 and start == 144:
                 restarts[row] = pair.flip(0)
         residuals = torch.full((len(mix), config.restarts), torch.inf)
         residuals[:, -1] = 0.0
@@ -160,15 +204,17 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
     total = (wave[0] + wave[1]) / 2
     priors = codebook_priors()
     sampler = PriorSeparator(stub, GibbsConfig(restarts=2), priors.by_source)
-    search = Search(sampler, priors, ["sine", "saw"], SearchConfig(), torch.Generator())
+    search = Search(sampler, priors, ["sine", "saw"], SearchConfig(), Crew(torch.device("cpu"), 0, workers=1))
     found = search.run(total, 1.0)
-    assert calls == [(8, 2, GibbsConfig().accept), (3, 4, 0.0)]
+    assert calls == [(4, 1, 0.0), (4, 1, 0.0), (2, 1, 0.0), (1, 1, 0.0)]
     assert found.report["rounds"] == 1 and found.report["windows_again"] == [3]
     assert [one["restarts"] for one in found.report["windows"]] == [1, 1, 2, 2, 2, 1, 1, 1]
     torch.testing.assert_close(found.signals, wave)
-    unhelped = replace(search, config=SearchConfig(rounds=0))
+    assert found.evidence["disagreement"].max() < 1e-6 and len(found.evidence) == 8
     calls.clear()
-    assert unhelped.run(total, 1.0).report["windows"][3]["disagreement"] > 0.5
+    unhelped = replace(search, config=SearchConfig(chains=1)).run(total, 1.0)
+    assert unhelped.report["windows"][3]["disagreement"] > 0.5
+    assert (unhelped.evidence["disagreement"] > 0.5).tolist() == [n in (2, 3, 4) for n in range(8)]
 
 
 def test_sampler_that_diverges_is_reported() -> None:
@@ -178,7 +224,7 @@ def test_sampler_that_diverges_is_reported() -> None:
 
     priors = codebook_priors()
     sampler = PriorSeparator(stub, GibbsConfig(), priors.by_source)
-    search = Search(sampler, priors, ["sine"], SearchConfig(), torch.Generator())
+    search = Search(sampler, priors, ["sine"], SearchConfig(), Crew(torch.device("cpu"), 0))
     with pytest.raises(InputError, match=r"diverged .* another sampler"):
         search.run(codebook_wave("sine", 7, 100), 1.0)
 
@@ -188,7 +234,9 @@ def test_other_samplers_do_the_job_too(sampler: str) -> None:
     references = sine_and_square(200)
     result = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0))
     torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
-    assert replace(CPU, sampler=sampler, restarts=3).request.sampler_config.restarts == 3
+    few = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0, restarts=1))
+    for found, most in ((result, SearchConfig().chains), (few, 1)):
+        assert {one["restarts"] for one in found.report["channels"][0]["windows"]} <= set(range(1, most + 1))
 
 
 @pytest.mark.parametrize("method", ["mix", "nmf"])
@@ -217,6 +265,7 @@ def test_clipping_is_flat_tops_at_full_scale() -> None:
 
 
 WAVE = codebook_wave("sine", 10, 200)[None]
+FOUR = ("sine", "square", "saw", "triangle")
 
 
 @pytest.mark.parametrize(
@@ -226,12 +275,12 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (0 * WAVE, ["sine"], {}, "silent", "raise its gain"),
         (WAVE[:, : WINDOW - 1], ["sine"], {}, "63 samples but 64", "longer signal"),
         (WAVE[0], ["sine"], {}, "shape (C, T), got (200,)", "samples[None]"),
-        (torch.cat([WAVE, -WAVE]), ["sine"], {}, "mean of the 2 channels is silent", "stereo='each'"),
-        (torch.cat([WAVE, 0 * WAVE]), ["sine"], {"stereo": "each"}, "channel 2 is silent", "leave it out"),
+        (torch.cat([WAVE, -WAVE]), ["sine"], {"stereo": "mean"}, "mean of the 2 channels is silent", "stereo='each'"),
         (0 * WAVE + 0.3, ["sine"], {"remove_dc": True}, "constant of 0.3", "passage that sounds"),
         (WAVE, ["sine", "piano"], {}, "unknown source 'piano'", "sine, square, saw, triangle"),
         (WAVE, [], {}, "0 sources", "name what is in the mix"),
-        (WAVE, ["saw"] * 5, {}, "saw, saw", "at most 4 of one class"),
+        (WAVE, ["saw"] * 5 + ["sine"], {}, "6 sources (5 saw, 1 sine)", "name 4 of one class"),
+        (WAVE, ["sine", *FOUR, *FOUR], {}, "9 sources (3 sine, 2 square, 2 saw, 2 triangle)", "2 of each of four"),
         (WAVE, ["sine"], {"prior": "flow"}, "unknown prior 'flow'", "denoiser, pnf, oracle"),
         (WAVE, ["sine"], {"prior": "score"}, "unknown prior 'score'", "it is now called denoiser"),
         (WAVE, ["sine"], {"sampler": "magic"}, "unknown sampler 'magic'", "gibbs-exchange, langevin, projection"),
@@ -245,7 +294,7 @@ WAVE = codebook_wave("sine", 10, 200)[None]
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
         (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
         (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or gain=None"),
-        (WAVE, ["sine"], {"stereo": "both"}, "'both'", "mean, each"),
+        (WAVE, ["sine"], {"stereo": "both"}, "'both'", "auto, mean, each"),
         (WAVE, ["sine"], {"seed": -1}, "seed is -1", "0 or more"),
     ],
 )
@@ -276,39 +325,116 @@ def write(mix_file: Path, out: Path, sources: tuple[str, ...] = ("sine", "square
 def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "stems"
     write(mix_file, out)
-    assert sorted(p.name for p in out.iterdir()) == ["01_sine.wav", "02_square.wav", "player.html", "separation.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "01_sine.wav",
+        "02_square.wav",
+        "player.html",
+        "separation.json",
+        "separation_details.json",
+    ]
     stems = [read_audio(out / name) for name in ("01_sine.wav", "02_square.wav")]
     assert all(stem.sample_rate == RATE and stem.samples.shape == (1, 600) for stem in stems)
-    left = read_audio(mix_file).samples - sum(stem.samples for stem in stems)
-    assert left.abs().max() <= 1.5 / 32768
     page = (out / "player.html").read_text()
     assert "mix.wav" in page and '"name": "square"' in page
     record = json.loads((out / "separation.json").read_text())
-    assert record["srcsep_version"] == __version__ and record["written_gain"] == 1 and record["seed"] == 0
+    assert record["srcsep_version"] == __version__ and record["seed"] == 0
     assert record["input"] == {
         "name": "mix.wav",
+        "subtype": "PCM_16",
         "sha256": file_digest(mix_file),
         "sample_rate": RATE,
         "channels": 1,
         "duration_s": 600 / RATE,
     }
-    settings = record["settings"]
-    assert settings["sources"] == ["sine", "square"] and settings["prior_key"] == "codebook"
+    assert record["sources"] == ["sine", "square"] and record["settings"]["prior_key"] == "codebook"
+    assert record["files"] == ["01_sine.wav", "02_square.wav", "player.html", "separation_details.json", RECORD]
+    details = json.loads((out / record["details"]).read_text())
+    settings = details["settings"]
     assert settings["method"] == "sampler" and settings["supervision"] == "single sources"
-    assert settings["sampler"] == "gibbs" and settings["sampler_config"]["restarts"] == 3
-    (channel,) = record["channels"]
+    assert settings["sampler"] == "gibbs" and settings["search"]["chains"] == 9
+    (channel,) = details["channels"]
     assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "restarts", "disagreement"}
+    assert len(channel["windows"]) == record["windows"]
+    assert record["most_doubtful_window"]["doubt_db"] == max(one["doubt_db"] for one in channel["windows"])
     assert str(tmp_path) not in (out / "separation.json").read_text() + page
 
 
-def test_stems_beyond_full_scale_are_all_scaled_by_one_gain(tmp_path: Path) -> None:
-    references = sine_and_square(600)
-    result = run(mixed(references, 2.4).clamp(-1.9, 1.9), ["sine", "square"])
-    result.write(tmp_path / "out")
-    gain = json.loads((tmp_path / "out" / "separation.json").read_text())["written_gain"]
-    assert gain == pytest.approx(1 / float(result.stems.abs().max()))
-    written = torch.stack([read_audio(tmp_path / "out" / f"{n}.wav").samples for n in ("01_sine", "02_square")])
-    torch.testing.assert_close(written, gain * result.stems, atol=1 / 32768, rtol=0)
+def test_summary_fits_a_screen(tmp_path: Path) -> None:
+    long = torch.cat(
+        [mixed(sine_and_square(6000)), mixed(sine_and_square(6000), 0.5), 0.1 * mixed(sine_and_square(6000))]
+    )
+    result = run(long, ["sine", "square"], replace(CPU, gain=1.0, restarts=1))
+    assert sum(len(one["windows"]) for one in result.report["channels"]) > 300
+    lines = (result.write(tmp_path / "out") / "separation.json").read_text().splitlines()
+    assert len(lines) <= 40 and max(len(line) for line in lines) <= 240
+    first = ["verdict", "p_trust", "windows", "doubtful_windows", "doubtful_s", "why"]
+    assert list(json.loads("\n".join(lines)))[:9] == [*first, "srcsep_version", "input", "sources"]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("subtype", "level"),
+    [("FLOAT", 3.0), *((subtype, level) for subtype in ("PCM_16", "PCM_24", "FLOAT") for level in (1.0, 1e-4))],
+)
+def test_stems_on_disk_sum_to_the_mix(subtype: str, level: float, channels: int, tmp_path: Path) -> None:
+    mix = level * torch.cat([mixed(sine_and_square(200)), mixed(sine_and_square(200).roll(7, dims=1))])[:channels]
+    soundfile.write(tmp_path / "mix.wav", mix.T.numpy(), RATE, subtype=subtype)
+    result = write(tmp_path / "mix.wav", tmp_path / "out")
+    assert result.stems.shape == (2, channels, 200) and result.summary["input"]["subtype"] == subtype
+    stems = [read_audio(tmp_path / "out" / name) for name in ("01_sine.wav", "02_square.wav")]
+    assert all(torch.equal(one.samples, stem) for one, stem in zip(stems, result.stems, strict=True))
+    assert {one.subtype for one in stems} == {"FLOAT"}
+    heard = read_audio(tmp_path / "mix.wav").samples.double()
+    left = heard - sum(one.samples.double() for one in stems)
+    assert float(left.abs().max() / heard.abs().max()) < 1e-6
+
+
+def test_what_lies_above_the_band_is_a_stem_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="srcsep_core")
+    time = torch.arange(3000) / 48_000
+    sine, high = (0.9 * (2 * torch.pi * hz * time).sin()[None] for hz in (1600, 15_000))
+    mix = (sine + 0.1 * high).clamp(-1, 1)
+    write_audio(tmp_path / "mix.wav", mix, 48_000, "FLOAT")
+    result = write(tmp_path / "mix.wav", tmp_path / "out", ("sine",))
+    assert result.above_band is not None
+    stem, above = (read_audio(tmp_path / "out" / name).samples for name in ("01_sine.wav", "00_above_band.wav"))
+    inner = slice(500, -500)
+    torch.testing.assert_close(above[:, inner], 0.1 * high[:, inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(stem[:, inner], sine[:, inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(stem + above, mix, atol=1e-6, rtol=0)
+    record = json.loads((tmp_path / "out" / "separation.json").read_text())
+    assert record["above_band_db"] == pytest.approx(-20, abs=1.5) and "00_above_band.wav" in record["files"]
+    (note,) = [note for note in record["notes"] if "above 8000 Hz" in note]
+    assert "untouched" in note and note in caplog.text
+    assert '"name": "above the band"' in (tmp_path / "out" / "player.html").read_text()
+
+
+def test_report_is_of_the_bytes_that_were_separated(
+    mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, separate = file_digest(mix_file), job.separate_audio
+
+    def overwritten(*arguments: Any, **others: Any) -> Separated:
+        mix_file.write_text("another recording")
+        return separate(*arguments, **others)
+
+    monkeypatch.setattr(job, "separate_audio", overwritten)
+    assert write(mix_file, tmp_path / "out").report["input"]["sha256"] == digest
+
+
+def test_out_folder_that_vanishes_meanwhile_is_made_anew(
+    mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, separate = tmp_path / "place" / "out", job.separate_audio
+    out.mkdir(parents=True)
+
+    def vanishing(*arguments: Any, **others: Any) -> Separated:
+        shutil.rmtree(tmp_path / "place")
+        return separate(*arguments, **others)
+
+    monkeypatch.setattr(job, "separate_audio", vanishing)
+    write(mix_file, out)
+    assert (out / RECORD).exists() and len(list(out.iterdir())) == 5
 
 
 @pytest.mark.parametrize("rate", [6_000, 192_000])
@@ -326,7 +452,7 @@ def test_overwrite_replaces_only_files_of_an_earlier_separation(mix_file: Path, 
     with pytest.raises(InputError, match=r"not empty.*overwrite=True"):
         write(mix_file, out)
     write(mix_file, out, ("square", "sine", "sine"), overwrite=True)
-    names = ["01_square.wav", "02_sine_1.wav", "03_sine_2.wav", "notes.txt", "player.html", "separation.json"]
+    names = ["01_square.wav", "02_sine_1.wav", "03_sine_2.wav", "notes.txt", "player.html", RECORD, DETAILS]
     assert sorted(p.name for p in out.iterdir()) == names
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -418,11 +544,11 @@ def test_command_with_priors_trained_on_the_spot(
     result = srcsep("separate", toy_mix, *arguments, "--sampler", "gibbs", "--out", out, "--train")
     assert result.exit_code == 0, result.output
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
-    settings = json.loads((out / "separation.json").read_text())["settings"]
+    settings = json.loads((out / DETAILS).read_text())["settings"]
     assert settings["prior_key"] == prior_step(get_profile("smoke"), "denoiser", variant="uniform_hz").key
-    assert settings["window"] == 256 and settings["sampler_config"]["restarts"] == 1
+    assert settings["window"] == 256 and settings["search"]["chains"] == 1
     stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
-    assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1.5 / 32768
+    assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1e-6
     again = srcsep("separate", toy_mix, *arguments, "--out", out)
     assert again.exit_code == 1 and "--overwrite" in again.output and len(again.output.splitlines()) == 1
 
@@ -439,6 +565,12 @@ def test_command_with_priors_trained_on_the_spot(
         (["--sources", "sine", "--prior", "magic"], "unknown prior 'magic'"),
         (["--sources", "sine", "--prior", "score"], "unknown prior 'score'; it is now called denoiser"),
         (["--sources", "sine", "--stereo", "both"], "'both'"),
+        (["--sources", "sine", "--budget", "soon"], "the budget is 'soon'; use seconds, as in 60, 90s, 5m or 1h"),
+        (["--sources", "sine", "--budget", "0"], "the budget is 0 s"),
+        (["--sources", "sine", "--precision", "half"], "unknown precision 'half'"),
+        (["--sources", "sine", "--levels", "loud"], "unknown kind of levels 'loud'"),
+        (["--sources", "sine", "--levels", "estimated", "--sampler", "langevin"], "langevin cannot estimate levels"),
+        (["--sources", "auto", "--method", "nmf"], "the method nmf cannot find the sources"),
     ],
 )
 def test_mistaken_command_is_one_sentence(arguments: list[str], value: str, toy_mix: Path, cache_folder: Path) -> None:
@@ -446,6 +578,23 @@ def test_mistaken_command_is_one_sentence(arguments: list[str], value: str, toy_
     assert result.exit_code == 1
     assert result.output.startswith("Error: ") and value in result.output and len(result.output.splitlines()) == 1
     assert sorted(p.name for p in toy_mix.parent.iterdir()) == ["mix.wav"]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_ctrl_c_is_one_sentence_on_what_there_is(
+    written: bool, toy_mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(mix: Path, *_: object, out: Path, **__: object) -> None:
+        if written:
+            out.mkdir()
+            (out / RECORD).write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srcsep_core.separate.separate_file", stopped)
+    result = srcsep("separate", toy_mix, "--sources", "sine", "--out", tmp_path / "out")
+    assert result.exit_code == 130
+    held = f"the stems in {tmp_path / 'out'} are complete" if written else f"{tmp_path / 'out'} is as it was"
+    assert result.output == f"Stopped: {held}\n"
 
 
 def test_messages_name_arguments_and_the_command_names_its_options(caplog: pytest.LogCaptureFixture) -> None:
@@ -466,3 +615,56 @@ def test_messages_name_arguments_and_the_command_names_its_options(caplog: pytes
     caplog.clear()
     prepare(apart, **facts, stereo="mean")  # type: ignore[arg-type]
     assert "--" not in caplog.text, "outside the command the arguments are named again"
+
+
+GOOD = Verdict(True, 0.97, 2, 0, (), ())
+BAD = Verdict(False, 0.02, 2, 1, ((0.05, 0.11),), ("triangle fits better than saw",))
+
+
+@pytest.mark.parametrize(("said", "code"), [(GOOD, 0), (BAD, 3), (replace(BAD, p=math.nan), 0)])
+def test_last_line_is_the_verdict_and_a_doubtful_result_has_an_exit_code_of_its_own(
+    said: Verdict, code: int, mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "source_priors", lambda *_: codebook_priors())
+    monkeypatch.setattr(job, "verdict", lambda *_: said)
+    result = srcsep(
+        "separate", mix_file, "--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--out", tmp_path / "out"
+    )
+    assert result.exit_code == code, result.output
+    assert result.stdout.splitlines()[-1] == said.line
+    assert (tmp_path / "out" / "02_square.wav").exists(), "the stems are written all the same"
+    assert json.loads((tmp_path / "out" / RECORD).read_text())["verdict"] == said.facts["verdict"]
+    assert said.line in html.unescape((tmp_path / "out" / "player.html").read_text())
+
+
+def test_auto_takes_the_likeliest_set_and_says_how_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = pd.DataFrame({"sources": ["sine+square", "sine"], "p": [0.8, 0.1], "doubt_db": [-30.0, -9.0], "gain": 1.0})
+    asked: list[object] = []
+    monkeypatch.setattr(job, "pick_sources", lambda channel, search, sets: asked.extend(sets) or tried)
+    result = run(mixed(sine_and_square(500)), ["auto"])
+    assert len(asked) == 15 and result.sources == ("sine", "square") and result.stems.shape == (2, 1, 500)
+    assert result.report["sources_tried"][0] == {"sources": "sine+square", "p": 0.8, "doubt_db": -30.0, "gain": 1.0}
+    assert (si_sdr(estimate=result.stems[:, 0], reference=sine_and_square(500)) > 20).all()
+
+
+def test_budget_ends_the_search_and_keeps_what_there_is() -> None:
+    mix = mixed(sine_and_square(20_000))
+    began = time.monotonic()
+    result = run(mix, ["sine", "square"], replace(CPU, gain=1.0, search=SearchConfig(budget_s=1.0, workers=1)))
+    assert time.monotonic() - began < 9
+    torch.testing.assert_close(result.stems.sum(dim=0), mix, atol=1e-5, rtol=0)
+    windows = result.report["channels"][0]["windows"]
+    reached = [one["restarts"] > 0 for one in windows]
+    assert any(reached) and not all(reached) and all(math.isfinite(one["doubt_db"]) for one in windows)
+
+
+def test_levels_are_estimated_where_equal_ones_leave_doubt() -> None:
+    priors = codebook_priors()
+    sampler = PriorSeparator(gibbs, GibbsConfig(levels=6), priors.by_source)
+    config = SearchConfig(accept=0.01)
+    search = Search(sampler, priors, ["sine", "square"], config, Crew(torch.device("cpu"), 0), estimate=True)
+    references = sine_and_square(300) * torch.tensor([[1.0], [0.25]])
+    found = search.run(references.mean(dim=0), 1.0)
+    assert (si_sdr(estimate=found.signals, reference=references) > 15).all()
+    equal = replace(search, estimate=False).run(references.mean(dim=0), 1.0)
+    assert si_sdr(estimate=equal.signals, reference=references).min() < 10

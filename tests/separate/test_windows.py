@@ -110,7 +110,7 @@ def test_path_is_the_cheapest_of_all() -> None:
         (lambda: window_starts(31, 32, 8), "31 samples", "longer signal"),
         (lambda: window_starts(100, 32, 0), "overlap is 0", "1 to 16"),
         (lambda: window_starts(100, 32, 17), "overlap is 17", "1 to 16"),
-        (lambda: class_orders(["sine"] * 5), "sine, sine", "at most 4 of one class"),
+        (lambda: class_orders(["sine"] * 5), "5 sources (5 sine)", "name 4 of one class"),
         (lambda: JoinConfig(overlap_std=0), "overlap_std is 0", "above 0"),
         (lambda: join(torch.zeros(2, 1, 1, 4), torch.zeros(2, 1), [0], ["saw"]), "1 starts", "pass (N,)"),
         (lambda: join(torch.zeros(1, 1, 1, 4), torch.full((1, 1), torch.inf), [0], ["saw"]), "no candidate", "run"),

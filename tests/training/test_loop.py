@@ -231,7 +231,7 @@ from test_loop import run
 
 folder, place = Path(sys.argv[1]), sys.argv[2]
 calls = {"draws": 0, "saves": 0}
-draw_sources, save_file = toy.draw_sources, train.save_file
+draw_sources, save_weights = toy.draw_sources, train.save_weights
 
 def stop():
     (folder / "ready").touch()
@@ -245,12 +245,12 @@ def draw(*arguments):
 
 def save(tensors, path, metadata):
     calls["saves"] += 1
-    save_file(tensors, path, metadata)
+    save_weights(tensors, path, metadata)
     if place == "while a checkpoint is written" and calls["saves"] == 3:
         path.write_bytes(path.read_bytes()[:1000])
         stop()
 
-toy.draw_sources, train.save_file = draw, save
+toy.draw_sources, train.save_weights = draw, save
 run(folder)
 """
 

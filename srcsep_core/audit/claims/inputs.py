@@ -11,7 +11,7 @@ from srcsep_core.audit.claims.measures import (
     Claim,
     Number,
     Results,
-    listed,
+    by_source,
     margin,
     margins,
     own_rows,
@@ -37,7 +37,7 @@ def zero_likely(results: Results) -> Claim:
         "A zero input is highly likely under noise-free priors, except under square (paper Table 1)",
         "4.8, -7.0e2, 4.4, 1.8 (sine, square, saw, triangle)",
         [
-            *(f"above the class' q05 by {listed(found[p])} nats/sample" for p in ("released", "exact")),
+            *(f"above the class' q05 by {by_source(found[p])} nats/sample" for p in ("released", "exact")),
             NO_DENSITY,
         ],
         verdict(held["released"], held["exact"]),
@@ -80,7 +80,7 @@ def noise_unlikely(results: Results) -> Claim:
         "Noise N(0, 0.5) is highly unlikely under noise-free priors (paper Table 1)",
         "-2.7e13, -3.4e9, -1.4e5, -1.1e11",
         [
-            *(f"against the class' q05: {listed(found[p])} nats/sample" for p in ("released", "exact")),
+            *(f"against the class' q05: {by_source(found[p])} nats/sample" for p in ("released", "exact")),
             NO_DENSITY,
         ],
         verdict(held["released"], held["exact"]),
@@ -103,7 +103,7 @@ def noise_likely(results: Results, sigma: float) -> Claim:
     return settled(
         f"Priors conditioned on sigma {sigma:g} find noise N(0, 0.5) as likely as data, for sine and saw (paper 3.4)",
         "4.4 (sine) and 5.1 (saw), as in-class",
-        [f"against the class' 5 % quantile: {listed(found[p])} nats/sample" for p in FLOW],
+        [f"against the class' 5 % quantile: {by_source(found[p])} nats/sample" for p in FLOW],
         verdict(held["released"], held["exact"]),
         f"{why}; as likely means above the 5 % quantile of the class' clean signals",
         "margin under sine, exact",

@@ -134,7 +134,7 @@ def margins(results: Results, case: Preset, sigma: float, table: pd.DataFrame, *
     )
 
 
-def listed(margins: pd.DataFrame) -> str:
+def by_source(margins: pd.DataFrame) -> str:
     """The margins of every source in words."""
     return (
         ", ".join(f"{name} {short(row['value'])}" for name, row in margins.iterrows() if np.isfinite(row["value"]))

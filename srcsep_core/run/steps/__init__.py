@@ -2,7 +2,6 @@
 
 from srcsep_core.run.steps.base import CONFIG, CURVE, VALUES, WEIGHTS, Context, Step
 from srcsep_core.run.steps.catalogue import (
-    conditional_flow_step,
     cross_likelihood_step,
     evaluations_of,
     prior_step,
@@ -34,7 +33,6 @@ __all__ = [
     "Step",
     "Subject",
     "TrainPriors",
-    "conditional_flow_step",
     "cross_likelihood_step",
     "evaluations_of",
     "load_priors",

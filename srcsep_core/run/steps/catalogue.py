@@ -55,15 +55,6 @@ def prior_step(
     return replace(first, train=replace(_given(plan.fine_tune, model, "by fine-tuning"), **facts), initial=first)
 
 
-def conditional_flow_step(profile: Profile, *, variant: str = "", sigma_max: float | None = None) -> TrainPriors:
-    """The step that trains one flow per source over a continuous range of noise levels, from scratch.
-
-    Without `sigma_max` it is the narrowest range of the profile.
-    """
-    steps = _conditional_steps(profile.name, "flowavenet", profile.plan_of("flowavenet"), world_of(variant))
-    return next(step for step in steps if sigma_max in (None, step.network.sigma_max))
-
-
 def _conditional_steps(label: str, model: str, plan: KindPlan, world: World) -> list[TrainPriors]:
     if plan.conditional is None:
         return []

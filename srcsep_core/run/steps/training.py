@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from srcsep_core.config import resolved
@@ -19,6 +19,7 @@ from srcsep_core.run.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
 from srcsep_core.run.store import Artefact, write_json
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train
+from srcsep_core.weights import save_weights
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class TrainPriors(Step):
             progress=context.progress,
         )
         state = {name: self._stored(value) for name, value in trained.network.state_dict().items()}
-        save_file(state, folder / WEIGHTS, metadata={"key": self.key})
+        save_weights(state, folder / WEIGHTS, metadata={"key": self.key})
         self._whole_curve(context, trained.curve).to_csv(folder / CURVE, index=False, float_format="%.6g")
         write_json(folder / CONFIG, self.config)
         return {"device": context.device.type, "threads": torch.get_num_threads()}

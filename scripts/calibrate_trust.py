@@ -1,0 +1,81 @@
+"""Calibrate the verdict on separations, and check it on recordings that nothing was fitted to.
+
+    python scripts/calibrate_trust.py --fit 16 --held-out 12
+
+Separates labelled recordings of every kind (`separate.cases`), fits the model to those of one seed, writes it to
+srcsep_core/separate/trust.json, the verdicts on those of another seed to data/measured/trust.csv, and their ROC and
+calibration to figures/trust.png. What is done is cached: a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+import pandas as pd
+import torch
+
+from srcsep_core.paths import figures_folder, measured_folder, project_root
+from srcsep_core.progress import log_to_stderr
+from srcsep_core.report.results import write_table
+from srcsep_core.run.executors import prepare
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.steps import VALUES
+from srcsep_core.separate.calibration import (
+    JudgeCases,
+    auroc,
+    by_kind,
+    calibration_steps,
+    curves,
+    detection,
+    fit,
+    judged,
+)
+from srcsep_core.separate.cases import FIT_SEED, HELD_OUT_SEED
+from srcsep_core.separate.trust import MODEL
+from srcsep_core.show.plots import save_figure, set_style
+from srcsep_core.show.trust_figures import trust_figure
+
+SECONDS = 0.2  # four windows
+
+
+def windows_of(pipeline: Pipeline, steps: Sequence[JudgeCases]) -> pd.DataFrame:
+    """The labelled windows of all steps."""
+    return pd.concat([pd.read_csv(pipeline.run(step) / VALUES) for step in steps], ignore_index=True)
+
+
+@click.command()
+@click.option("--fit", "fit_count", default=16, show_default=True, help="Recordings of a kind to fit to.")
+@click.option("--held-out", "held_count", default=12, show_default=True, help="Recordings of a kind to check on.")
+@click.option("--profile", default="laptop", show_default=True, help="Whose denoiser.")
+def main(fit_count: int, held_count: int, profile: str) -> None:
+    """Fit the model and check it."""
+    log_to_stderr()
+    pipeline = Pipeline(device=torch.device("cpu"), progress=True)
+    chosen = get_profile(profile)
+    fitting = calibration_steps(chosen, FIT_SEED, fit_count, SECONDS)
+    checking = calibration_steps(chosen, HELD_OUT_SEED, held_count, SECONDS)
+    prepare(pipeline, [*fitting, *checking])
+    model = fit(windows_of(pipeline, fitting))
+    path = project_root() / "srcsep_core" / "separate" / MODEL
+    path.write_text(model.to_json(), encoding="utf-8")
+    click.echo(f"the model: {path}")
+    for name, steps in (("fitted", fitting), ("held out", checking)):
+        table = judged(windows_of(pipeline, steps), model)
+        found = detection(table)
+        click.echo(
+            f"{name}: {found['caught']:.1%} of {found['wrong']} wrong results caught, "
+            f"{found['false_alarms']:.1%} of {found['right']} right ones doubted"
+        )
+    click.echo(by_kind(table).to_string(index=False))
+    click.echo(f"AUROC of the held out: {auroc(table):.3f}")
+    click.echo(f"the verdicts on the held out: {write_table(table, measured_folder(profile), 'trust')}")
+    points, folder = curves(table), figures_folder(profile)
+    set_style()
+    save_figure(trust_figure(points, (found["false_alarms"], found["caught"])), folder, "trust")
+    click.echo(f"their curves: {write_table(points, folder, 'trust')}")
+
+
+if __name__ == "__main__":
+    main()

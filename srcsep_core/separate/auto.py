@@ -1,0 +1,41 @@
+"""Which sources are in a recording: every set of classes is tried on a few windows, and judged by the same evidence.
+
+A set that lacks a source leaves its wave unexplained, or hides it in another; a set with one too many must put a wave
+where there is none. Both show when the estimates are noised and denoised (`evidence`). Compare `samplers.selection`,
+which knows the sum of the sources and needs no more than the doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from srcsep_core.errors import InputError
+from srcsep_core.separate.searching import Search
+from srcsep_core.separate.trust import trust_model
+
+AUTO = "auto"
+
+
+def pick_sources(channel: Tensor, search: Search, sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
+    """The sets of classes tried on a channel (T,), the likeliest first: sources, p, doubt_db, gain.
+
+    `p` is the probability that the sources of a window are right under the set (the middle one of the windows tried),
+    over the sum of all where that is above 1. `search` is that of any set.
+    """
+    model = trust_model()
+    if model is None:
+        raise InputError("no calibrated model comes with this version, which auto needs; name the sources")
+    rows = []
+    for names in sets:
+        gain, evidence = replace(search, sources=names).try_few(channel)
+        p = float(np.median(model.window.probability(evidence)))
+        doubt = float(evidence["doubt_db"].median())
+        rows.append({"sources": "+".join(names), "p": p, "doubt_db": doubt, "gain": gain})
+    found = pd.DataFrame(rows)
+    found["p"] /= max(1.0, float(found["p"].sum()))
+    return found.sort_values("p", ascending=False, kind="stable", ignore_index=True)

@@ -1,0 +1,44 @@
+"""Without being told, the set of classes under which the windows are most likely right is found."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from codebook import codebook_priors, codebook_wave
+
+from srcsep_core.errors import InputError
+from srcsep_core.samplers import GibbsConfig, gibbs
+from srcsep_core.samplers.selection import all_subsets
+from srcsep_core.samplers.separator import PriorSeparator
+from srcsep_core.separate import auto
+from srcsep_core.separate.auto import pick_sources
+from srcsep_core.separate.crew import Crew
+from srcsep_core.separate.evidence import FEATURES
+from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.trust import Logistic, TrustModel
+
+# Log-odds that fall with the denoising error of the worst source, and with what survives noising.
+WEIGHTS = {"error": -3.0, "doubt_db": -3.0}
+WINDOW = Logistic(FEATURES, (0.0,) * 8, (1.0,) * 8, tuple(WEIGHTS.get(name, 0.0) for name in FEATURES), -12.0, 0.5)
+CENTRED = replace(WINDOW, mean=tuple(-25.0 if name == "doubt_db" else 0.0 for name in FEATURES), bias=0.0)
+
+
+def search() -> Search:
+    priors = codebook_priors()
+    separator = PriorSeparator(gibbs, GibbsConfig(levels=18), priors.by_source)
+    return Search(separator, priors, ("sine",), SearchConfig(), Crew(torch.device("cpu"), 0), priors)
+
+
+def test_right_set_is_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    mix = (codebook_wave("sine", 10, 500) + codebook_wave("square", 13, 500)) / 2
+    found = pick_sources(mix, search(), all_subsets(("sine", "square", "saw")))
+    assert found["sources"].iloc[0] == "sine+square" and len(found) == 7
+    assert found["p"].is_monotonic_decreasing and found["p"].iloc[0] > 0.5 and found["p"].sum() <= 1 + 1e-9
+    assert found["gain"].iloc[0] == 1.0
+
+
+def test_without_a_model_the_sources_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "trust_model", lambda: None)
+    with pytest.raises(InputError, match="name the sources"):
+        pick_sources(codebook_wave("sine", 10, 500), search(), [("sine",)])

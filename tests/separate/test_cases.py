@@ -1,0 +1,72 @@
+"""Labelled recordings are what they are called, the same each time, and of seeds of their own."""
+
+import pytest
+import torch
+
+from srcsep_core.data.mixes import TEST_SEED, VALIDATION_SEED
+from srcsep_core.data.toy import ToyWorld
+from srcsep_core.errors import InputError
+from srcsep_core.separate.cases import FIT_SEED, FLOOR_DB, HELD_OUT_SEED, KINDS, OTHER, Case, draw_case, worst_by_window
+
+WORLD = ToyWorld("uniform_hz")
+SILENT = ("noise", "speech-like", "musical")
+MISNAMED = ("wrong classes", "too few named", "too many named", *SILENT)
+
+
+def drawn(kind: str, number: int = 0, seed: int = FIT_SEED) -> Case:
+    return draw_case(WORLD, kind, number, seed, 0.2)
+
+
+def test_seeds_are_apart() -> None:
+    assert len({FIT_SEED, HELD_OUT_SEED, TEST_SEED, VALIDATION_SEED}) == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_case_is_what_it_is_called(kind: str) -> None:
+    for number in range(6):
+        case = drawn(kind, number)
+        assert case.mix.shape == (1, 3200) and case.references.shape == (len(case.named), 3200)
+        assert 0.03 < float(case.mix.abs().max()) < 0.96 and bool(case.mix.isfinite().all())
+        assert case.answerable == (kind not in MISNAMED)
+        there = [bool(reference.any()) for reference in case.references]
+        assert there == [name in case.true for name in case.named]
+        assert (OTHER in case.true) == (kind in SILENT)
+    again, other, held = drawn(kind), drawn(kind, 1), drawn(kind, seed=HELD_OUT_SEED)
+    assert torch.equal(again.mix, drawn(kind).mix)
+    assert not torch.equal(again.mix, other.mix) and not torch.equal(again.mix, held.mix)
+
+
+@pytest.mark.parametrize("kind", ["right classes", "near pitches", "note change", "unequal levels"])
+def test_references_add_up_to_the_mix(kind: str) -> None:
+    case = drawn(kind)
+    torch.testing.assert_close(case.references.sum(dim=0, keepdim=True), case.mix, atol=1e-5, rtol=0)
+
+
+def test_what_is_added_or_cut_is_in_no_reference() -> None:
+    for kind in ("clipped", "noise added", "too few named"):
+        case = drawn(kind)
+        left = case.mix - case.references.sum(dim=0)
+        assert float(left.square().mean()) > 1e-5 * float(case.mix.square().mean())
+
+
+def test_worst_source_counts_in_the_whole_and_in_every_window() -> None:
+    case = drawn("right classes")
+    starts = [0, 1024, 2048]
+    whole, parts = worst_by_window(case, case.references, starts, 1024)
+    assert whole > 90 and min(parts) > 90
+    spoilt = case.references.clone()
+    spoilt[1, 1024:2048] = case.references[0, 1024:2048]
+    whole, parts = worst_by_window(case, spoilt, starts, 1024)
+    assert whole < 15 and parts[1] < 0 and parts[0] > 90 and parts[2] > 90
+
+
+def test_order_within_a_class_is_free_and_a_wrong_set_is_wrong() -> None:
+    twice = next(case for case in (drawn("near pitches", n) for n in range(50)) if len(set(case.named)) == 1)
+    assert worst_by_window(twice, twice.references.flip(0), [0], 1024)[0] > 90
+    few = drawn("too few named")
+    assert worst_by_window(few, few.references, [0, 9], 1024) == (FLOOR_DB, [FLOOR_DB] * 2)
+
+
+def test_unknown_kind_is_named() -> None:
+    with pytest.raises(InputError, match="unknown kind of case 'opera'"):
+        drawn("opera")

@@ -1,0 +1,134 @@
+"""Verdicts follow the evidence, name windows and reasons, and are fitted to some recordings and checked on others."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from srcsep_core.separate.calibration import auroc, by_kind, curves, detection, fit, judged
+from srcsep_core.separate.evidence import FEATURES
+from srcsep_core.separate.trust import TrustModel, Verdict, trust_model, verdict
+from srcsep_core.show.trust_figures import trust_figure
+
+GOOD = {"residual_db": -38, "doubt_db": -33, "error": -0.8, "error_wide": -0.9, "margin": -0.5, "loudness_db": 0.5}
+GOOD |= {"disagreement": 0.01, "rival": 2.0}
+BAD = {"residual_db": -27, "doubt_db": -12, "error": -0.05, "error_wide": -0.3, "margin": 0.02, "loudness_db": 4.0}
+BAD |= {"disagreement": 0.4, "rival": 0.1}
+
+
+def labelled(recordings: int, seed: int, spread: float = 0.15) -> pd.DataFrame:
+    """Four windows of every recording, half of them right; some windows of wrong ones are right."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(recordings):
+        wrong = number % 2
+        for n in range(4):
+            bad = wrong and n < 3
+            centre, other = (BAD, GOOD) if bad else (GOOD, BAD)
+            features = {f: centre[f] + spread * random.standard_normal() * (centre[f] - other[f]) for f in FEATURES}
+            place = {"window": n, "start_s": 0.048 * n, "end_s": 0.048 * n + 0.064}
+            labels = {"window_si_sdr": -3.0 if bad else 25.0, "worst_si_sdr": 2.0 if wrong else 24.0}
+            names = {"kind": "wrong" if wrong else "right", "number": number, "sources_named": "sine+saw"}
+            rows.append(features | place | labels | names | {"worst": 1, "better": "triangle" if bad else ""})
+    return pd.DataFrame(rows).assign(sources_true="sine+saw", whole_residual_db=-30.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> TrustModel:
+    return fit(labelled(60, 0))
+
+
+def test_fitted_to_some_it_tells_others_apart(model: TrustModel) -> None:
+    table = judged(labelled(80, 1), model)
+    found = detection(table)
+    assert found == {"wrong": 40, "caught": 1.0, "right": 40, "false_alarms": 0.0}
+    assert table.columns.tolist() == [
+        *("case", "sources_named", "sources_true", "n", "worst_si_sdr", "p_trust"),
+        *("verdict", "residual_db", "doubt_db", "disagreement"),
+    ]
+    mixed_up = judged(labelled(80, 1).assign(worst_si_sdr=lambda t: 26 - t["worst_si_sdr"]), model)
+    assert detection(mixed_up)["caught"] == 0.0
+
+
+def test_probabilities_are_those_that_were_seen() -> None:
+    windows = labelled(300, 2, spread=1.2)
+    p = fit(windows).window.probability(labelled(300, 3, spread=1.2))
+    right = (labelled(300, 3, spread=1.2)["window_si_sdr"] > 10).to_numpy()
+    for low, high in ((0.0, 0.3), (0.3, 0.7), (0.7, 1.0)):
+        inside = (p >= low) & (p <= high)
+        assert right[inside].mean() == pytest.approx(p[inside].mean(), abs=0.12)
+
+
+def test_verdict_says_when_and_why(model: TrustModel) -> None:
+    windows = labelled(2, 4)
+    good, bad = windows[windows["number"] == 0], windows[windows["number"] == 1]
+    trusted = verdict([good], ("sine", "saw"), model)
+    assert trusted.trust and trusted.doubtful == 0 and trusted.why == ()
+    assert trusted.line.startswith("trust: all sources right with probability 0.9")
+    doubted = verdict([bad], ("sine", "saw"), model)
+    assert not doubted.trust and doubted.doubtful == 3 and doubted.windows == 4
+    assert np.allclose(doubted.spans, [(0.0, 0.16)])
+    assert doubted.line.startswith("do not trust: ") and "3 of 4 windows doubtful (0.00-0.16 s)" in doubted.line
+    assert doubted.facts["verdict"] == "do not trust" and doubted.facts["doubtful_s"] == [[0.0, 0.16]]
+    assert verdict([good, bad], ("sine", "saw"), model).p == doubted.p, "the worst channel counts"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"margin": 0.3, "better": "triangle"}, "triangle fits better than saw"),
+        ({"disagreement": 0.9, "rival": 0.0}, "chains disagree"),
+        (
+            {"doubt_db": -5.0, "error": 0.3, "error_wide": 0.2},
+            "the stems do not survive noising (-5 dB of the mix is left)",
+        ),
+        ({"residual_db": -3.0}, "the stems leave -3 dB of the mix"),
+        ({"loudness_db": 20.0}, "a source is 20 dB from its usual level"),
+    ],
+)
+def test_reason_is_what_speaks_most_against_it(changes: dict[str, object], reason: str, model: TrustModel) -> None:
+    between = {name: (GOOD[name] + BAD[name]) / 2 for name in FEATURES}
+    found = verdict([labelled(1, 5).assign(**between | changes)], ("sine", "saw"), model)
+    assert found.doubtful == 4 and found.why[0] == reason
+
+
+def test_what_was_not_asked_is_not_trusted(model: TrustModel) -> None:
+    found = verdict([labelled(1, 6).assign(margin=math.nan)], ("sine", "saw"), model)
+    assert not found.trust and math.isnan(found.p) and found.facts["p_trust"] is None
+    assert found.line == "not judged: there is no prior to judge it by"
+
+
+def test_model_survives_its_file(model: TrustModel, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srcsep_core.separate import trust
+
+    monkeypatch.setattr(trust, "files", lambda _: tmp_path)
+    trust_model.cache_clear()
+    assert trust_model() is None
+    unknown = verdict([labelled(1, 7)], ("sine", "saw"))
+    assert unknown.line == "not judged: no calibrated model comes with this version"
+    (tmp_path / "trust.json").write_text(model.to_json())  # type: ignore[operator]
+    trust_model.cache_clear()
+    assert trust_model() == model
+    monkeypatch.undo()
+    trust_model.cache_clear()
+
+
+def test_line_of_many_spans_stays_short() -> None:
+    spans = tuple((n, n + 0.1) for n in range(9))
+    assert "0.00-0.10, 1.00-1.10, 2.00-2.10, ... s" in Verdict(False, 0.1, 99, 9, spans, ()).line
+
+
+def test_curves_and_counts_are_of_the_verdicts(model: TrustModel) -> None:
+    table = judged(labelled(40, 8), model)
+    assert auroc(table) == 1.0
+    counts = by_kind(table).set_index("case")
+    assert counts.loc["right"].tolist() == [20, 20, 0, 0, 0] and counts.loc["wrong"].tolist() == [20, 0, 0, 20, 20]
+    points = curves(table)
+    roc, calibration = (points[points["curve"] == name] for name in ("roc", "calibration"))
+    assert roc["x"].is_monotonic_increasing and roc["y"].is_monotonic_increasing
+    assert (roc[roc["y"] == 1]["x"] == 0).any(), "all caught, none doubted"
+    assert calibration["n"].sum() == 40 and (calibration["low"] <= calibration["y"]).all()
+    figure = trust_figure(points, (0.0, 1.0))
+    left, right = figure.axes
+    assert left.get_ylabel() == "share of wrong results caught" and right.get_xlabel() == "probability said"
