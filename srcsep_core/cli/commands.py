@@ -11,6 +11,7 @@ from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.options import Choice, device_option, models, objectives, profile_option, variant_option
 from srcsep_core.cli.separate import evaluate, score, separate
+from srcsep_core.cli.status import status
 from srcsep_core.config import check_choice
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
@@ -38,6 +39,7 @@ main.add_command(separate)
 main.add_command(evaluate)
 main.add_command(score)
 main.add_command(benchmark)
+main.add_command(status)
 
 
 @main.command()
@@ -90,29 +92,6 @@ def train(
             click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
         else:
             click.echo(f"{step.title}: {artefact.path}")
-
-
-@main.command()
-@profile_option
-@variant_option("whole_periods")
-@click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
-def status(profile: str, variant: str, verbose: bool) -> None:
-    """List what is made, what is missing and what a run would do."""
-    from srcsep_core.former import FORMER
-    from srcsep_core.run.pipeline import Pipeline, describe
-    from srcsep_core.run.profiles import get_profile
-    from srcsep_core.run.steps import steps_of
-
-    pipeline = Pipeline()
-    doing = {"made": "nothing to do", "shipped": "used as it is", "missing": "would be made"}
-    for step, state in pipeline.status(steps_of(get_profile(profile), variant)):
-        click.echo(f"{step.title:60s} {state:24s} {doing.get(state, 'would be continued')}")
-        if verbose:
-            click.echo(describe(step))
-    for old, new in FORMER["step"].items():
-        if (pipeline.store.root / old).exists():
-            click.echo(f"not read: {old}, which is called {new} now; scripts/migrate_names.py renews it, or delete it")
-    click.echo(f"cache: {pipeline.store.root}")
 
 
 @main.command()
