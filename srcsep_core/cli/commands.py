@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,17 +14,24 @@ from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.options import Choice, device_option, models, objectives, profile_option, variant_option
 from srcsep_core.cli.separate import evaluate, score, separate
 from srcsep_core.cli.status import status
+from srcsep_core.cli.stopping import listen, stoppable
 from srcsep_core.config import check_choice
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
 
+if TYPE_CHECKING:
+    from srcsep_core.run.steps import TrainPriors
+    from srcsep_core.run.store import Store
+
 
 class _Group(click.Group):
-    """A command group that reports a mendable error as one sentence with exit code 1."""
+    """A command group that reports a mendable error as one sentence with exit code 1, and Ctrl-C as one with 130."""
 
     def invoke(self, context: click.Context) -> object:
+        listen()
         try:
-            return super().invoke(context)
+            with stoppable(lambda: "what was finished is kept"):
+                return super().invoke(context)
         except (InputError, StoreError, DivergenceError) as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(1)
@@ -82,16 +91,44 @@ def train(
         and (not wanted or step.train.objective in wanted)
         and not (noise_free and (step.train.noise_sigma or step.conditional))
     ]
-    if not steps:
-        asked = ", ".join((*chosen, *wanted, *(["noise-free"] if noise_free else [])))
-        raise InputError(f"the profile {profile} has no priors that are all of {asked}; leave one of them out")
+    for name in chosen:
+        if not any(step.model == name for step in steps):
+            raise _unmatched(profile, (name,), wanted, noise_free)
+    for name in wanted:
+        if not any(step.train.objective == name for step in steps):
+            raise _unmatched(profile, chosen, (name,), noise_free)
     pipeline = Pipeline(device=resolve_device(device), progress=True)
-    for step in steps:
-        artefact = pipeline.remake(step) if retrain else pipeline.run(step)
-        if ship:
-            click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
-        else:
-            click.echo(f"{step.title}: {artefact.path}")
+    done: list[TrainPriors] = []
+    with stoppable(lambda: _kept(pipeline.store, steps, done, retrain)):
+        for step in steps:
+            artefact = pipeline.remake(step) if retrain else pipeline.run(step)
+            done.append(step)
+            if ship:
+                click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped_root())}")
+            else:
+                click.echo(f"{step.title}: {artefact.path}")
+
+
+def _unmatched(profile: str, chosen: Sequence[str], wanted: Sequence[str], noise_free: bool) -> InputError:
+    options = [f"--model {' or '.join(chosen)}"] if chosen else []
+    options += [f"--objective {' or '.join(wanted)}"] if wanted else []
+    options += ["--noise-free"] if noise_free else []
+    return InputError(f"the profile {profile} has no priors for {' with '.join(options)}; leave one of these out")
+
+
+def _kept(store: Store, steps: Sequence[TrainPriors], done: Sequence[TrainPriors], retrain: bool) -> str:
+    """What a training of `steps` that is stopped after those `done` leaves behind."""
+    kept = f"{len(done)} of {len(steps)} sets of priors are finished and kept"
+    if len(done) == len(steps):
+        return kept
+    current = steps[len(done)]
+    begun = [
+        f"{step.title} up to {reached}"
+        for step in (*current.parents, current)
+        if (reached := step.unfinished(store.work_folder(step.name, step.key)))
+    ]
+    again = f" once it has trained those {len(done)} anew" if retrain and done else ""
+    return f"{', '.join([kept, *begun])}; the same command goes on from there{again}"
 
 
 @main.command()
@@ -113,7 +150,7 @@ def notebooks(
 
     Ends with the verdict of `srcsep verify`; a table or a figure that agrees with the one that stands is left as it is.
     """
-    from srcsep_core.paths import figures_folder
+    from srcsep_core.paths import default_root, figures_folder, figures_root
     from srcsep_core.report import notebooks as runner
     from srcsep_core.report.session import PARAMETERS
     from srcsep_core.run.pipeline import resolve_device
@@ -126,7 +163,10 @@ def notebooks(
         for source in runner.notebook_sources(names):
             click.echo(runner.pair(source))
         return
-    executed, index = runner.run_notebooks(names, values, in_place=in_place)
+    gallery = figures_root() / "gallery"
+    kept = f"finished notebooks are in {gallery}, finished steps in {default_root()}"
+    with stoppable(lambda: f"{kept}; the same command makes none of these steps again"):
+        executed, index = runner.run_notebooks(names, values, in_place=in_place)
     for done in executed:
         click.echo(f"{done.name:28s} {done.seconds:6.0f} s  {done.page}")
     click.echo(f"figures and tables: {figures_folder(values['profile'])}")

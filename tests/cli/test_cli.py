@@ -151,8 +151,18 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
         (["likelihood", "a.wav", "-p", "smoke", "--objective", "sigmoid"], "'sigmoid'", "likelihood, quarter_log_det"),
         (
             ["train", "-p", "smoke", "--model", "flowavenet", "--objective", "sigmoid"],
-            "flowavenet, sigmoid",
-            "leave one",
+            "no priors for --model flowavenet with --objective sigmoid",
+            "leave one of these out",
+        ),
+        (
+            ["train", "-p", "smoke", "--noise-free", "--model", "denoiser"],
+            "the profile smoke has no priors for --model denoiser with --noise-free",
+            "leave one of these out",
+        ),
+        (
+            ["train", "-p", "smoke", "--noise-free", "--model", "flowavenet", "--model", "pnf"],
+            "the profile smoke has no priors for --model pnf with --noise-free",
+            "leave one of these out",
         ),
         (["train", "-p", "smoke", "--objective", "exact"], "unknown objective 'exact'", "it is now called likelihood"),
     ],
@@ -203,6 +213,52 @@ def test_readme_outside_a_checkout_is_one_sentence(tmp_path: Path, monkeypatch: 
     assert result.exit_code == 1
     assert result.output.startswith(f"Error: {tmp_path / 'README.md'} does not exist; ")
     assert len(result.output.splitlines()) == 1
+
+
+# `srcsep`, with a Ctrl-C before the training step of this number.
+STOPPED = """
+import os, signal, sys
+from srcsep_core.cli import main
+from srcsep_core.cli.status import detail_lines, group_lines
+from srcsep_core.training import loop
+
+advance, step = loop._Run.advance, int(sys.argv.pop(1))
+
+def stopping(run):
+    if run.step == step:
+        os.kill(os.getpid(), signal.SIGINT)
+    advance(run)
+
+loop._Run.advance = stopping
+main()
+"""
+
+
+def test_ctrl_c_while_training_says_what_is_kept_and_the_same_command_goes_on(
+    start_python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    command = ("train", "-p", "smoke", "--model", "flowavenet", "--objective", "likelihood", "--noise-free")
+    title = steps.prior_step(get_profile("smoke"), "flowavenet").title
+    process = start_python(STOPPED, 30, *command)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and output == ""
+    sentence = errors.splitlines()[-1]
+    assert "Traceback" not in errors and sentence.startswith("Stopped: 0 of 1 sets of priors are finished and kept, ")
+    assert sentence.endswith(f" {title} up to step 20 of 40; the same command goes on from there")
+    assert f"unfinished: {title}: stopped at step 20 of 40" in srcsep("status", "-p", "smoke").output
+    process = start_python(STOPPED, 10, *command)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0 and output.startswith(f"{title}: ")
+    assert "resumed at step 20 of 40" in errors
+
+
+def test_ctrl_c_while_benchmarking_is_one_sentence(
+    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start_python(STOPPED, 0, "benchmark", "-p", "smoke", "--group", "known", "--out", tmp_path / "out")
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and output == ""
+    assert "Traceback" not in errors and errors.splitlines()[-1].startswith("Stopped: finished settings are in ")
 
 
 def test_exit_code_and_words_reach_the_shell(start_python: Callable[..., subprocess.Popen[str]]) -> None:
