@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from srcsep_core.cli.options import Choice, device_option, profile_option, train_option, variants
+from srcsep_core.cli.stopping import stoppable
 
 
 @click.command()
@@ -102,10 +103,12 @@ def benchmark(
     if step is not None:
         check_no_loss(folder / "separation_unknown.csv", planned_unknown(step), overwrite=overwrite)
     pipeline.check_trained([*(one.step for one in settings), *([step] if step else [])])
-    if settings:
-        rows = separation_rows(pipeline, settings, profile=profile, command=command)
-        table = with_other_groups(rows, folder / "separation.csv", counts)
-        click.echo(f"{len(rows)} of {len(table)} rows: {write_table(table, folder, 'separation')}")
-    if step is not None:
-        found = unknown_table(pipeline, step, profile=profile, command=f"{command} --group {UNKNOWN}")
-        click.echo(f"unknown sources: {write_table(found, folder, 'separation_unknown')}")
+    kept = f"finished settings are in {pipeline.store.root}, and every table is whole, the earlier or the new one"
+    with stoppable(lambda: f"{kept}; the same command goes on from there"):
+        if settings:
+            rows = separation_rows(pipeline, settings, profile=profile, command=command)
+            table = with_other_groups(rows, folder / "separation.csv", counts)
+            click.echo(f"{len(rows)} of {len(table)} rows: {write_table(table, folder, 'separation')}")
+        if step is not None:
+            found = unknown_table(pipeline, step, profile=profile, command=f"{command} --group {UNKNOWN}")
+            click.echo(f"unknown sources: {write_table(found, folder, 'separation_unknown')}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,19 +22,29 @@ from srcsep_core.cli.options import (
     variant_option,
 )
 from srcsep_core.cli.separate import evaluate, score, separate
+from srcsep_core.cli.status import status
+from srcsep_core.cli.stopping import listen, stoppable
 from srcsep_core.cli.wording import options_named
 from srcsep_core.config import check_choice
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.progress import log_to_stderr
 
+if TYPE_CHECKING:
+    from srcsep_core.run.steps import TrainPriors
+    from srcsep_core.run.store import Store
+
 
 class _Group(click.Group):
-    """A command group that reports a mendable error as one sentence with exit code 1; messages name options."""
+    """A command group that reports a mendable error as one sentence with exit code 1, and Ctrl-C as one with 130.
+
+    Messages name options.
+    """
 
     def invoke(self, context: click.Context) -> object:
         log_to_stderr()
+        listen()
         try:
-            with options_named():
+            with options_named(), stoppable(lambda: "what was finished is kept"):
                 return super().invoke(context)
         except (InputError, StoreError, DivergenceError) as error:
             click.echo(f"Error: {error}", err=True)
@@ -50,6 +62,7 @@ main.add_command(evaluate)
 main.add_command(score)
 main.add_command(benchmark)
 main.add_command(data)
+main.add_command(status)
 
 
 @main.command()
@@ -92,40 +105,45 @@ def train(
         and (not wanted or step.train.objective in wanted)
         and not (noise_free and (step.train.noise_sigma or step.conditional))
     ]
-    if not steps:
-        asked = ", ".join((*chosen, *wanted, *(["noise-free"] if noise_free else [])))
-        raise InputError(f"the profile {profile} has no priors that are all of {asked}; leave one of them out")
+    for name in chosen:
+        if not any(step.model == name for step in steps):
+            raise _unmatched(profile, (name,), wanted, noise_free)
+    for name in wanted:
+        if not any(step.train.objective == name for step in steps):
+            raise _unmatched(profile, chosen, (name,), noise_free)
     shipped = project_root() / "data" / "pretrained" if ship else None
     pipeline = Pipeline(device=resolve_device(device), progress=True, train=True)
-    for step in steps:
-        artefact = pipeline.remake(step) if retrain else pipeline.run(step)
-        if shipped is not None:
-            click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped)}")
-        else:
-            click.echo(f"{step.title}: {artefact.path}")
+    done: list[TrainPriors] = []
+    with stoppable(lambda: _kept(pipeline.store, steps, done, retrain)):
+        for step in steps:
+            artefact = pipeline.remake(step) if retrain else pipeline.run(step)
+            done.append(step)
+            if shipped is not None:
+                click.echo(f"{step.title}: shipped to {pipeline.ship(step, shipped)}")
+            else:
+                click.echo(f"{step.title}: {artefact.path}")
 
 
-@main.command()
-@profile_option
-@variant_option("whole_periods")
-@click.option("--verbose", is_flag=True, help="Show every step's configuration and key.")
-def status(profile: str, variant: str, verbose: bool) -> None:
-    """List what is made, what is missing and what a run would do."""
-    from srcsep_core.former import FORMER
-    from srcsep_core.run.pipeline import Pipeline, describe
-    from srcsep_core.run.profiles import get_profile
-    from srcsep_core.run.steps import steps_of
+def _unmatched(profile: str, chosen: Sequence[str], wanted: Sequence[str], noise_free: bool) -> InputError:
+    options = [f"--model {' or '.join(chosen)}"] if chosen else []
+    options += [f"--objective {' or '.join(wanted)}"] if wanted else []
+    options += ["--noise-free"] if noise_free else []
+    return InputError(f"the profile {profile} has no priors for {' with '.join(options)}; leave one of these out")
 
-    pipeline = Pipeline()
-    doing = {"made": "nothing to do", "shipped": "used as it is", "missing": "would be made"}
-    for step, state in pipeline.status(steps_of(get_profile(profile), variant)):
-        click.echo(f"{step.title:60s} {state:24s} {doing.get(state, 'would be continued')}")
-        if verbose:
-            click.echo(describe(step))
-    for old, new in FORMER["step"].items():
-        if (pipeline.store.root / old).exists():
-            click.echo(f"not read: {old}, which is called {new} now; scripts/migrate_names.py renews it, or delete it")
-    click.echo(f"cache: {pipeline.store.root}")
+
+def _kept(store: Store, steps: Sequence[TrainPriors], done: Sequence[TrainPriors], retrain: bool) -> str:
+    """What a training of `steps` that is stopped after those `done` leaves behind."""
+    kept = f"{len(done)} of {len(steps)} sets of priors are finished and kept"
+    if len(done) == len(steps):
+        return kept
+    current = steps[len(done)]
+    begun = [
+        f"{step.title} up to {reached}"
+        for step in (*current.parents, current)
+        if (reached := step.unfinished(store.work_folder(step.name, step.key)))
+    ]
+    again = f" once it has trained those {len(done)} anew" if retrain and done else ""
+    return f"{', '.join([kept, *begun])}; the same command goes on from there{again}"
 
 
 @main.command()
@@ -147,7 +165,7 @@ def notebooks(
 
     Ends with the verdict of `srcsep verify`; a table or a figure that agrees with the one that stands is left as it is.
     """
-    from srcsep_core.paths import figures_folder
+    from srcsep_core.paths import default_root, figures_folder, figures_root
     from srcsep_core.report import notebooks as runner
     from srcsep_core.report.session import PARAMETERS
     from srcsep_core.run.pipeline import resolve_device
@@ -160,7 +178,10 @@ def notebooks(
         for source in runner.notebook_sources(names):
             click.echo(runner.pair(source))
         return
-    executed, index = runner.run_notebooks(names, values, in_place=in_place)
+    gallery = figures_root() / "gallery"
+    kept = f"finished notebooks are in {gallery}, finished steps in {default_root()}"
+    with stoppable(lambda: f"{kept}; the same command makes none of these steps again"):
+        executed, index = runner.run_notebooks(names, values, in_place=in_place)
     for done in executed:
         click.echo(f"{done.name:28s} {done.seconds:6.0f} s  {done.page}")
     click.echo(f"figures and tables: {figures_folder(values['profile'])}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -20,6 +19,7 @@ from srcsep_core.cli.options import (
     train_option,
     variant_option,
 )
+from srcsep_core.cli.stopping import stoppable
 from srcsep_core.errors import InputError
 
 DOUBTFUL = 3  # the exit code of a separation that is not to be trusted
@@ -107,7 +107,8 @@ def separate(
     The last line says whether to trust the result, if that can be judged. Where it is not to be trusted the stems are
     written all the same, and the exit code is 3.
     """
-    with stopped_in_words(out):
+    before = _files(out)
+    with stoppable(lambda: _kept(out, before)):
         from srcsep_core.separate import SearchConfig, SeparateConfig, separate_file
 
         config = SeparateConfig(
@@ -196,16 +197,9 @@ def _seconds(text: str | None) -> float | None:
         raise InputError(f"the budget is {text!r}; use seconds, as in 60, 90s, 5m or 1h") from error
 
 
-@contextmanager
-def stopped_in_words(out: Path) -> Iterator[None]:
-    """Ctrl-C inside ends the command with exit code 130 and a sentence on what the folder `out` holds."""
-    before = _files(out)
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = f"{out} is as it was" if _files(out) == before else f"the stems in {out} are complete"
-        click.echo(f"Stopped: {kept}", err=True)
-        sys.exit(130)
+def _kept(out: Path, before: dict[str, int]) -> str:
+    """What the folder `out` holds after a stop, given its files before."""
+    return f"{out} is as it was" if _files(out) == before else f"the stems in {out} are complete"
 
 
 def _files(folder: Path) -> dict[str, int]:

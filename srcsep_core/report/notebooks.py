@@ -117,8 +117,8 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
     """Run one notebook through papermill and write its HTML page."""
     import papermill
 
-    for chatty in ("papermill", "traitlets"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    for chatty in ("papermill", "traitlets", "asyncio"):  # what they call errors is raised, or the end of a stopped run
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     started = time.monotonic()
     output.parent.mkdir(parents=True, exist_ok=True)
     pages.mkdir(parents=True, exist_ok=True)
@@ -131,6 +131,7 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
         cwd=str(source.parent),
         progress_bar=False,
         extra_arguments=QUIET_KERNEL,
+        shutdown_kernel="immediate",  # Ctrl-C waits for no cell
     )
     page = pages / f"{source.stem}.html"
     title = to_html(output, page)

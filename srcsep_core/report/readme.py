@@ -155,9 +155,11 @@ def shown_verdict(row: Mapping[str, Any]) -> str:
 def update_readme(readme: Path | None = None, folder: Path | None = None) -> str:
     """The README's text with both blocks renewed, from `TABLES` as committed or, if given, all from one `folder`.
 
-    Raises `InputError` if a marker or a table is missing.
+    Raises `InputError` if the README, a marker or a table is missing.
     """
     readme = readme or project_root() / "README.md"
+    if not readme.exists():
+        raise InputError(f"{readme} does not exist; run `srcsep readme` from a checkout of the project")
     text = readme.read_text()
     for marker in (*NUMBERS, *CLAIMS):
         if marker not in text:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from tqdm import tqdm
 
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import Pipeline
@@ -25,10 +30,10 @@ from srcsep_core.run.store import Store
 class Executor(Protocol):
     """Makes steps that do not depend on each other."""
 
-    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Generator[Step]:
         """Have every step's artefact in the pipeline's store; gives each step back once it is there.
 
-        Raises what making a step raises.
+        Raises what making a step raises. Closed, or stopped by Ctrl-C, it stops making.
         """
         ...
 
@@ -37,7 +42,7 @@ class Executor(Protocol):
 class Here:
     """One step after the other, in this process and on the pipeline's device."""
 
-    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Generator[Step]:
         """As `Executor.make`."""
         for step in steps:
             pipeline.run(step)
@@ -50,27 +55,63 @@ class Workers:
 
     count: int = 0
 
-    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Generator[Step]:
         """As `Executor.make`; the first error ends the work that has not begun."""
         count = min(self.count or os.cpu_count() or 1, len(steps))
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
-            store = pipeline.store
-            jobs = {pool.submit(_make, store.root, store.shipped, pipeline.train, step): step for step in steps}
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin) as pool, _ending_with_us():
             try:
+                with _deaf_to_ctrl_c():
+                    root, shipped, training = pipeline.store.root, pipeline.store.shipped, pipeline.train
+                    jobs = {pool.submit(_make, root, shipped, training, step): step for step in steps}
                 for job in as_completed(jobs):
                     job.result()
                     yield jobs[job]
-            finally:
+            except Exception:
                 pool.shutdown(cancel_futures=True)
+                raise
 
 
-def _one_thread() -> None:
+@contextmanager
+def _ending_with_us() -> Iterator[None]:
+    """End the processes that were started meanwhile, if this one is stopped."""
+    others = multiprocessing.active_children()
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.terminate()
+        raise
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Have processes that are started meanwhile never get a Ctrl-C: this process ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """What a worker does first: one thread, and an orderly end when it is told to stop."""
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is shared between processes, and would be left behind
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is half made is being removed
+    sys.exit()
 
 
 def _make(root: Path, shipped: Path | None, train: bool, step: Step) -> None:
-    Pipeline(Store(root, shipped), train=train).run(step)
+    try:
+        Pipeline(Store(root, shipped), train=train).run(step)
+    except SystemExit:
+        os._exit(1)  # the pool would catch it and go on with the next step
 
 
 def prepare(pipeline: Pipeline, steps: Sequence[Step], executor: Executor | None = None) -> int:
@@ -86,8 +127,9 @@ def prepare(pipeline: Pipeline, steps: Sequence[Step], executor: Executor | None
     total = sum(len(layer) for layer in layers.values())
     with Progress(total, "steps", show=pipeline.progress and total > 0) as bar:
         for depth in sorted(layers):
-            for step in executor.make(pipeline, list(layers[depth].values())):
-                bar.advance(step.title)
+            with closing(executor.make(pipeline, list(layers[depth].values()))) as made:
+                for step in made:
+                    bar.advance(step.title)
     return total
 
 

@@ -11,18 +11,16 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
-from safetensors import safe_open
 
 from srcsep_core.errors import InputError
 from srcsep_core.paths import shipped_root
 from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainPriors, load_priors
-from srcsep_core.run.store import Artefact, Store, replace_folder, seal
+from srcsep_core.run.store import Artefact, Finding, Store, replace_folder, seal
 from srcsep_core.run.untrained import cost, refusal
-from srcsep_core.training.loop import CHECKPOINT
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +41,19 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+State = Literal["made", "shipped", "running", "unfinished", "damaged", "missing"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """What there is of a step. `detail` says why it is damaged, how far it came, who makes it; else it is empty."""
+
+    step: Step
+    state: State
+    detail: str = ""
+
+
 @dataclass
 class Pipeline:
     """Runs steps on this machine: finds their artefacts in the store or makes them; priors only with `train`."""
@@ -57,7 +68,7 @@ class Pipeline:
 
         Raises `InputError` where priors would have to be trained, without `train`.
         """
-        found = self.store.find(step.name, step.key)
+        found = self.store.get(step.name, step.key)
         return found if found is not None else self._make(step, self.store.get_or_make)
 
     def remake(self, step: Step) -> Artefact:
@@ -110,36 +121,45 @@ class Pipeline:
         target = folder / step.title
         building = folder / f".{step.title}"
         shutil.rmtree(building, ignore_errors=True)
-        shutil.copytree(artefact.path, building)
-        seal(building, step.key)
-        replace_folder(building, target)
+        try:
+            shutil.copytree(artefact.path, building)
+            seal(building, step.key)
+            replace_folder(building, target)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
         return target
 
-    def status(self, steps: Iterable[Step]) -> Iterator[tuple[Step, str]]:
-        """Whether each step is made, shipped, unfinished or missing; what a missing step needs comes before it."""
+    def status(self, steps: Iterable[Step]) -> Iterator[StepStatus]:
+        """What there is of each step, each once; what one that is not there needs comes before it. Only reads."""
         seen: set[str] = set()
         for step in steps:
             if step.key in seen:
                 continue
             seen.add(step.key)
-            found = self.store.find(step.name, step.key)
-            if found is not None:
-                yield step, "shipped" if found.shipped else "made"
-                continue
-            needed = [parent for parent in step.parents if parent.key not in seen]
-            for parent, state in self.status(needed):
-                seen.add(parent.key)
-                yield parent, state
-            work = self.store.work_folder(step.name, step.key) / CHECKPOINT
-            yield step, f"unfinished (step {_checkpoint_step(work)})" if work.exists() else "missing"
+            found = self.store.look(step.name, step.key)
+            if found.artefact is None:
+                needed = [parent for parent in step.parents if parent.key not in seen]
+                for parent in self.status(needed):
+                    seen.add(parent.step.key)
+                    yield parent
+            yield self._status(step, found)
 
-
-def _checkpoint_step(path: Path) -> str:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return str((file.metadata() or {}).get("step", "unknown"))
-    except Exception:
-        return "unreadable"
+    def _status(self, step: Step, found: Finding) -> StepStatus:
+        standing: State = "missing"
+        if found.artefact is not None:
+            standing = "shipped" if found.artefact.shipped else "made"
+        beside = f"; the {standing} one is used" if found.artefact else ""
+        reached = step.unfinished(self.store.work_folder(step.name, step.key))
+        holder = self.store.holder(step.name, step.key)
+        if holder is not None:
+            kept = f", so far kept up to {reached}" if reached else ""
+            return StepStatus(step, "running", f"being made by {holder}{kept}{beside}")
+        if found.damaged:
+            reasons = [f"{folder}: {reason}" for folder, reason in found.damaged.items()]
+            return StepStatus(step, "damaged", "; ".join(reasons) + beside)
+        if reached:
+            return StepStatus(step, "unfinished", f"stopped at {reached}{beside}")
+        return StepStatus(step, standing)
 
 
 def describe(step: Step) -> str:

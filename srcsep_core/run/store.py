@@ -3,7 +3,7 @@
 An artefact is a folder `<root>/<step>/<key>/` with its files, `provenance.json` and, written last, the marker
 `complete.json` that lists every file with its size and SHA-256. It is built in a private folder and moved
 into place in one rename, so it is there whole or not at all. A lock file per key keeps two processes from
-making the same artefact; the second one waits and then reads what the first one made.
+making the same artefact; the second one waits, says for whom, and then reads what the first one made.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from safetensors import SafetensorError
 
 from srcsep_core.config import resolved
 from srcsep_core.errors import StoreError
 from srcsep_core.paths import checkout, default_root
+from srcsep_core.run.locks import Holder, holder_of, locked
 
 log = logging.getLogger(__name__)
 
 MARKER = "complete.json"
 PROVENANCE = "provenance.json"
+UNUSABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+REMEDY = "set SRCSEP_CACHE to a folder on a disk that you can write to"
 
 
 def content_key(step: str, config: Any, parents: Sequence[str] = (), *, step_version: int = 1) -> str:
@@ -80,7 +85,7 @@ def git_revision() -> str:
     root = checkout()
     if root is None:
         return "unknown"
-    git = ["git", "-C", str(root)]
+    git = ["git", "--no-optional-locks", "-C", str(root)]  # killed by Ctrl-C, it leaves no lock behind
     try:
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         status = subprocess.run(
@@ -97,12 +102,11 @@ def clear_os_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        remedy = "set SRCSEP_CACHE to a folder on a disk that you can write to"
         code = error.errno if isinstance(error, OSError) else None
         if code in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
-            message = f"no space left for the cache in {root}; free some space or {remedy}"
-        elif code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            message = f"the cache folder {root} cannot be used ({os.strerror(code)}); {remedy}"
+            message = f"no space left for the cache in {root}; free some space or {REMEDY}"
+        elif code in UNUSABLE:
+            message = f"the cache folder {root} cannot be used ({os.strerror(code)}); {REMEDY}"
         else:
             raise
         raise StoreError(message) from error
@@ -129,6 +133,14 @@ class Artefact:
         return facts
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What there is of an artefact: the one that is used, if any, and why folders that should be it are `damaged`."""
+
+    artefact: Artefact | None
+    damaged: Mapping[Path, str] = field(default_factory=dict)
+
+
 class Store:
     """Artefacts under `root`, with read-only `shipped` ones beside it (None: ignore these)."""
 
@@ -144,38 +156,51 @@ class Store:
         """Where unfinished work on the artefact is kept, so that a killed run resumes."""
         return self.root / "unfinished" / step / key[:20]
 
-    def find(self, step: str, key: str) -> Artefact | None:
-        """The complete artefact, from the cache or from the shipped ones; None if there is none.
+    def holder(self, step: str, key: str) -> Holder | None:
+        """Who is making the artefact now; None if nobody is known to."""
+        return holder_of(self._lock_file(step, key))
 
-        One that fails verification is set aside in `<root>/rejected` (a shipped one is left where it is),
-        with a warning that names it and says why.
-        """
-        with clear_os_errors(self.root):
-            folder = self.folder(step, key)
-            if folder.exists():
-                if fault(folder, key) is None:
-                    return Artefact(folder, key)
-                with self._lock(step, key):
-                    return self._find_locked(step, key)
-        return self._find_shipped(key)
-
-    def _find_locked(self, step: str, key: str) -> Artefact | None:
+    def look(self, step: str, key: str) -> Finding:
+        """The complete artefact, from the cache or else from the shipped ones, and what is damaged. Only reads."""
+        damaged: dict[Path, str] = {}
         folder = self.folder(step, key)
-        if folder.exists():
-            reason = fault(folder, key)
-            if reason is None:
-                return Artefact(folder, key)
-            self._set_aside(folder, reason)
-        return self._find_shipped(key)
-
-    def _find_shipped(self, key: str) -> Artefact | None:
-        for folder in self._shipped_folders():
-            if _marked_key(folder) == key:
+        with clear_os_errors(self.root):
+            if folder.exists():
                 reason = fault(folder, key)
                 if reason is None:
-                    return Artefact(folder, key, shipped=True)
-                log.warning("the shipped artefact %s is not used: %s", folder, reason)
-        return None
+                    return Finding(Artefact(folder, key))
+                damaged[folder] = reason
+        for shipped in self._shipped_folders():
+            if _marked_key(shipped) == key:
+                reason = fault(shipped, key)
+                if reason is None:
+                    return Finding(Artefact(shipped, key, shipped=True), damaged)
+                damaged[shipped] = reason
+        return Finding(None, damaged)
+
+    def find(self, step: str, key: str) -> Artefact | None:
+        """The complete artefact, from the cache or else from the shipped ones; None if there is none. Only reads."""
+        return self.look(step, key).artefact
+
+    def get(self, step: str, key: str) -> Artefact | None:
+        """As `find`, for use: one in the cache that is damaged is set aside if a shipped one takes its place.
+
+        What was set aside is in `<root>/rejected`; a warning names it and says why.
+        """
+        found = self.look(step, key)
+        if found.artefact is None or not found.damaged:
+            return found.artefact
+        with self._lock(step, key):
+            return self._get_locked(step, key)
+
+    def _get_locked(self, step: str, key: str) -> Artefact | None:
+        found = self.look(step, key)
+        then = "" if found.artefact is None else "; a shipped one is used"
+        for folder, reason in found.damaged.items():
+            if folder == self.folder(step, key):
+                reason += f"; it was moved to {self._set_aside(folder)}"
+            log.warning("the artefact %s is not used: %s%s", folder, reason, then)
+        return found.artefact
 
     def get_or_make(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
         """The artefact `key`; `make(folder, work_folder)` writes its files if it is not there yet.
@@ -183,15 +208,15 @@ class Store:
         `make` fills `folder`, may keep checkpoints in `work_folder`, and may return facts to record. It runs
         in one process at a time, and what it leaves in `work_folder` is removed once it has finished.
         """
-        found = self.find(step, key)
+        found = self.get(step, key)
         if found is not None:
             return found
-        with self._lock(step, key):
-            return self._find_locked(step, key) or self._make(step, key, make, facts)
+        with self._lock(step, key, facts.get("title", "")):
+            return self._get_locked(step, key) or self._make(step, key, make, facts)
 
     def make_anew(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
         """As `get_or_make`, whether the artefact is there or not; an older one stays until the new one is whole."""
-        with self._lock(step, key):
+        with self._lock(step, key, facts.get("title", "")):
             return self._make(step, key, make, facts)
 
     def add(self, complete: Sequence[tuple[str, str, Path]]) -> list[bool]:
@@ -217,12 +242,19 @@ class Store:
             replace_folder(copy, final)
             return True
 
+    def _lock_file(self, step: str, key: str) -> Path:
+        return self.root / "locks" / f"{step}-{key[:20]}.lock"
+
     @contextmanager
-    def _lock(self, step: str, key: str) -> Iterator[None]:
+    def _lock(self, step: str, key: str, title: str = "") -> Iterator[None]:
+        path = self._lock_file(step, key)
         with clear_os_errors(self.root):
-            locks = self.root / "locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(locks / f"{step}-{key[:20]}.lock"):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError as error:  # a folder that no folder can be made in, as /proc
+                message = f"the cache folder {self.root} cannot be made ({error.strerror}); {REMEDY}"
+                raise StoreError(message) from error
+            with locked(path, title or step):
                 yield
 
     def _make(self, step: str, key: str, make: Maker, facts: Mapping[str, Any]) -> Artefact:
@@ -242,11 +274,11 @@ class Store:
         shutil.rmtree(work, ignore_errors=True)
         return Artefact(final, key)
 
-    def _set_aside(self, folder: Path, reason: str) -> None:
+    def _set_aside(self, folder: Path) -> Path:
         rejected = self.root / "rejected" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:6]}"
         rejected.parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder, rejected)
-        log.warning("the artefact %s is not used: %s; it was moved to %s", folder, reason, rejected)
+        return rejected
 
     def _shipped_folders(self) -> list[Path]:
         if self.shipped is None or not self.shipped.is_dir():

@@ -132,6 +132,8 @@ def train(
     run = fresh()
     if not run.resume():
         run = fresh()  # rid of what was read from a checkpoint that turned out to be useless
+    if run.step:
+        log.warning("train %s: resumed at step %d of %d", task.name, run.step, config.steps)
     note = ""
     with Progress(config.steps, f"train {task.name}", initial=run.step, show=progress) as bar:
         while run.step < config.steps:
@@ -143,6 +145,15 @@ def train(
                 run.save()
             bar.advance(note)
     return TrainingResult(run.network.eval(), run.curve_frame())
+
+
+def checkpoint_step(path: Path) -> int | None:
+    """The step at which the checkpoint `path` was kept; None if it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int((file.metadata() or {})["step"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
 
 
 class _Run:

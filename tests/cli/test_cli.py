@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, write_audio
 from srcsep_core.cli import main
+from srcsep_core.cli.status import detail_lines, group_lines
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.run import pipeline, steps
 from srcsep_core.run.profiles import PROFILES, get_profile
@@ -61,15 +63,42 @@ def test_old_name_of_evaluate_says_where_it_went(arguments: tuple[str, ...]) -> 
     assert "  score " not in srcsep("--help").output
 
 
-def test_status_of_an_empty_cache_lists_what_would_be_made(cache_folder: Path) -> None:
+def test_status_of_an_empty_cache_has_a_line_for_every_kind_of_step_and_a_summary(cache_folder: Path) -> None:
     result = srcsep("status", "-p", "smoke")
     assert result.exit_code == 0
-    lines = result.output.splitlines()
-    wanted = steps.steps_of(get_profile("smoke"))
-    assert [line.split()[0] for line in lines[:-1]] == [step.title for step in wanted]
-    assert all("missing" in line and "would be made" in line for line in lines[:-1])
-    assert lines[-1] == f"cache: {cache_folder}"
+    *lines, summary = result.output.splitlines()
+    counts = Counter(step.name for step in steps.steps_of(get_profile("smoke")))
+    assert [line.split() for line in lines] == [[name, str(count), "missing"] for name, count in counts.items()]
+    every = sum(counts.values())
+    assert summary == f"whole_periods, smoke: {every} steps, {every} missing; cache: {cache_folder}"
     assert not cache_folder.exists()
+
+
+def test_status_of_all_steps_has_a_line_for_each() -> None:
+    *lines, summary = srcsep("status", "-p", "smoke", "--all").output.splitlines()
+    assert [line.split() for line in lines] == [
+        [step.title, "missing"] for step in steps.steps_of(get_profile("smoke"))
+    ]
+    assert f"{len(lines)} missing" in summary
+
+
+def test_status_says_what_is_damaged_and_leaves_it_where_it_is(cache_folder: Path) -> None:
+    weights = Path(train_smoke().output.split()[-1]) / steps.WEIGHTS
+    weights.write_bytes(b"")
+    before = {path: path.read_bytes() for path in cache_folder.rglob("*") if path.is_file()}
+    for options in ((), ("--all",)):
+        result = srcsep("status", "-p", "smoke", *options)
+        assert result.stderr == ""
+        (line,) = [line for line in result.stdout.splitlines() if "damaged" in line and "bytes instead of" in line]
+        assert str(weights.parent) in line and weights.name in line
+        assert ", 1 damaged, " in result.stdout.splitlines()[-1]
+    assert {path: path.read_bytes() for path in cache_folder.rglob("*") if path.is_file()} == before
+
+
+def test_status_fits_a_screen_whatever_is_wrong() -> None:
+    wrong = [pipeline.StepStatus(step, "damaged", "why") for step in steps.steps_of(get_profile("laptop"))]
+    lines = [*group_lines(wrong), *detail_lines(wrong)]
+    assert len(lines) < 24 and lines[-1] == f"and {len(wrong) - 10} more: `srcsep status --all`"
 
 
 def test_status_says_what_an_old_cache_is_called_now(cache_folder: Path) -> None:
@@ -94,7 +123,7 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
     again = train_smoke()
     assert again.exit_code == 0
     assert again.output.split()[-1] == path
-    status = srcsep("status", "-p", "smoke").output.splitlines()
+    status = srcsep("status", "-p", "smoke", "--all").output.splitlines()
     states = [line.split()[1] for line in status[:-1]]
     assert states == ["made"] + ["missing"] * (len(steps.steps_of(get_profile("smoke"))) - 1)
 
@@ -122,8 +151,18 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
         (["likelihood", "a.wav", "-p", "smoke", "--objective", "sigmoid"], "'sigmoid'", "likelihood, quarter_log_det"),
         (
             ["train", "-p", "smoke", "--model", "flowavenet", "--objective", "sigmoid"],
-            "flowavenet, sigmoid",
-            "leave one",
+            "no priors for --model flowavenet with --objective sigmoid",
+            "leave one of these out",
+        ),
+        (
+            ["train", "-p", "smoke", "--noise-free", "--model", "denoiser"],
+            "the profile smoke has no priors for --model denoiser with --noise-free",
+            "leave one of these out",
+        ),
+        (
+            ["train", "-p", "smoke", "--noise-free", "--model", "flowavenet", "--model", "pnf"],
+            "the profile smoke has no priors for --model pnf with --noise-free",
+            "leave one of these out",
         ),
         (["train", "-p", "smoke", "--objective", "exact"], "unknown objective 'exact'", "it is now called likelihood"),
     ],
@@ -163,13 +202,70 @@ def test_mistake_leaves_no_cache_behind(cache_folder: Path) -> None:
     assert not cache_folder.exists()
 
 
-def test_cache_that_cannot_be_used_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder", ["{}/file/cache", "/proc/x"])
+def test_cache_that_cannot_be_used_is_one_sentence(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("SRCSEP_CACHE", root := folder.format(tmp_path))
     result = train_smoke()
     assert result.exit_code == 1
     (sentence,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-    assert str(tmp_path / "file" / "cache") in sentence and "SRCSEP_CACHE" in sentence
+    assert root in sentence and "SRCSEP_CACHE" in sentence
+
+
+def test_readme_outside_a_checkout_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srcsep_core.paths.project_root", lambda: tmp_path)
+    result = srcsep("readme", "--check")
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {tmp_path / 'README.md'} does not exist; ")
+    assert len(result.output.splitlines()) == 1
+
+
+# `srcsep`, with a Ctrl-C before the training step of this number.
+STOPPED = """
+import os, signal, sys
+from srcsep_core.cli import main
+from srcsep_core.cli.status import detail_lines, group_lines
+from srcsep_core.training import loop
+
+advance, step = loop._Run.advance, int(sys.argv.pop(1))
+
+def stopping(run):
+    if run.step == step:
+        os.kill(os.getpid(), signal.SIGINT)
+    advance(run)
+
+loop._Run.advance = stopping
+main()
+"""
+
+
+def test_ctrl_c_while_training_says_what_is_kept_and_the_same_command_goes_on(
+    start_python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    command = ("train", "-p", "smoke", "--model", "flowavenet", "--objective", "likelihood", "--noise-free")
+    title = steps.prior_step(get_profile("smoke"), "flowavenet").title
+    process = start_python(STOPPED, 30, *command)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and output == ""
+    sentence = errors.splitlines()[-1]
+    assert "Traceback" not in errors and sentence.startswith("Stopped: 0 of 1 sets of priors are finished and kept, ")
+    assert sentence.endswith(f" {title} up to step 20 of 40; the same command goes on from there")
+    assert f"unfinished: {title}: stopped at step 20 of 40" in srcsep("status", "-p", "smoke").output
+    process = start_python(STOPPED, 10, *command)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0 and output.startswith(f"{title}: ")
+    assert "resumed at step 20 of 40" in errors
+
+
+def test_ctrl_c_while_benchmarking_is_one_sentence(
+    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start_python(STOPPED, 0, "benchmark", "-p", "smoke", "--train", "--group", "known", "--out", tmp_path / "out")
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and output == ""
+    assert "Traceback" not in errors and errors.splitlines()[-1].startswith("Stopped: finished settings are in ")
 
 
 def test_exit_code_and_words_reach_the_shell(start_python: Callable[..., subprocess.Popen[str]]) -> None:

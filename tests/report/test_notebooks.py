@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jupytext
@@ -129,6 +133,50 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         page = (smoke / "gallery" / f"{source.stem}.html").read_text()
         assert 'class="srcsep-data"' in page or source.stem.startswith(SILENT)
         assert "unpkg.com" not in page, "the page must work offline"
+
+
+# `srcsep notebooks` with one notebook in place of the project's; its figures go beside it.
+ONE_NOTEBOOK = """
+import os, sys
+from pathlib import Path
+from srcsep_core.cli import main
+from srcsep_core.report import notebooks
+
+if __name__ == "__main__":
+    os.setsid()
+    source = Path(sys.argv[1])
+    os.environ |= {"SRCSEP_CACHE": str(source.parent / "cache"), "SRCSEP_FIGURES": str(source.parent)}
+    notebooks.notebook_sources = lambda names=(): [source]
+    main(["notebooks", source.stem, "-p", "smoke"])
+"""
+
+ENDLESS_CELL = """# %% tags=["parameters"]
+profile, seed, device = "laptop", 0, "auto"
+# %%
+import os, pathlib, time
+pathlib.Path("kernel").write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_notebook_is_one_sentence_and_ends_its_kernel(
+    tmp_path: Path, start_python: Callable[..., subprocess.Popen[str]]
+) -> None:
+    (source := tmp_path / "90_endless.py").write_text(ENDLESS_CELL)
+    process = start_python(ONE_NOTEBOOK, source)
+    note = tmp_path / "kernel"
+    while not (note.exists() and note.read_text()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and output == ""
+    *progress, sentence = errors.splitlines()
+    assert all(line.startswith("notebooks 1/1: 90_endless, ") for line in progress)
+    assert sentence.startswith(f"Stopped: finished notebooks are in {tmp_path / 'gallery'}, ")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
 
 
 @pytest.mark.slow

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +42,7 @@ class Recording:
     def __init__(self) -> None:
         self.made: list[list[str]] = []
 
-    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Iterator[Step]:
+    def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Generator[Step]:
         self.made.append([step.title for step in steps])
         return Here().make(pipeline, steps)
 
@@ -67,6 +72,46 @@ def test_an_error_in_a_worker_is_raised_here(tmp_path: Path) -> None:
     wild = prior_step(TINY, "flowavenet", learning_rate=1e30, clip_value=1e30, steps=60)
     with pytest.raises(DivergenceError, match="training diverged at step"):
         prepare(Pipeline(Store(tmp_path), train=True), [wild], Workers(1))
+
+
+# Two trainings without end, in a process group of their own, as a shell starts a command.
+ENDLESS = """
+import os, sys
+from pathlib import Path
+from srcsep_core.cli.stopping import stoppable
+from srcsep_core.run.executors import Workers, prepare
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.steps import prior_step
+from srcsep_core.run.store import Store
+from test_executors import TINY
+
+if __name__ == "__main__":
+    os.setsid()
+    endless = [prior_step(TINY, "flowavenet", steps=10**6, seed=seed) for seed in (0, 1)]
+    with stoppable(lambda: "all is kept"):
+        prepare(Pipeline(Store(Path(sys.argv[1])), train=True), endless, Workers(2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["all, as a terminal does", "the first process"])
+def test_ctrl_c_ends_workers_with_one_sentence_and_keeps_their_checkpoints(
+    whom: str, tmp_path: Path, start_python: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start_python(ENDLESS, tmp_path)
+    try:
+        while len(kept := list(tmp_path.glob("unfinished/*/*/*.safetensors"))) < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        (os.killpg if whom.startswith("all") else os.kill)(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, output, errors) == (130, "", "Stopped: all is kept\n")
+    assert all(path.exists() for path in kept)
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()} - {path.name for path in kept}
+    assert all(name.endswith(".lock") for name in left), left
 
 
 def test_a_gpu_is_not_shared_by_workers() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run import steps
-from srcsep_core.run.pipeline import Pipeline, resolve_device
+from srcsep_core.run.pipeline import Pipeline, StepStatus, resolve_device
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import CrossLikelihood, TrainPriors, cross_likelihood_step, prior_step, steps_of
 from srcsep_core.run.store import Store
@@ -60,7 +61,16 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def states(line: Pipeline, *wanted: steps.Step) -> list[str]:
-    return [state for _, state in line.status(wanted)]
+    return [one.state for one in line.status(wanted)]
+
+
+def details(line: Pipeline, *wanted: steps.Step) -> list[str]:
+    return [one.detail for one in line.status(wanted)]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, with what it holds."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def weights(flow: nn.Module) -> list[torch.Tensor]:
@@ -95,6 +105,30 @@ def test_status_goes_from_missing_to_made(line: Pipeline) -> None:
 def test_asking_for_status_makes_nothing(line: Pipeline) -> None:
     states(line, *steps_of(TINY))
     assert not line.store.root.exists()
+
+
+def test_status_says_what_is_damaged_and_why_and_changes_nothing(line: Pipeline, tmp_path: Path) -> None:
+    target = line.ship(PRIOR, tmp_path / "shipped")
+    weights = line.run(PRIOR) / steps.WEIGHTS
+    weights.write_bytes(b"")
+    user = Pipeline(Store(line.store.root, shipped=tmp_path / "shipped"))
+    before = tree(tmp_path)
+    for pipeline, used in ((line, ""), (user, "; the shipped one is used")):
+        assert states(pipeline, PRIOR) == ["damaged"]
+        (detail,) = details(pipeline, PRIOR)
+        assert detail.startswith(f"{weights.parent}: the file {steps.WEIGHTS} has 0 bytes") and detail.endswith(used)
+    assert tree(tmp_path) == before
+    assert user.run(PRIOR).path == target
+    assert states(user, PRIOR) == ["shipped"], "it was set aside"
+
+
+def test_status_says_who_is_making_a_step(line: Pipeline) -> None:
+    seen: list[StepStatus] = []
+    line.store.make_anew(PRIOR.name, PRIOR.key, lambda folder, work: seen.extend(line.status([PRIOR])))
+    (found,) = seen
+    assert found.state == "running"
+    assert found.detail.startswith(f"being made by process {os.getpid()} on {socket.gethostname()}, since 2")
+    assert states(line, PRIOR) != ["running"]
 
 
 def test_training_happens_once(line: Pipeline, trainings: list[str]) -> None:
@@ -198,7 +232,8 @@ def test_interrupted_training_shows_its_step_and_is_continued(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train._Run, "advance", stop_at(6, KeyboardInterrupt()))
         line.run(PRIOR)
-    assert states(line, PRIOR, TABLE) == ["unfinished (step 4)", "missing"]
+    assert states(line, PRIOR, TABLE) == ["unfinished", "missing"]
+    assert details(line, PRIOR) == ["stopped at step 4 of 6"]
 
     with monkeypatch.context() as patch:
         patch.setattr(train._Run, "advance", stop_at(4, AssertionError("started anew")))
@@ -213,7 +248,7 @@ def test_diverged_training_leaves_its_last_checkpoint_and_no_artefact(
     monkeypatch.setattr(train._Run, "advance", stop_at(5, DivergenceError("training diverged")))
     with pytest.raises(DivergenceError):
         line.run(PRIOR)
-    assert states(line, PRIOR) == ["unfinished (step 4)"]
+    assert details(line, PRIOR) == ["stopped at step 4 of 6"]
 
 
 def test_remake_trains_anew_and_gives_the_same_weights(line: Pipeline, trainings: list[str]) -> None:
@@ -238,6 +273,7 @@ def test_interrupted_remake_keeps_what_was_there_and_is_continued(
         patch.setattr(train._Run, "advance", stop_at(4, KeyboardInterrupt()))
         line.remake(PRIOR)
     assert_same_weights(line.priors(PRIOR).flow, first.flow)
+    assert details(line, PRIOR) == ["stopped at step 2 of 6; the made one is used"]
     monkeypatch.setattr(train._Run, "advance", stop_at(2, AssertionError("started anew")))
     line.remake(PRIOR)
     assert_same_weights(line.priors(PRIOR).flow, first.flow)
@@ -310,7 +346,7 @@ def test_full_disk_while_weights_are_saved_is_named(
         patch.setattr(f"{place}.save_weights", full)
         line.run(PRIOR)
     assert str(line.store.root) in str(error.value)
-    assert states(line, PRIOR)[0] in ("missing", "unfinished (step 6)")
+    assert states(line, PRIOR)[0] in ("missing", "unfinished")
     line.run(PRIOR)
     assert states(line, PRIOR) == ["made"]
 
@@ -346,7 +382,7 @@ def test_fine_tuning_starts_from_the_weights_of_the_first_training(line: Pipelin
 
 
 def test_status_lists_the_first_training_only_while_it_is_needed(line: Pipeline, tmp_path: Path) -> None:
-    assert [step.key for step, _ in line.status([REFINED])] == [PRIOR.key, REFINED.key]
+    assert [one.step.key for one in line.status([REFINED])] == [PRIOR.key, REFINED.key]
     line.run(REFINED)
     line.ship(REFINED, tmp_path / "shipped")
     elsewhere = Pipeline(Store(tmp_path / "empty", shipped=tmp_path / "shipped"))

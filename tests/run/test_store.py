@@ -286,10 +286,15 @@ def test_broken_artefact_is_named_moved_and_made_anew(
 
 
 @each_damage
-def test_broken_artefact_is_not_found(damage: Callable[[Path], None], reason: str, store: Store) -> None:
-    damage(store.get_or_make("step", KEY, write_result).path)
+def test_broken_artefact_is_not_found_and_left_where_it_is(
+    damage: Callable[[Path], None], reason: str, store: Store
+) -> None:
+    folder = store.get_or_make("step", KEY, write_result).path
+    damage(folder)
+    before = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
     assert store.find("step", KEY) is None
-    assert files_below(store.root) == []
+    assert reason in store.look("step", KEY).damaged[folder]
+    assert {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()} == before
 
 
 # Shipped artefacts
@@ -333,8 +338,21 @@ def test_broken_shipped_artefact_is_named_left_alone_and_made_anew_in_the_cache(
     store = Store(tmp_path / "cache", shipped.parent)
     made = store.get_or_make("step", KEY, write_result)
     assert made.path == store.folder("step", KEY)
-    assert str(shipped) in caplog.messages[0] and "weights.bin" in caplog.messages[0]
+    (warning,) = caplog.messages
+    assert str(shipped) in warning and "weights.bin" in warning
     assert {path.name: path.read_bytes() for path in shipped.iterdir()} == left
+
+
+def test_shipped_artefact_takes_the_place_of_a_broken_one_in_the_cache(
+    tmp_path: Path, shipped: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path / "cache", shipped.parent)
+    broken = store.make_anew("step", KEY, write_result).path
+    truncate(broken)
+    assert store.get("step", KEY) == store.get_or_make("step", KEY, must_not_run)
+    (warning,) = caplog.messages
+    assert str(broken) in warning and "a shipped one is used" in warning
+    assert not broken.exists() and len(list((store.root / "rejected").iterdir())) == 1
 
 
 # Provenance
@@ -408,6 +426,14 @@ def test_read_only_disk_is_named_with_the_remedy(store: Store, monkeypatch: pyte
     monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(StoreError, match=r"cannot be used \(Read-only file system\).*SRCSEP_CACHE"):
         store.get_or_make("step", KEY, write_result)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+@pytest.mark.parametrize("root", ["/proc/x", "/proc/x/deeper", "/tmp/" + 300 * "x"])
+def test_folder_that_cannot_be_made_is_named_with_the_remedy(root: str) -> None:
+    with pytest.raises(StoreError, match="SRCSEP_CACHE") as error:
+        Store(Path(root)).get_or_make("step", KEY, must_not_run)
+    assert root in str(error.value)
 
 
 def test_other_errors_of_the_operating_system_keep_their_words(store: Store) -> None:

@@ -269,6 +269,7 @@ def test_killed_and_continued_run_equals_an_unbroken_one(
     unbroken: TrainingResult,
     start_python: Callable[..., subprocess.Popen[str]],
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     process = start_python(STOPPING_RUN, tmp_path, place)
     wait_for(tmp_path / "ready", process)
@@ -280,6 +281,7 @@ def test_killed_and_continued_run_equals_an_unbroken_one(
     monkeypatch.setattr(toy, "draw_sources", lambda *a: draws.append(1) or draw_sources(*a))
     assert_same(run(tmp_path), unbroken)
     assert len(draws) == 20
+    assert caplog.messages == ["train flow likelihood: resumed at step 20 of 40"]
 
 
 def test_finished_run_is_read_from_its_checkpoint(

@@ -67,6 +67,10 @@ class Step(ABC):
         """The content key of the step's artefact."""
         return content_key(self.name, self.config, [p.key for p in self.parents], step_version=self.version)
 
+    def unfinished(self, work: Path) -> str:
+        """How far a run came whose work is in the folder `work`, as "step 200 of 2400"; empty if none left any."""
+        return ""
+
     @abstractmethod
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         """Write the artefact's files into `folder`; returns facts to record beside them."""

@@ -18,7 +18,7 @@ from srcsep_core.priors.sets import PriorSet, Trained
 from srcsep_core.run.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
 from srcsep_core.run.store import Artefact, write_json
 from srcsep_core.training.config import TrainConfig
-from srcsep_core.training.loop import train
+from srcsep_core.training.loop import CHECKPOINT, checkpoint_step, train
 from srcsep_core.weights import save_weights
 
 
@@ -74,6 +74,12 @@ class TrainPriors(Step):
         training: dict[str, Any] = resolved(self.train)
         del training["checkpoint_every"]
         return {self.kind.section: resolved(self.network), "data": self.data.fingerprint, "train": training}
+
+    def unfinished(self, work: Path) -> str:
+        if not (work / CHECKPOINT).exists():
+            return ""
+        reached = checkpoint_step(work / CHECKPOINT)
+        return "an unreadable checkpoint" if reached is None else f"step {reached} of {self.train.steps}"
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         initial = None if self.initial is None else load_file(context.run(self.initial) / WEIGHTS)
