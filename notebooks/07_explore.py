@@ -121,8 +121,9 @@ display(listen(result))
 # %% [markdown]
 # ## Your turn
 #
-# Choose how many of each source, set their pitches, press Run, and watch. Afterwards the slider (or the play button)
-# goes through the chain. Things to try; with the denoiser most take less than a minute:
+# Choose how many of each source, set their pitches, press Run, and watch. Stop, or Kernel > Interrupt, ends a run at
+# once and keeps what the chain has. Afterwards the slider (or the play button) goes through the chain. Things to try;
+# with the denoiser most take less than a minute:
 #
 # - **Two of a kind.** Two sines, far apart and then close together. The prior cannot say which is which; can the mix?
 # - **An octave.** A sine at exactly twice the pitch of a saw is one of the saw's own harmonics.

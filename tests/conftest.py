@@ -5,12 +5,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import nn
 
 from srcsep_core.priors.flowavenet import FlowConfig
+
+if TYPE_CHECKING:
+    from chromium import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,6 +63,22 @@ def perturb() -> Callable[..., None]:
                 parameter.add_(scale * noise.to(parameter.dtype))
 
     return move
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
+    """Chromium. Tests are skipped where there is none; in continuous integration (CI=true) they fail."""
+    from chromium import Browser, find_chromium
+
+    program = find_chromium()
+    if program is None:
+        reason = "no Chromium on this machine; install it (Debian: apt-get install chromium) to test what it shows"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    running = Browser(program, tmp_path_factory.mktemp("browser") / "profile")
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from srcsep_core.audio import SILENCE_PEAK, Signal, encode_audio, stack_tracks
 from srcsep_core.errors import InputError
+from srcsep_core.show.assets import asset
 from srcsep_core.show.styles import OTHER, SOURCES, source_style
 
 if TYPE_CHECKING:
@@ -130,18 +130,15 @@ def _player(tracks: Mapping[str, Signal], sample_rate: int, title: str, referenc
     }
     # "<" would end the script element early in a name such as "</script>".
     text = json.dumps(data).replace("<", "\\u003c")
-    return Template(_read("player.html")).substitute(
+    return Template(asset("player.html")).substitute(
         key=hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16],
         name=escape(title or "audio player"),
         title=f'<p class="srcsep-title">{escape(title)}</p>' if title else "",
         note=escape(static_note(tracks)),
         data=text,
-        script=_read("player.js"),
+        look=asset("look.css"),
+        script=asset("player.js"),
     )
-
-
-def _read(name: str) -> str:
-    return files("srcsep_core.show").joinpath(name).read_text(encoding="utf-8")
 
 
 def _stack_clips(tracks: Mapping[str, Signal], references: Mapping[str, Signal]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """The explorer: one mix made to order, its separation, the recorded chain, the figures, and the widget around them."""
 
 import builtins
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -10,48 +11,33 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from torch import Tensor
+from bands import BANDS, slow_bands
+from matplotlib.figure import Figure
 
-from srcsep_core.data.toy import SOURCES
 from srcsep_core.errors import InputError
+from srcsep_core.show.explorer import interrupts
 from srcsep_core.show.explorer import widget as module
 from srcsep_core.show.explorer.exploration import (
+    ROUNDING,
     SAMPLERS,
     ExplorerSettings,
-    Frame,
     draw_scene,
     explore,
     frames_table,
     separators,
 )
-from srcsep_core.show.explorer.figures import chain_figure, noise_levels_figure, spread
+from srcsep_core.show.explorer.figures import noise_levels_figure, spread, trace_of_frames, waves_of_frame
+from srcsep_core.show.explorer.recorder import Frame
 from srcsep_core.show.explorer.scene import ToySource, real_frequency
 from srcsep_core.show.explorer.widget import explorer, listen
+from srcsep_core.stopping import Stopped
 
 RATE = 14_700
 LENGTH = 256
+PATIENCE_S = 60
 LOW, HIGH = RATE / 64, RATE / 8
 
 
-class BandPrior:
-    """A Gaussian whose energy lies in a band of Fourier coefficients, of variance 1 each sample at most."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self.low, self.high = low, high
-
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
-        variance = torch.full((x.shape[2] // 2 + 1,), 1e-6)
-        variance[self.low : self.high] = 1.0
-        keep = variance / (variance + sigma**2)
-        return torch.fft.irfft(torch.fft.rfft(x) * keep, x.shape[2])
-
-
-BANDS = {
-    "sine": BandPrior(0, 16),
-    "square": BandPrior(16, 129),
-    "saw": BandPrior(0, 16),
-    "triangle": BandPrior(16, 129),
-}
 PRIORS = {"band": BANDS}
 PAIR = (ToySource("sine", LOW), ToySource("triangle", HIGH))
 SETTINGS = ExplorerSettings(PAIR, prior="band", length=LENGTH, levels=6)
@@ -117,7 +103,6 @@ def test_methods_are_explored_without_priors_and_chains(method: str) -> None:
     assert torch.equal(frame.sources, result.estimates) and frame.residual < 1e-6
     assert (min(result.si_sdr) > 2) == (method == "nmf"), "equally loud sources stand at about 0 dB in their mix"
     assert result.verdict().endswith("no chains.")
-    assert chain_figure(result.frames, result.sources, result.settings.labels, RATE).axes
     assert set(separators()) >= {*SAMPLERS, "mix", "nmf"} and not {"irm", "fastica"} & set(separators())
 
 
@@ -158,11 +143,10 @@ def test_two_sources_of_one_class_are_told_apart_and_put_in_order() -> None:
 
 def test_figures_have_one_axes_a_source() -> None:
     result = explore(SETTINGS, PRIORS)
-    figure = chain_figure(result.frames, result.sources, result.settings.labels, RATE, shown=2)
-    *waves, residual, sigma = figure.axes
-    assert [ax.get_ylabel() for ax in waves] == ["sine\namplitude", "triangle\namplitude"]
-    assert all(len(ax.lines) == 2 for ax in waves)
-    assert [ax.get_title(loc="left") for ax in (residual, sigma)] == ["residual / amplitude", "sigma / amplitude"]
+    figure = Figure()
+    waves_of_frame(result.frames[2], result.sources, result.settings.labels, RATE, "step 2", figure=figure)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["sine", "triangle"]
+    assert all(len(ax.lines) == 2 for ax in figure.axes)
     indices = spread(len(result.frames), 4)
     assert indices[0] == 0 and indices[-1] == 5 and len(indices) == 4
     assert len(noise_levels_figure(result, indices).axes) == 2 * 4
@@ -171,18 +155,66 @@ def test_figures_have_one_axes_a_source() -> None:
     assert set(table["source"]) == {"sine", "triangle"}
 
 
-def test_a_chain_whose_residual_is_not_known_yet_is_drawn() -> None:
-    frames = [Frame(0, 0, 1.0, torch.zeros(2, LENGTH), float("nan"))]
-    figure = chain_figure(frames, draw_scene(SETTINGS).sources, SETTINGS.labels, RATE)
+@pytest.mark.parametrize("residuals", [(0.3, 1e-17, 0.0), (0.0,), (float("nan"),), (1e-17, 1e-17), (0.3, 0.03)])
+def test_traces_have_sensible_axes_whatever_the_residuals(residuals: tuple[float, ...]) -> None:
+    """No tick below rounding, and none with an offset or a factor of its own, as "1e-17" beside an axis."""
+    frames = [Frame(0, step, 3.0, torch.zeros(2, LENGTH), value) for step, value in enumerate(residuals)]
+    figure = Figure()
+    trace_of_frames(frames, 0, figure=figure)
     figure.canvas.draw()
+    for ax in figure.axes:
+        assert ax.get_ylim()[0] >= ROUNDING and ax.get_ylim()[1] <= 10
+        assert not ax.xaxis.get_offset_text().get_text() and not ax.yaxis.get_offset_text().get_text()
+        assert all(1 <= len(axis.get_majorticklocs()) <= 12 for axis in (ax.xaxis, ax.yaxis))
+    assert all(float(tick).is_integer() for tick in figure.axes[-1].get_xticks())
 
 
 def test_figures_refuse_what_is_not_there() -> None:
     sources = draw_scene(SETTINGS).sources
     with pytest.raises(InputError, match="no frame -1 among 0"):
-        chain_figure([], sources, SETTINGS.labels, RATE)
+        trace_of_frames([], -1, figure=Figure())
     with pytest.raises(InputError, match="1 labels for 2 sources"):
-        chain_figure([], sources, ("sine",), RATE)
+        waves_of_frame(Frame(0, 0, 1.0, sources, 0.0), sources, ("sine",), RATE, "", figure=Figure())
+
+
+class Asked:
+    """A condition that holds from the `first` time on that it is asked."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.times = first, 0
+
+    def __call__(self) -> bool:
+        self.times += 1
+        return self.times >= self.first
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_run_that_is_stopped_keeps_its_last_frame(sampler: str) -> None:
+    """It stops in the midst of a level: at the third tensor operation after the one that saw the fourth frame."""
+    seen: list[Frame] = []
+    late = Asked(3)
+    settings = replace(SETTINGS, sampler=sampler)
+    result = explore(settings, PRIORS, seen.append, lambda: len(seen) == 4 and late())
+    assert result.separation is None and len(result.frames) == len(seen) == 4
+    assert torch.equal(result.frames[-1].sources, seen[-1].sources)
+    torch.testing.assert_close(result.estimates.mean(dim=0, keepdim=True), result.mix, atol=1e-5, rtol=0)
+    assert len(result.table()) == len(result.si_sdr) == 2
+    assert result.verdict().startswith(f"Stopped in chain 1 after level 4 of 6 (sigma {seen[-1].sigma:.3g}). ")
+    assert ("not known" in result.verdict()) == (sampler == "projection")
+
+
+def test_stopped_in_a_later_chain_it_keeps_the_one_that_explains_the_mix_best() -> None:
+    seen: list[Frame] = []
+    settings = replace(SETTINGS, sources=(*PAIR, ToySource("saw", LOW * 3)), restarts=4)
+    result = explore(settings, PRIORS, seen.append, lambda: seen[-1:] != [] and seen[-1].restart == 1)
+    assert {frame.restart for frame in seen} == {0, 1}
+    assert [frame.step for frame in result.frames] == list(range(6)) and result.frames[0].restart == 0
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "nmf"])
+def test_stopped_before_there_is_a_frame_there_is_no_result(sampler: str) -> None:
+    with pytest.raises(Stopped):
+        explore(replace(SETTINGS, sampler=sampler, length=512), PRIORS, stopped=Asked(10))
 
 
 def test_the_player_has_the_mix_and_the_estimates_with_their_truths() -> None:
@@ -197,13 +229,31 @@ def everything(widget: Any) -> Iterator[Any]:
         yield from everything(child)
 
 
-def find(box: Any, kind: type, description: str | None = None) -> Any:
-    found = (w for w in everything(box) if isinstance(w, kind))
+def find(box: Any, kind: type, description: str | None = None, of: Callable[[Any], bool] = lambda _: True) -> Any:
+    found = (w for w in everything(box) if isinstance(w, kind) and of(w))
     return next(w for w in found if description is None or getattr(w, "description", None) == description)
 
 
+def everything_written(box: Any) -> str:
+    return " ".join(w.value for w in everything(box) if isinstance(w, ipywidgets.HTML))
+
+
 def message(box: Any) -> str:
-    return next(w.value for w in box.children if isinstance(w, ipywidgets.HTML))
+    (text,) = (w.value for w in everything(box) if isinstance(w, ipywidgets.HTML) and 'role="status"' in w.value)
+    return text
+
+
+def finish() -> None:
+    """Wait until what was started has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "explorer":
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+
+
+def run(box: Any) -> None:
+    find(box, ipywidgets.Button, "Run").click()
+    finish()
 
 
 @pytest.fixture
@@ -212,65 +262,76 @@ def box() -> Any:
 
 
 def test_a_click_fills_the_output_and_the_slider_moves_the_chain(box: Any) -> None:
-    button, image = find(box, ipywidgets.Button), find(box, ipywidgets.Image)
-    states: list[bool] = []
-    button.observe(lambda change: states.append(change["new"]), "disabled")
+    start, stop = (find(box, ipywidgets.Button, name) for name in ("Run", "Stop"))
+    states: list[tuple[bool, bool]] = []
+    stop.observe(lambda _: states.append((start.disabled, stop.disabled)), "disabled")
     frame = find(box, ipywidgets.IntSlider, "frame")
-    assert bytes(image.value) == b"" and image.layout.display == "none"
-    button.click()
-    assert states == [True, False]
-    assert message(box).startswith("Residual ")
-    assert bytes(image.value).startswith(b"\x89PNG") and image.layout.display == ""
-    tables = [w.value for w in box.children if isinstance(w, ipywidgets.HTML)]
-    assert "SI-SDR / dB" in tables[1] and "square" in tables[1]
-    assert all(find(box, ipywidgets.Widget, name).layout.display != "none" for name in ("sampler", "restarts", "frame"))
+    assert "<img" not in everything_written(box) and stop.disabled
+    run(box)
+    assert states == [(True, False), (False, True)]
+    assert message(box).startswith('<p role="status">Residual ')
+    (table,) = (w.value for w in everything(box) if isinstance(w, ipywidgets.HTML) and "<table>" in w.value)
+    assert '<th scope="col">SI-SDR / dB</th>' in table and '<th scope="row">square</th>' in table
     assert find(box, ipywidgets.IntProgress).layout.display == "none"
-    (output,) = find(box, ipywidgets.Output).outputs
+    output = find(box, ipywidgets.Output, of=lambda w: w.layout.display != "none").outputs[0]
     assert "square" in output["data"]["text/html"]
     assert (frame.value, frame.max) == (5, 5)
-    last = bytes(image.value)
+    (image,) = (w for w in everything(box) if isinstance(w, ipywidgets.HTML) and "<img" in w.value)
+    last = image.value
+    assert last.count("<img") == 2 and 'alt="Waveforms of sine, square; step 5, sigma 0.05,' in last
     frame.value = 0
-    assert bytes(image.value).startswith(b"\x89PNG") and bytes(image.value) != last
+    assert "step 0, sigma 3" in image.value
     frame.value = 5
-    assert bytes(image.value) == last
+    assert image.value == last
     assert plt.get_fignums() == []
 
 
 def test_an_error_is_one_sentence_and_the_next_run_works(box: Any) -> None:
-    counts = [w for w in everything(box) if isinstance(w, ipywidgets.ToggleButtons)]
-    button = find(box, ipywidgets.Button)
-    counts[SOURCES.index("square")].value = 0
-    button.click()
-    assert message(box) == "<b>Not run:</b> the mix has 1 source(s); choose 2 to 8."
-    assert not button.disabled
-    counts[SOURCES.index("triangle")].value = 2
-    button.click()
-    assert message(box).startswith("Residual ")
-    assert "triangle 2" in find(box, ipywidgets.Output).outputs[0]["data"]["text/html"]
+    find(box, ipywidgets.Dropdown, "square").value = 0
+    run(box)
+    assert message(box) == '<p role="status"><b>Not run:</b> the mix has 1 source(s); choose 2 to 8.</p>'
+    assert not find(box, ipywidgets.Button, "Run").disabled
+    find(box, ipywidgets.Dropdown, "triangle").value = 2
+    run(box)
+    assert "Residual " in message(box) and "triangle 2" in everything_written(box)
 
 
-def test_a_click_during_a_run_does_nothing(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    button = find(box, ipywidgets.Button)
-    calls: list[bool] = []
+@pytest.mark.parametrize("how", ["button", "interrupt"])
+def test_stop_ends_a_run_in_the_midst_of_a_draw_and_the_next_one_works(how: str) -> None:
+    slow = threading.Event()
+    priors = {"slow": slow_bands(0, slow), **PRIORS}
+    slow_box = explorer({"whole_periods": priors}, length=LENGTH, levels=6)
+    start, stop = (find(slow_box, ipywidgets.Button, name) for name in ("Run", "Stop"))
+    start.click()
+    assert slow.wait(PATIENCE_S)
+    start.click()
+    assert [thread.name for thread in threading.enumerate()].count("explorer") == 1, "a second click does nothing"
+    stop.click() if how == "button" else interrupts._stop_all()
+    finish()
+    assert "Stopped before there was anything to keep." in message(slow_box)
+    assert (start.disabled, stop.disabled) == (False, True)
+    find(slow_box, ipywidgets.Dropdown, "prior").value = "band"
+    run(slow_box)
+    assert "Residual " in message(slow_box)
 
-    def clicking(*_: Any) -> Any:
-        calls.append(button.disabled)
-        button.click()
-        raise InputError("stopped; go on")
 
-    monkeypatch.setattr(module, "explore", clicking)
-    button.click()
-    assert calls == [True]
-    assert message(box) == "<b>Not run:</b> stopped; go on."
+def test_stop_keeps_what_the_chain_has(box: Any) -> None:
+    stop, bar = find(box, ipywidgets.Button, "Stop"), find(box, ipywidgets.IntProgress)
+    bar.observe(lambda change: stop.click() if change["new"] == 3 else None, "value")
+    run(box)
+    assert "Stopped in chain 1 after level 3 of 6" in message(box)
+    assert find(box, ipywidgets.IntSlider, "frame").max == 2
+    assert "Sources and how well they were found" in everything_written(box)
 
 
 def test_two_threads_draw_the_same_pictures_as_one() -> None:
     made = module._Explorer({"whole_periods": PRIORS}, LENGTH, 6, 0)
     made.run()
+    finish()
     result = made.result
     assert result is not None
 
-    def draw(index: int) -> bytes:
+    def draw(index: int) -> str:
         return made._draw(result.frames, result.sources, result.settings, index)
 
     alone = [draw(index) for index in range(6)]
@@ -281,17 +342,13 @@ def test_two_threads_draw_the_same_pictures_as_one() -> None:
 def test_another_toy_world_has_its_own_priors_and_frequencies() -> None:
     box = explorer({"whole_periods": PRIORS, "uniform_hz": {"other": BANDS}}, length=LENGTH, levels=6)
     world, prior = (find(box, ipywidgets.Dropdown, name) for name in ("toy world", "prior"))
-    slider = find(box, ipywidgets.FloatLogSlider)
-    assert 10**slider.max == pytest.approx(1130)
-    texts = [w.value for w in everything(box) if isinstance(w, ipywidgets.HTML)]
-    assert any("445.5 Hz (33 samples)" in text for text in texts)
+    pitch = find(box, ipywidgets.BoundedFloatText, "sine / Hz")
+    assert pitch.max == 1130 and "445.5 Hz (33 samples)" in everything_written(box)
     world.value = "uniform_hz"
     assert prior.options == ("other",)
-    assert 10**slider.max == pytest.approx(4186)
-    texts = [w.value for w in everything(box) if isinstance(w, ipywidgets.HTML)]
-    assert any("440.0 Hz" in text for text in texts)
+    assert pitch.max == 4186 and "440.0 Hz" in everything_written(box)
     world.value = "whole_periods"
-    assert 10**slider.max == pytest.approx(1130)
+    assert pitch.max == 1130
 
 
 def test_what_cannot_be_explored_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

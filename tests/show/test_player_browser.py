@@ -1,17 +1,8 @@
-"""The player in a real browser: headless Chromium, driven over its DevTools pipe.
-
-Skipped on a machine without Chromium; in continuous integration (CI=true) its absence is a failure.
-"""
+"""The player in a real browser."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import select
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,123 +10,31 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from chromium import Browser, Page
 from nbconvert import HTMLExporter
 
 from srcsep_core.show.player import PEAK, player, player_page
 
 RATE = 16_000
 LENGTH = 4 * RATE
-PATIENCE_S = 30
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-    "--window-size=1000,800",
-    "--remote-debugging-pipe",
-)
 
-fcntl = pytest.importorskip("fcntl", reason="the browser is driven over pipes as POSIX has them")
 pytestmark = pytest.mark.slow
 
 
-class Browser:
-    """Chromium and its DevTools protocol: JSON messages that end in a zero byte, on the descriptors 3 and 4."""
+class Tab(Page):
+    """A page with players, opened from a file."""
 
-    def __init__(self, program: str, profile: Path) -> None:
-        command_end, self.commands = os.pipe()
-        self.replies, reply_end = os.pipe()
-        # Out of the way of 3 and 4, which they become in the child.
-        inherited = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (command_end, reply_end)]
-        redirect = 'exec "$0" "$@" 3<&{} 4>&{}'.format(*inherited)
-        command = ["bash", "-c", redirect, program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        self.log = profile.with_suffix(".log")
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, pass_fds=inherited, stdout=log, stderr=log)
-        for end in (command_end, reply_end, *inherited):
-            os.close(end)
-        self.last = 0
-        self.received = b""
-        self.events: list[dict[str, Any]] = []
-
-    def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
-        self.last += 1
-        message = {"id": self.last, "method": method, "params": parameters}
-        if session:
-            message["sessionId"] = session
-        os.write(self.commands, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            reply = self.receive(deadline, method)
-            if reply.get("id") == self.last:
-                assert "error" not in reply, f"{method}: {reply['error']}"
-                return reply["result"]
-            self.events.append(reply)
-
-    def receive(self, deadline: float, method: str) -> dict[str, Any]:
-        while b"\0" not in self.received:
-            ready, _, _ = select.select([self.replies], [], [], max(0.0, deadline - time.monotonic()))
-            chunk = os.read(self.replies, 1 << 16) if ready else b""
-            assert chunk, f"Chromium gave no answer to {method}: {self.log.read_text(errors='replace')[-2000:]}"
-            self.received += chunk
-        message, self.received = self.received.split(b"\0", 1)
-        return json.loads(message)
-
-    def close(self) -> None:
-        with contextlib.suppress(AssertionError, OSError):
-            self.call("Browser.close")
-        try:
-            self.process.wait(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.commands)
-        os.close(self.replies)
-
-
-class Tab:
-    """One page, opened from a file."""
-
-    def __init__(self, browser: Browser, path: Path, dark: bool = False) -> None:
-        self.browser = browser
-        self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.as_uri())
+    def __init__(self, browser: Browser, path: Path, *, width: int = 1000) -> None:
+        super().__init__(browser, path.as_uri(), width=width)
         self.wait("document.readyState === 'complete' && document.querySelectorAll('.srcsep-player').length")
         self.value(
             "Promise.all([...document.querySelectorAll('.srcsep-player')].map((p) => p.srcsep.ready)).then(() => 1)"
         )
 
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        return self.browser.call(method, self.session, **parameters)
-
     def value(self, expression: str) -> Any:
         """What the JavaScript `expression` gives; `$p` is the first player, `$q` the second."""
         names = "const [$p, $q] = document.querySelectorAll('.srcsep-player');"
-        result = self.call(
-            "Runtime.evaluate",
-            expression=f"(async () => {{ {names} return await ({expression}); }})()",
-            awaitPromise=True,
-            returnByValue=True,
-            userGesture=False,
-        )
-        assert "exceptionDetails" not in result, f"{expression}: {result['exceptionDetails']}"
-        return result["result"].get("value")
-
-    def wait(self, condition: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not self.value(condition):
-            assert time.monotonic() < deadline, f"it never came to {condition}"
-            time.sleep(0.05)
+        return super().value(f"(async () => {{ {names} return await ({expression}); }})()")
 
     def click(self, selector: str, across: float = 0.5, which: str = "$p") -> None:
         """A real click on the first element of the player that `selector` finds, `across` its width."""
@@ -143,23 +42,7 @@ class Tab:
             f"(() => {{ const e = {which}.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
             f" const b = e.getBoundingClientRect(); return [b.x + {across} * b.width, b.y + b.height / 2]; }})()"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    def press(self, key: str, text: str = "") -> None:
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key or "Space", text=text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key or "Space")
-
-    def own_events(self, *methods: str) -> list[dict[str, Any]]:
-        self.value("1")
-        events = [event for event in self.browser.events if event.get("sessionId") == self.session]
-        return [event["params"] for event in events if event["method"] in methods]
-
-    def troubles(self) -> list[str]:
-        """Console errors, failed loads and exceptions."""
-        console = [e for e in self.own_events("Runtime.consoleAPICalled") if e["type"] in ("error", "assert")]
-        logged = [e for e in self.own_events("Log.entryAdded") if e["entry"]["level"] == "error"]
-        return [str(e) for e in [*console, *logged, *self.own_events("Runtime.exceptionThrown")]]
+        self.click_at(x, y)
 
     def requests_outside(self) -> list[str]:
         urls = [event["request"]["url"] for event in self.own_events("Network.requestWillBeSent")]
@@ -181,27 +64,6 @@ class Tab:
                 return Math.max(...samples);
             };
         })()""")
-
-    def close(self) -> None:
-        self.browser.call("Target.closeTarget", targetId=self.target)
-
-
-def find_chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((path for name in names if (path := shutil.which(name))), None) if os.name == "posix" else None
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        reason = "no Chromium on this machine; install it (Debian: apt-get install chromium) to test the player"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    running = Browser(program, tmp_path_factory.mktemp("browser") / "profile")
-    yield running
-    running.close()
 
 
 def tone(frequency: float, amplitude: float = 1.0) -> np.ndarray:
@@ -410,6 +272,36 @@ def test_the_keyboard_plays_and_seeks(tab: Tab) -> None:
     tab.press(" ", " ")
     assert tab.value(f"$p.querySelector('{control('Mute sine')}').ariaPressed") == "true"
     assert tab.value("$p.srcsep.playing()") is False
+
+
+def test_the_tab_key_goes_through_the_controls_and_enter_uses_them(tab: Tab) -> None:
+    tab.value("$p.focus()")
+    reached = []
+    for _ in range(3):
+        tab.press("Tab")
+        reached.append(tab.value("document.activeElement.ariaLabel"))
+    assert reached == ["Play", "Stop and go to the start", "Loop"]
+    tab.press("Enter", "\r")
+    assert tab.value("document.activeElement.ariaPressed") == "true"
+
+
+def test_everything_has_a_name_for_screen_readers(tab: Tab) -> None:
+    pairs = tab.read_out(".srcsep-player")
+    assert all(name for _, name in pairs)
+    assert {("group", "audio player"), ("slider", "Position in seconds")} <= set(pairs)
+    pictures = [name for role, name in pairs if role in ("image", "img")]
+    assert pictures == ["Spectrogram of mix", *(f"Spectrogram of {name} (estimate)" for name in TRUTHS)]
+    buttons = [name for role, name in pairs if role == "button"]
+    assert len(buttons) == len(set(buttons)) > 15
+
+
+@pytest.mark.parametrize("width", [400, 800, 1400])
+def test_at_any_width_nothing_sticks_out_or_is_broken(browser: Browser, page_file: Path, width: int) -> None:
+    tab = Tab(browser, page_file, width=width)
+    assert tab.value("document.documentElement.scrollWidth") <= width
+    assert max(tab.value("[...$p.querySelectorAll('.srcsep-label, button')].map((e) => e.offsetHeight)")) < 32
+    assert min(tab.value("[...$p.querySelectorAll('.srcsep-picture, input')].map((e) => e.offsetWidth)")) > 150
+    tab.close()
 
 
 def exported(tmp_path: Path) -> Path:

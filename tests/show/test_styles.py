@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
+from bands import BANDS
 from matplotlib.colors import to_rgb
 
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.show import styles
+from srcsep_core.show.assets import asset
+from srcsep_core.show.explorer.widget import explorer
+from srcsep_core.show.player import player
 from srcsep_core.show.styles import Style
 
 TABLES = {
@@ -88,3 +93,11 @@ def test_what_no_table_knows_gets_a_look_that_it_keeps(look: object) -> None:
 def test_notebooks_take_their_looks_from_the_tables(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not re.findall(r"#[0-9a-fA-F]{6}\b|plt\.cm\.|get_cmap", text)
+
+
+def test_player_and_explorer_have_one_stylesheet_and_take_their_colours_from_the_tables() -> None:
+    page = player({"mix": torch.ones(9)}, 16_000).data
+    outputs = explorer({"whole_periods": {"band": BANDS}}, length=64).children[0].outputs
+    for text in (page, outputs[0]["data"]["text/html"]):
+        assert text.count(asset("look.css")) == 1
+        assert not re.findall(r"#[0-9a-fA-F]{6}\b", text)

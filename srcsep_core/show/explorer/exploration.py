@@ -7,7 +7,7 @@ chains, and their one frame holds their estimates.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,11 +22,13 @@ from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
 from srcsep_core.priors.base import DenoisingPrior
-from srcsep_core.samplers.base import Callback, Separation, State, residual_of, rms
+from srcsep_core.samplers.base import Callback, Separation, residual_of, rms
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.langevin import LangevinConfig, langevin
 from srcsep_core.samplers.projection import ProjectionConfig, projection
+from srcsep_core.show.explorer.recorder import Frame, Recorder
 from srcsep_core.show.explorer.scene import Scene, ToySource, real_frequency
+from srcsep_core.stopping import Stopped, StopWhen
 
 NamedPriors = Mapping[str, Mapping[str, DenoisingPrior]]
 
@@ -34,6 +36,7 @@ SAMPLERS = ("gibbs", "projection", "langevin")
 FRAMES = 60  # at most, of a chain
 MOST_SOURCES = 2 * len(SOURCES)
 MOST_RESTARTS = 16
+ROUNDING = 1e-6  # a residual (amplitude) below it is that of single precision
 _SIGMA_MAX = 3.0
 _NOISE_SHARE = 1.2  # residual over the mix's noise at which a chain need not be restarted
 
@@ -93,26 +96,13 @@ class ExplorerSettings:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One chain after one noise level: sources (K, T) on the CPU; `residual` as in `Separation.trace`.
-
-    While a chain of the projection sampler runs, its residual is not known: it is NaN.
-    """
-
-    restart: int
-    step: int
-    sigma: float
-    sources: Tensor
-    residual: float
-
-
-@dataclass(frozen=True)
 class ExplorerResult:
     """A separation beside the truth, all on the CPU but `separation`.
 
     mix (1, T); sources and estimates (K, T); si_sdr (dB), one a source; frames of the restart that was kept. Sources of
     one class are put in the order with the highest SI-SDR. The estimates add up to the mix, unless it has noise: then
-    they are the kept chain as it ended.
+    they are the kept chain as it ended. `separation` is None for a run that was stopped: its estimates are the last
+    frame.
     """
 
     settings: ExplorerSettings
@@ -121,7 +111,7 @@ class ExplorerResult:
     estimates: Tensor
     si_sdr: tuple[float, ...]
     frames: tuple[Frame, ...]
-    separation: Separation
+    separation: Separation | None
 
     def table(self) -> pd.DataFrame:
         """One row a source: frequency (Hz) as synthesised, amplitude and SI-SDR (dB)."""
@@ -138,13 +128,24 @@ class ExplorerResult:
         return pd.DataFrame(rows)
 
     def verdict(self) -> str:
-        """The residual in a sentence."""
-        chains = self.settings.has_chains
-        residual = float(self.separation.residual[0]) if chains else self.frames[-1].residual
+        """The residual in a sentence, and how far the run came."""
+        last, separation = self.frames[-1], self.separation
+        if separation is None:
+            at = f"Stopped in chain {last.restart + 1} after level {last.step + 1} of {self.settings.levels}"
+            return f"{at} (sigma {last.sigma:.3g}). {self._unexplained(last.residual)}."
+        if not self.settings.has_chains:
+            return f"{self._unexplained(last.residual)}; no chains."
+        tried = int(separation.doubts[0].isfinite().sum())
+        kept = f"kept restart {int(separation.chosen[0]) + 1} of {tried}"
+        return f"{self._unexplained(float(separation.residual[0]))}; {kept}."
+
+    def _unexplained(self, residual: float) -> str:
+        if math.isnan(residual):
+            return "Its residual is not known yet"
+        if residual < ROUNDING:
+            return "Residual 0, to rounding"
         share = residual / max(float(rms(self.mix)[0]), 1e-12)
-        tried = int(self.separation.doubts[0].isfinite().sum())
-        kept = f"kept restart {int(self.separation.chosen[0]) + 1} of {tried}" if chains else "no chains"
-        return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square; {kept}."
+        return f"Residual {residual:.3g}, {share:.1%} of the mix in root mean square"
 
 
 def draw_scene(settings: ExplorerSettings) -> Scene:
@@ -162,35 +163,61 @@ def draw_scene(settings: ExplorerSettings) -> Scene:
 
 
 def explore(
-    settings: ExplorerSettings, priors: NamedPriors, callback: Callable[[Frame], None] | None = None
+    settings: ExplorerSettings,
+    priors: NamedPriors,
+    callback: Callable[[Frame], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> ExplorerResult:
     """Make the mix, separate it with the prior and sampler of `settings`, and compare with the truth.
 
     `priors`: name to source to prior, all of the toy world `settings.variant`. The callback gets a frame after every
-    noise level, of the first chain where several run side by side. Raises `InputError` for priors that are missing,
-    and for what the sampler refuses.
+    noise level, of the first chain where several run side by side. Once `stopped()`, the run ends, and the result is
+    the last frame of the chain with the lowest residual. Raises `InputError` for priors that are missing, and for what
+    the sampler refuses; `Stopped` for a run that ends before there is a frame.
     """
     scene = draw_scene(settings)
     if not settings.has_chains:
-        return _explore_method(settings, scene)
+        with StopWhen(stopped):
+            return _explore_method(settings, scene)
     chosen = _chosen_priors(settings, priors)
-    recorder = Recorder(scene.mix, settings, callback)
-    separation = _separate(settings, scene.mix, chosen, recorder)
+    hidden = settings.sampler == "projection"
+    recorder = Recorder(scene.mix, len(settings.sources), hidden=hidden, callback=callback)
+    try:
+        with StopWhen(stopped):
+            separation = _separate(settings, scene.mix, chosen, recorder)
+    except Stopped:
+        if not recorder.frames:
+            raise
+        return _explored_so_far(settings, scene, recorder)
     restart = int(separation.chosen[0])
     kept = separation.restarts[0, restart] if settings.mix_sigma else separation.sources[0]
-    names = [source.name for source in settings.sources]
-    estimates, order = best_permutation(estimate=kept.float().cpu(), reference=scene.sources, groups=names)
-    estimates = estimates.float()
-    scores = si_sdr(estimate=estimates, reference=scene.sources)
     trace = separation.trace
     residuals = trace.loc[trace["restart"] == restart, "residual"]
     frames = [
-        replace(frame, sources=frame.sources[order], residual=float(residual))
+        replace(frame, residual=float(residual))
         for frame, residual in zip(recorder.chain(restart), residuals, strict=True)
     ]
-    return ExplorerResult(
-        settings, scene.mix, scene.sources, estimates, tuple(scores.tolist()), tuple(frames), separation
-    )
+    return _compared(settings, scene, kept.float().cpu(), frames, separation)
+
+
+def _explored_so_far(settings: ExplorerSettings, scene: Scene, recorder: Recorder) -> ExplorerResult:
+    frames = recorder.chain(recorder.closest())
+    kept = frames[-1].sources
+    if not settings.mix_sigma:
+        kept = kept + residual_of(recorder.total, kept)
+    return _compared(settings, scene, kept, frames, None)
+
+
+def _compared(
+    settings: ExplorerSettings, scene: Scene, kept: Tensor, frames: Sequence[Frame], separation: Separation | None
+) -> ExplorerResult:
+    """The result with estimates `kept` (K, T), sources of one class in the order that suits the truth best."""
+    names = [source.name for source in settings.sources]
+    estimates, order = best_permutation(estimate=kept, reference=scene.sources, groups=names)
+    estimates = estimates.float()
+    scores = tuple(si_sdr(estimate=estimates, reference=scene.sources).tolist())
+    ordered = tuple(replace(frame, sources=frame.sources[order]) for frame in frames)
+    return ExplorerResult(settings, scene.mix, scene.sources, estimates, scores, ordered, separation)
 
 
 def separators() -> tuple[str, ...]:
@@ -204,39 +231,9 @@ def _explore_method(settings: ExplorerSettings, scene: Scene) -> ExplorerResult:
     generator = torch.Generator().manual_seed(settings.seed + 1)
     method = method_of(settings.sampler).make(Given(ToyWorld(settings.variant), settings.length))
     separation = method.separate(scene.mix[None], names, generator)
-    estimates, _ = best_permutation(estimate=separation.sources[0], reference=scene.sources, groups=names)
-    estimates = estimates.float()
-    scores = tuple(si_sdr(estimate=estimates, reference=scene.sources).tolist())
+    estimates = separation.sources[0].float()
     frame = Frame(0, 0, 0.0, estimates, float(rms(scene.mix[0] - estimates.mean(dim=0))))
-    return ExplorerResult(settings, scene.mix, scene.sources, estimates, scores, (frame,), separation)
-
-
-class Recorder:
-    """A callback that keeps copies of the states of every chain of one mix (1, T)."""
-
-    def __init__(self, mix: Tensor, settings: ExplorerSettings, callback: Callable[[Frame], None] | None) -> None:
-        self.total = len(settings.sources) * mix
-        self.hidden = settings.sampler == "projection"
-        self.callback = callback
-        self.frames: list[Frame] = []
-        self._started, self._step, self._sigma = -1, 0, math.inf
-
-    def __call__(self, state: State) -> None:
-        """Copy the state. Restarts one after the other are told apart by the rise of sigma, others by their row."""
-        if not self.frames or state.sigma > self._sigma:
-            self._started, self._step = self._started + 1, 0
-        self._sigma = state.sigma
-        for row, sources in enumerate(state.sources.detach().float().cpu()):
-            residual = float("nan") if self.hidden else float(rms(residual_of(self.total, sources)))
-            frame = Frame(self._started + row, self._step, state.sigma, sources.clone(), residual)
-            self.frames.append(frame)
-            if row == 0 and self.callback is not None:
-                self.callback(frame)
-        self._step += 1
-
-    def chain(self, restart: int) -> list[Frame]:
-        """The frames of one restart, in order."""
-        return [frame for frame in self.frames if frame.restart == restart]
+    return _compared(settings, scene, estimates, [frame], separation)
 
 
 def frames_table(result: ExplorerResult, indices: list[int], duration_s: float) -> pd.DataFrame:

@@ -8,70 +8,63 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.show.explorer.exploration import ExplorerResult, Frame
+from srcsep_core.show.explorer.exploration import ROUNDING, ExplorerResult
+from srcsep_core.show.explorer.recorder import Frame
 from srcsep_core.show.styles import OTHER, TRUTH, source_style
 
 SHOWN_S = 0.02
 _HEADROOM = 1.6  # of the truth's peak
+_WAVES_WIDTH, _TRACE_SIZE = 4.2, (2.6, 3.0)  # inches: narrow enough to be read on a phone
 
 
-def chain_figure(
-    frames: Sequence[Frame],
-    references: Tensor,
-    labels: Sequence[str],
-    sample_rate: int,
-    *,
-    shown: int = -1,
-    duration_s: float = SHOWN_S,
-    figure: Figure | None = None,
-) -> Figure:
-    """The sources of frame `shown` over the truth (K, T), and on the right residual and sigma against the step.
+def waves_of_frame(
+    frame: Frame, references: Tensor, labels: Sequence[str], sample_rate: int, title: str, *, figure: Figure
+) -> None:
+    """Draw the sources of a frame over the truth (K, T) into an empty `figure`, one row each.
 
     The axes have the truth's scale, so that frames can be compared; what is louder is cut off. Waveforms last
-    `duration_s`. Drawn with pyplot, or into an empty `figure`, which suits other threads than the main one.
-    Raises `InputError` without frames, for a frame that is not there, and for labels that do not fit.
+    `SHOWN_S`. Raises `InputError` for labels that do not fit.
     """
-    _check(frames, references, labels, [shown])
-    rows = len(labels)
-    figure = figure or plt.figure(layout="constrained")
-    figure.set_size_inches(8.0, max(2.8, 0.6 + 1.0 * rows))
-    grid = figure.add_gridspec(2 * rows, 2, width_ratios=(2.2, 1))
-    first: Axes | None = None
-    for k, label in enumerate(labels):
-        ax = figure.add_subplot(grid[2 * k : 2 * k + 2, 0], sharex=first, sharey=first)
-        first = first or ax
-        _waves(ax, references, frames[shown], k, label, sample_rate, duration_s)
-        ax.set_ylabel(f"{label}\namplitude")
-        ax.tick_params(labelbottom=k == rows - 1)
-    ax.set_xlabel("time / ms")
-    now = frames[shown]
-    figure.suptitle(f"step {now.step}, sigma {now.sigma:.3g}: truth grey, chain coloured")
+    _check_labels(references, labels)
+    figure.set_size_inches(_WAVES_WIDTH, max(_TRACE_SIZE[1], 0.9 + 0.8 * len(labels)))
+    axes = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for k, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+        _waves(ax, references, frame, k, label, sample_rate, SHOWN_S)
+        ax.set_ylabel(label)
+    axes[-1].set_xlabel("time / ms")
+    _arrange(figure, title, hspace=0.25)
+
+
+def trace_of_frames(frames: Sequence[Frame], shown: int, *, figure: Figure) -> None:
+    """Draw residual and sigma against the step into an empty `figure`, with a line at frame `shown`.
+
+    What is below `ROUNDING` is drawn there. Raises `InputError` for a frame that is not there.
+    """
+    _check_frames(frames, [shown])
+    figure.set_size_inches(_TRACE_SIZE)
     steps = [frame.step for frame in frames]
-    residual = figure.add_subplot(grid[:rows, 1])
-    sigma = figure.add_subplot(grid[rows:, 1], sharex=residual)
-    for trace, name in ((residual, "residual"), (sigma, "sigma")):
-        trace.plot(steps, [getattr(frame, name) for frame in frames], color=OTHER.colour, marker=".")
-        trace.axvline(now.step, color="black", linestyle=":", linewidth=1)
-        trace.set_title(f"{name} / amplitude", loc="left")
-        trace.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if any(getattr(frame, name) > 0 for frame in frames):
-            trace.set_yscale("log")
-    residual.tick_params(labelbottom=False)
-    sigma.set_xlabel("step (noise level)")
-    return figure
+    for ax, name in zip(figure.subplots(2, 1, sharex=True), ("residual", "sigma"), strict=True):
+        values = np.array([getattr(frame, name) for frame in frames]).clip(ROUNDING)
+        ax.plot(steps, values, color=OTHER.colour, marker=".")
+        ax.axvline(frames[shown].step, color="black", linestyle=":", linewidth=1)
+        ax.set(ylabel=name, yscale="log", ylim=_decades(values))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    ax.set(xlabel="step", xlim=(steps[0] - 0.5, max(steps[-1], steps[0] + 1) + 0.5))
+    _arrange(figure, "in units of amplitude", hspace=0.25)
 
 
 def noise_levels_figure(result: ExplorerResult, indices: Sequence[int], *, duration_s: float = SHOWN_S) -> Figure:
     """One row a source and one column for each of the frames `indices`: the chain over the truth.
 
-    Scales and errors as in `chain_figure`.
+    Scales as in `waves_of_frame`. Raises `InputError` for a frame that is not there.
     """
     labels, rate = result.settings.labels, result.settings.sample_rate
-    _check(result.frames, result.sources, labels, indices)
+    _check_frames(result.frames, indices)
     size = (0.8 + 2.2 * len(indices), 0.6 + 1.1 * len(labels))
     figure, axes = plt.subplots(
         len(labels), len(indices), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
@@ -101,9 +94,27 @@ def _waves(ax: Axes, references: Tensor, frame: Frame, k: int, label: str, sampl
     ax.set(xlim=(0, shown / sample_rate * 1e3), ylim=(-limit, limit))
 
 
-def _check(frames: Sequence[Frame], references: Tensor, labels: Sequence[str], indices: Sequence[int]) -> None:
+def _arrange(figure: Figure, title: str, hspace: float) -> None:
+    """Margins in inches that fit the labels; a layout that is solved for takes half the time of a drawing."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.2 / width, 1 - 0.3 / height, hspace=hspace)
+    figure.text(0.75 / width, 1 - 0.08 / height, title, verticalalignment="top")
+    figure.align_ylabels()
+
+
+def _decades(values: np.ndarray) -> tuple[float, float]:
+    """Whole powers of ten around the values that are known, at least one decade."""
+    known = np.log10(values[np.isfinite(values)])
+    low, high = (np.floor(known.min()), np.ceil(known.max())) if len(known) else (-1.0, 0.0)
+    return 10**low, 10 ** max(high, low + 1)
+
+
+def _check_labels(references: Tensor, labels: Sequence[str]) -> None:
     if len(labels) != len(references):
         raise InputError(f"there are {len(labels)} labels for {len(references)} sources; name every source")
+
+
+def _check_frames(frames: Sequence[Frame], indices: Sequence[int]) -> None:
     for index in indices:
         if not -len(frames) <= index < len(frames):
             raise InputError(

@@ -1,44 +1,38 @@
-"""The explorer: choose sources, noise, prior and sampler, run, watch the chain move, listen. For notebooks."""
+"""The explorer: choose sources, noise, prior and sampler, run, watch the chain move, stop, listen. For notebooks."""
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from srcsep_core.config import check_choice
-from srcsep_core.data.toy import SAMPLE_RATES, SOURCES, VARIANTS
+from srcsep_core.data.toy import VARIANTS
 from srcsep_core.errors import InputError
-from srcsep_core.show.explorer.exploration import (
-    MOST_RESTARTS,
-    ExplorerResult,
-    ExplorerSettings,
-    Frame,
-    NamedPriors,
-    draw_scene,
-    explore,
-    separators,
-)
-from srcsep_core.show.explorer.figures import chain_figure
-from srcsep_core.show.explorer.scene import ToySource, real_frequency
+from srcsep_core.show.assets import asset
+from srcsep_core.show.explorer.controls import Controls, line
+from srcsep_core.show.explorer.exploration import ExplorerResult, ExplorerSettings, NamedPriors, draw_scene, explore
+from srcsep_core.show.explorer.figures import trace_of_frames, waves_of_frame
+from srcsep_core.show.explorer.interrupts import stopped_by_interrupts
+from srcsep_core.show.explorer.recorder import Frame
 from srcsep_core.show.player import player
+from srcsep_core.show.tables import table_html
+from srcsep_core.stopping import Stopped
 
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-FREQUENCIES_HZ = {"whole_periods": (28.0, 1130.0), "uniform_hz": (28.0, 4186.0), "piano_keys": (28.0, 4186.0)}
-PITCHES_HZ = {"sine": (440.0, 590.0), "square": (180.0, 300.0), "saw": (110.0, 150.0), "triangle": (330.0, 200.0)}
-AT_FIRST = {"sine": 1, "square": 1, "saw": 0, "triangle": 0}
 LIVE_EVERY = 3  # noise levels
 LISTEN_S = 0.7
+DOTS_PER_INCH = 110
 
 
 def explorer(priors: Mapping[str, NamedPriors], *, length: int, levels: int = 20, seed: int = 0) -> Any:
@@ -65,159 +59,85 @@ def listen(result: ExplorerResult) -> HTML:
     return player({"mix": result.mix[0].repeat(repeats), **estimates}, rate, title=title, references=truths)
 
 
-@dataclass(frozen=True)
-class _Class:
-    """The controls of one class of sources."""
-
-    name: str
-    count: Any
-    frequencies: tuple[Any, Any]
-    real: Any
-    amplitude: Any
-
-
 class _Explorer:
-    """Builds the controls, runs, and fills the output.
+    """Builds the widgets, runs in a thread of its own so that Stop is heard, and fills the output.
 
-    A kernel may call it from two threads at once: JupyterLab 4.4 and later send some messages of widgets to a subshell.
+    A kernel may call it from two more threads at once: JupyterLab 4.4 and later send some messages of widgets to a
+    subshell.
     """
 
     def __init__(self, priors: Mapping[str, NamedPriors], length: int, levels: int, seed: int) -> None:
-        self.w = w = _ipywidgets()
+        w = _ipywidgets()
         self.priors, self.length = priors, length
         self.result: ExplorerResult | None = None
-        self.pictures: dict[int, bytes] = {}
-        self.running, self.drawing = threading.Lock(), threading.RLock()
-        self.variant = w.Dropdown(options=list(priors), description="toy world", layout={"width": "22em"})
-        self.prior = w.Dropdown(description="prior", layout={"width": "22em"})
-        self.sampler = w.Dropdown(options=separators(), description="sampler", layout={"width": "22em"})
-        self.sigma = w.FloatSlider(0.0, min=0, max=0.5, step=0.01, description="mix noise", layout={"width": "22em"})
-        self.levels = w.IntSlider(levels, min=2, max=60, description="levels", layout={"width": "22em"})
-        self.restarts = w.IntSlider(1, min=1, max=MOST_RESTARTS, description="restarts", layout={"width": "22em"})
-        self.seed = w.IntText(seed, description="seed", layout={"width": "22em"})
-        self.classes = [self._class(name) for name in SOURCES]
-        self.button = w.Button(description="Run", button_style="primary", icon="play")
-        self.message, self.table = w.HTML(), w.HTML()
-        self.progress = w.IntProgress(0, min=0, max=1, description="chain", layout={"width": "22em"})
-        self.image = w.Image(format="png", layout=w.Layout(max_width="100%"))
-        self.frame = w.IntSlider(0, min=0, max=0, description="frame", layout={"width": "22em"})
+        self.pictures: dict[int, str] = {}
+        self.running, self.drawing, self.stopping = threading.Lock(), threading.RLock(), threading.Event()
+        self.controls = Controls(w, priors, levels, seed)
+        self.start = w.Button(description="Run", tooltip="Run the sampler")
+        self.start.add_class("srcsep-play")
+        self.stop = w.Button(description="Stop", tooltip="Stop the run, and keep what it has", disabled=True)
+        self.message, self.picture, self.table = w.HTML(), w.HTML(), w.HTML()
+        self.progress = w.IntProgress(0, min=0, max=1, description="chain")
+        self.frame = w.IntSlider(0, min=0, max=0, description="frame")
         self.play = w.Play(min=0, max=0, interval=500)
         w.jslink((self.play, "value"), (self.frame, "value"))
-        self.movie = w.HBox([self.play, self.frame])
-        self.sound = w.Output()
-        self.box = w.VBox([*self._controls(), self.button, self.message, *self._outputs()])
-        self.variant.observe(lambda _: self._adapt(), "value")
+        self.movie = line(w, [self.play, self.frame])
+        self.sound, look = w.Output(), w.Output(layout={"display": "none"})
+        look.outputs = _shown(
+            f"<style>{asset('look.css')}{asset('explorer/explorer.css')}</style>"
+            f"<script>{asset('explorer/explorer.js')}</script>"
+        )
+        buttons = line(w, [self.start, self.stop])
+        buttons.add_class("srcsep-buttons")
+        self.box = w.VBox([look, self.controls.box, buttons, self.message, *self._outputs()])
+        self.box.add_class("srcsep").add_class("srcsep-explorer")
         self.frame.observe(lambda _: self._show(), "value")
-        self.button.on_click(lambda _: self.run())
-        self._adapt()
+        self.start.on_click(lambda _: self.run())
+        self.stop.on_click(lambda _: self.stopping.set())
         self._reveal(False)
-
-    def _class(self, name: str) -> _Class:
-        """Controls of one class: how many, their frequencies, the amplitude."""
-        w = self.w
-        count = w.ToggleButtons(options=[0, 1, 2], value=AT_FIRST[name], style={"button_width": "2.4em"})
-        low, high = FREQUENCIES_HZ["whole_periods"]
-        first, second = (
-            w.FloatLogSlider(
-                hertz,
-                min=math.log10(low),
-                max=math.log10(high),
-                step=0.002,
-                readout=False,
-                description="Hz",
-                layout=w.Layout(width="16em"),
-                style={"description_width": "2em"},
-            )
-            for hertz in PITCHES_HZ[name]
-        )
-        amplitude = w.FloatSlider(
-            0.9, min=0.1, max=1, step=0.05, description="amplitude", readout_format=".2f", layout=w.Layout(width="18em")
-        )
-        made = _Class(name, count, (first, second), w.HTML(), amplitude)
-        for control in (count, first, second):
-            control.observe(lambda _: self._describe(made), "value")
-        return made
-
-    def _controls(self) -> list[Any]:
-        w = self.w
-        rows = [
-            w.HBox(
-                [w.HTML(f"<b>{c.name}</b>", layout=w.Layout(width="5em")), c.count, *c.frequencies, c.real, c.amplitude]
-            )
-            for c in self.classes
-        ]
-        self.variant.layout.display = "" if len(self.priors) > 1 else "none"
-        left, right = [self.variant, self.prior, self.sampler, self.sigma], [self.levels, self.restarts, self.seed]
-        return [*rows, w.HBox([w.VBox(left), w.VBox(right)])]
 
     def _outputs(self) -> list[Any]:
-        return [self.progress, self.movie, self.image, self.table, self.sound]
-
-    def _adapt(self) -> None:
-        """Offer what the chosen toy world has."""
-        variant = self.variant.value
-        self.prior.options = list(self.priors[variant])
-        self.prior.value = self.prior.options[0]
-        low, high = (math.log10(hertz) for hertz in FREQUENCIES_HZ[variant])
-        for made in self.classes:
-            for slider in made.frequencies:
-                slider.min, slider.max = low, high
-            self._describe(made)
-
-    def _describe(self, made: _Class) -> None:
-        """Show as many frequencies as there are sources, as they will be synthesised."""
-        for k, slider in enumerate(made.frequencies):
-            slider.layout.display = "" if k < made.count.value else "none"
-        made.amplitude.layout.display = "" if made.count.value else "none"
-        variant = self.variant.value
-        rate = SAMPLE_RATES[variant]
-        real = [real_frequency(slider.value, variant, rate) for slider in made.frequencies[: made.count.value]]
-        made.real.value = ", ".join(f"{hertz:.1f} Hz ({rate / hertz:.4g} samples)" for hertz in real)
-
-    def settings(self) -> ExplorerSettings:
-        """What the controls say; phases are drawn from the seed."""
-        generator = torch.Generator().manual_seed(self.seed.value)
-        phases = iter(torch.rand(2 * len(self.classes), generator=generator).tolist())
-        sources = [
-            ToySource(made.name, slider.value, made.amplitude.value, phase)
-            for made in self.classes
-            for slider, phase in zip(made.frequencies[: made.count.value], phases, strict=False)
-        ]
-        return ExplorerSettings(
-            tuple(sources),
-            self.sigma.value,
-            self.prior.value,
-            self.sampler.value,
-            self.restarts.value,
-            self.seed.value,
-            self.variant.value,
-            self.length,
-            self.levels.value,
-        )
+        return [self.progress, self.movie, self.picture, self.table, self.sound]
 
     def run(self) -> None:
-        """Separate, with the button disabled; an error becomes a sentence, and one of ours is also raised."""
+        """Start to separate in a thread, unless it does already."""
         if not self.running.acquire(blocking=False):
             return
-        self.button.disabled = True
+        self.stopping.clear()
+        self.start.disabled, self.stop.disabled = True, False
         with self.drawing:
             self.result = None
-        self.message.value, self.table.value, self.sound.outputs = "running", "", ()
+        self._say("Running.")
+        self.table.value, self.sound.outputs = "", ()
         self._reveal(False)
+        threading.Thread(target=self._work, name="explorer", daemon=True).start()
+
+    def _work(self) -> None:
+        """Separate; an error becomes a sentence, and one of ours is also raised."""
         try:
-            settings = self.settings()
-            result = explore(settings, self.priors[settings.variant], self._watcher(settings))
+            with stopped_by_interrupts(self.stopping):
+                settings = self.controls.settings(self.length)
+                watcher = self._watcher(settings)
+                result = explore(settings, self.priors[settings.variant], watcher, self.stopping.is_set)
+            self._say(result.verdict())
             self._finish(result)
-            self.message.value = html.escape(result.verdict())
+        except Stopped:
+            self._say("Stopped before there was anything to keep.")
+            self._reveal(False)
         except InputError as error:
-            self.message.value = f"<b>Not run:</b> {html.escape(str(error))}."
+            self._say(f"{error}.", "Not run:")
         except Exception as error:
-            self.message.value = f"<b>Stopped:</b> {html.escape(f'{type(error).__name__}: {error}')}."
+            self._say(f"{type(error).__name__}: {error}.", "Failed:")
             raise
         finally:
             self.progress.layout.display = "none"
-            self.button.disabled = False
+            self.start.disabled, self.stop.disabled = False, True
             self.running.release()
+
+    def _say(self, text: str, heading: str = "") -> None:
+        """Show a sentence, which screen readers read out."""
+        strong = f"<b>{heading}</b> " if heading else ""
+        self.message.value = f'<p role="status">{strong}{html.escape(text)}</p>'
 
     def _watcher(self, settings: ExplorerSettings) -> Callable[[Frame], None]:
         """A callback that advances the progress bar and now and then draws the chain."""
@@ -233,8 +153,8 @@ class _Explorer:
             self.progress.value += 1
             self.progress.description = f"chain {frame.restart + 1}"
             if frame.step % LIVE_EVERY == 0:
-                self.image.value = self._draw(frames, references, settings, -1)
-                self.image.layout.display = ""
+                self.picture.value = self._draw(frames, references, settings, -1)
+                self.picture.layout.display = ""
 
         return watch
 
@@ -246,11 +166,11 @@ class _Explorer:
             self.frame.max = self.play.max = last
             self.frame.value = last
             self._show()
-        self.table.value = result.table().round(2).to_html(index=False)
-        self.sound.outputs = (
-            {"output_type": "display_data", "data": {"text/html": listen(result).data}, "metadata": {}},
-        )
+        decimals = {"frequency / Hz": 1, "amplitude": 2, "SI-SDR / dB": 1}
+        self.table.value = table_html(result.table(), "Sources and how well they were found", decimals)
+        self.sound.outputs = _shown(listen(result).data)
         self._reveal(True)
+        self.movie.layout.display = "" if last else "none"
 
     def _show(self) -> None:
         """Draw the frame that the slider points at."""
@@ -260,20 +180,41 @@ class _Explorer:
                 return
             if index not in self.pictures:
                 self.pictures[index] = self._draw(result.frames, result.sources, result.settings, index)
-            self.image.value = self.pictures[index]
+            self.picture.value = self.pictures[index]
 
-    def _draw(self, frames: Sequence[Frame], sources: Tensor, settings: ExplorerSettings, shown: int) -> bytes:
-        """A frame as PNG."""
-        buffer = io.BytesIO()
+    def _draw(self, frames: Sequence[Frame], sources: Tensor, settings: ExplorerSettings, shown: int) -> str:
+        """A frame, and where there is a chain its way there, as HTML."""
+        now, labels, rate = frames[shown], settings.labels, settings.sample_rate
+        where = f"step {now.step}, sigma {now.sigma:.3g}, over" if settings.has_chains else "estimates over"
+        title = f"{where} the truth (grey)"
+        waves = partial(waves_of_frame, now, sources, labels, rate, title)
         with self.drawing:
-            figure = Figure(layout="constrained")
-            chain_figure(frames, sources, settings.labels, settings.sample_rate, shown=shown, figure=figure)
-            figure.savefig(buffer, format="png", dpi=110)
-        return buffer.getvalue()
+            images = _image(waves, f"Waveforms of {', '.join(labels)}; {title}")
+            if settings.has_chains:
+                images += _image(partial(trace_of_frames, frames, shown), "Residual and sigma by step")
+        return f'<div class="srcsep-pictures">{images}</div>'
 
     def _reveal(self, done: bool) -> None:
         for widget in self._outputs():
             widget.layout.display = "" if done else "none"
+
+
+def _shown(page: str) -> tuple[dict[str, Any], ...]:
+    """The outputs of an Output widget that shows a piece of HTML."""
+    return ({"output_type": "display_data", "data": {"text/html": page}, "metadata": {}},)
+
+
+def _image(draw: Callable[..., None], text: str) -> str:
+    """What `draw` draws into its argument `figure`, as an `img` element; `text` is read out in its place."""
+    figure, buffer = Figure(), io.BytesIO()
+    draw(figure=figure)
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    width, height = (round(DOTS_PER_INCH * inches) for inches in figure.get_size_inches())
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (
+        f'<img alt="{html.escape(text)}" width="{width}" height="{height}" decoding="sync" '
+        f'src="data:image/png;base64,{data}">'
+    )
 
 
 def _ipywidgets() -> Any:
