@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -194,8 +195,8 @@ def srcsep(*arguments: object) -> str:
 def test_a_new_world_and_a_new_kind_are_trained_and_listed(line: Pipeline) -> None:
     printed = srcsep("train", "-p", "smoke", "--variant", "storm", "--model", "gaussian", "--device", "cpu")
     assert "gaussian-storm-smoke" in printed
-    listed = srcsep("status", "-p", "smoke", "--variant", "storm")
-    assert "gaussian-storm-smoke" in listed and "nothing to do" in listed
+    listed = srcsep("status", "-p", "smoke", "--variant", "storm", "--all")
+    assert re.search(r"gaussian-storm-smoke +made", listed)
     assert "cross-likelihood-gaussian-storm-smoke" in listed
 
 

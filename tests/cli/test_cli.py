@@ -262,7 +262,9 @@ def test_ctrl_c_while_training_says_what_is_kept_and_the_same_command_goes_on(
 def test_ctrl_c_while_benchmarking_is_one_sentence(
     start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    process = start_python(STOPPED, 0, "benchmark", "-p", "smoke", "--train", "--group", "known", "--out", tmp_path / "out")
+    process = start_python(
+        STOPPED, 0, "benchmark", "-p", "smoke", "--train", "--group", "known", "--out", tmp_path / "out"
+    )
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and output == ""
     assert "Traceback" not in errors and errors.splitlines()[-1].startswith("Stopped: finished settings are in ")
