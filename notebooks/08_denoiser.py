@@ -32,13 +32,12 @@ import pandas as pd
 import torch
 from IPython.display import display
 
+from srcsep_core.benchmark.candidates import prior_choices
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources
 from srcsep_core.diagnostics.scores import denoising_table, score_table, summarise_scores
-from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import listed, start
-from srcsep_core.run.steps import conditional_flow_step, prior_step
-from srcsep_core.run.steps.catalogue import WIDE
+from srcsep_core.run.steps import prior_step
 from srcsep_core.show.player import player
 from srcsep_core.show.score_figures import score_against_oracle_figure
 from srcsep_core.show.signal_figures import denoising_figure, waves_figure
@@ -95,12 +94,12 @@ print("Mean squared error at sigma 3:", listed(error[3.0], ".2g"))
 
 # %%
 sigmas = (0.1, 0.3, 1.0, 3.0, 10.0)
-flows = run.pipeline.priors(conditional_flow_step(run.profile, sigma_max=WIDE))
+flow_of = prior_choices(run.profile)["flow-wide"].load(run.pipeline)
 signals = draw_sources(data, run.profile.pages.denoised, window, torch.Generator().manual_seed(seed + 1))
 tables = []
 for k, name in enumerate(SOURCES):
     own, oracle = signals[:, k : k + 1], OraclePrior(name, data)
-    candidates = {"denoiser": priors.prior(name), "flow, all levels": NoiseLadder({0.0: flows.prior(name)})}
+    candidates = {"denoiser": priors.prior(name), "flow, all levels": flow_of(name)}
     for label, prior in candidates.items():
         for sigma in sigmas:
             single = score_table(prior, own, sigma, torch.Generator().manual_seed(seed + 2), oracle=oracle)

@@ -23,7 +23,6 @@ from srcsep_core.run.steps.training import TrainPriors
 from srcsep_core.training.config import own_noise
 
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
-WIDE = 10.0
 
 
 def prior_step(
