@@ -9,7 +9,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from torch.nn.utils import parametrize
 
 from srcsep_core.checks import check_waveform
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group
@@ -76,11 +75,10 @@ class AutoregressiveNet(ClassNet):
         memory = self.net.start()
         inputs = next(self.parameters()).new_zeros(batch * self.groups, 2)
         samples = []
-        with parametrize.cached():
-            for _ in range(length):
-                logits = self.net.step(inputs, memory, context)
-                codes = torch.multinomial(logits.float().softmax(dim=1), 1, generator=generator)[:, 0]
-                values, seen = emit(codes)
-                samples.append(values)
-                inputs = seen.view(-1, 2)
+        for _ in range(length):
+            logits = self.net.step(inputs, memory, context)
+            codes = torch.multinomial(logits.float().softmax(dim=1), 1, generator=generator)[:, 0]
+            values, seen = emit(codes)
+            samples.append(values)
+            inputs = seen.view(-1, 2)
         return torch.stack(samples, dim=1).view(batch, self.groups, length)

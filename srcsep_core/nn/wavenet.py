@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -224,6 +225,8 @@ def copy_group(network: nn.Module, single: Module, group: int) -> Module:
     """
     reference = next(network.parameters())
     single = single.to(device=reference.device, dtype=reference.dtype)
+    if not any(is_parametrized(part) for part in network.modules()):
+        single = without_norms(single)
     theirs = network.state_dict()
     own = {}
     for name, value in single.state_dict().items():
@@ -231,3 +234,14 @@ def copy_group(network: nn.Module, single: Module, group: int) -> Module:
         own[name] = (full[group * len(value) : (group + 1) * len(value)] if full.ndim else full).clone()
     single.load_state_dict(own)
     return single.train(network.training)
+
+
+def without_norms(network: Module) -> Module:
+    """The network itself, with weights in place of their directions and lengths: to be asked, not trained further.
+
+    Its outputs are the same to the last bit; working the weights out at every call took half the time of small batches.
+    """
+    for part in list(network.modules()):
+        if is_parametrized(part):
+            remove_parametrizations(part, "weight")
+    return network

@@ -16,7 +16,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
@@ -210,5 +209,4 @@ class FlowPrior(GradientPrior, nn.Module):
         reference = next(self.parameters())
         z = self.flow.base.sample(shape, generator, device=reference.device, dtype=reference.dtype)
         self.flow.check(z)
-        with parametrize.cached():
-            return self.flow.inverse(z * temperature, self.flow.context(self.sigma, len(z)))
+        return self.flow.inverse(z * temperature, self.flow.context(self.sigma, len(z)))

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from srcsep_core.priors.flow import Flow, FlowPrior, FlowTerms
 from srcsep_core.priors.kinds import Kind, Task, restored
@@ -33,8 +32,7 @@ class FlowSet(Trained):
     @torch.no_grad()
     def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
         """`log_pz`, and `log_prob` = log p_Z + log |det|."""
-        with parametrize.cached():
-            terms = self.flow.source_terms(x.to(next(self.flow.parameters()).device), self.sigma)
+        terms = self.flow.source_terms(x.to(next(self.flow.parameters()).device), self.sigma)
         log_pz = terms.log_pz.double().mean(dim=2)
         return {"log_pz": log_pz, "log_prob": log_pz + terms.log_det.double().mean(dim=2)}
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from srcsep_core.config import check_choice
 from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
+from srcsep_core.nn.wavenet import without_norms
 from srcsep_core.priors.sets import LikelihoodSet, PriorSet, Trained
 from srcsep_core.registry import Registry
 
@@ -113,6 +114,6 @@ def oracle_of(world: World, sigma: float | None = None) -> LikelihoodSet:
 
 
 def restored(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device) -> Any:
-    """The network with these weights, in evaluation mode on the device."""
+    """The network with these weights on the device, to be asked and not trained."""
     network.load_state_dict(weights)
-    return network.to(device).eval()
+    return without_norms(network.to(device)).eval()

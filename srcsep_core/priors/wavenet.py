@@ -11,7 +11,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from srcsep_core.errors import InputError
 from srcsep_core.nn.mu_law import MuLawNet, SoftmaxNet, WaveNetPriorConfig, mu_law_net
@@ -72,8 +71,7 @@ class WaveNetSet(Trained):
     @torch.no_grad()
     def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
         """The density of the softmax (`log_prob`), or what the authors report of the sigmoids (`mean_sigmoid`)."""
-        with parametrize.cached():
-            reported = self.net.reported(x.to(next(self.net.parameters()).device))
+        reported = self.net.reported(x.to(next(self.net.parameters()).device))
         return {self.net.protocol: reported.double()}
 
     def prior(self, source: str) -> WaveNetPrior:

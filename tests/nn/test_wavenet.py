@@ -1,12 +1,13 @@
 """The WaveNet stack: its reach, its causality, its groups."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, receptive_field
+from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group, receptive_field, without_norms
 
 Perturb = Callable[..., None]
 
@@ -162,3 +163,16 @@ def test_memory_stops_growing_at_the_reach_of_every_convolution() -> None:
     for _ in range(40):
         net.step(torch.zeros(2, 1), memory)
     assert [len(past) for past in memory] == [3, 3, 5, 9]
+
+
+def test_without_norms_it_computes_the_same_bits_and_a_group_can_still_be_cut_out(perturb: Perturb) -> None:
+    config = WaveNetConfig(1, 2, layers=2, width=4, groups=3)
+    net = WaveNet(config)
+    perturb(net)
+    x = torch.randn(6, 1, 20, generator=torch.Generator().manual_seed(0))
+    expected = net(x)
+    bare = without_norms(net)
+    assert torch.equal(bare(x), expected)
+    assert not [name for name, _ in bare.named_parameters() if "parametrizations" in name]
+    single = copy_group(bare, WaveNet(replace(config, groups=1)), 1)
+    torch.testing.assert_close(single(x[1::3]), expected[1::3])
