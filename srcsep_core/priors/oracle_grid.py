@@ -20,6 +20,7 @@ from srcsep_core.errors import InputError
 
 _CHUNK = 2**18  # numbers in one (signals, frequencies, phases) array
 _JUMPING = ("square", "saw")
+_LIKE = 1.25  # the longest of the whole periods in a block over the shortest
 _POINTS_PER_CELL = 8  # frequencies per 1 / T cycles per sample, whatever the noise
 _FEWEST_PHASES = 64
 _COINCIDENT = 1e-12  # two jumps closer than this, in periods, are one; rounding alone parts them
@@ -87,12 +88,39 @@ class ModeBlock(ABC):
         """The sum of all waves with weights (B, G, Q): (B, T)."""
 
 
+class WholePeriods(ModeBlock):
+    """Every shift, in whole samples, of the waves of G whole periods (G,): the very samples of `toy.synthesise`.
+
+    Q is the longest of the periods; what a shorter one has no shift for is impossible. Sums over samples are folds into
+    a period and circular correlations, as in `EvenPhases`; these are cut out of longer ones without end effects, so
+    that periods of different lengths are one array.
+    """
+
+    def __init__(self, source: str, periods: Tensor, length: int, probability: Tensor) -> None:
+        longest = int(periods.max())
+        own = periods[:, None]
+        time = torch.arange(max(length, 2 * longest), device=periods.device) % own
+        self.index = time[:, :length]
+        self.wave = waveform(source, time[:, : 2 * longest].double() / own)
+        possible = torch.arange(longest, device=periods.device) < own
+        self.log_prior = torch.where(possible, (probability / periods).log()[:, None], _IMPOSSIBLE)
+        counts = _fold(self.index, torch.ones_like(self.index, dtype=torch.float64), longest)
+        self.energy = _correlate(counts, self.wave.square()).clamp(min=0)
+
+    def correlate(self, rows: Tensor) -> Tensor:
+        every = rows[:, None].expand(-1, len(self.index), -1)
+        return _correlate(_fold(self.index, every, self.energy.shape[1]), self.wave)
+
+    def combine(self, weights: Tensor) -> Tensor:
+        return _correlate(weights, self.wave).gather(2, self.index.expand(len(weights), -1, -1)).sum(dim=1)
+
+
 class EvenPhases(ModeBlock):
     """Q evenly spaced phases of equal weight.
 
     Sample t lies in phase bin `index[g, t]` at phase 0, and the wave is, at phase j / Q, the sum over the parts
-    (coefficient, wave) of coefficient[g, t] * wave[(index[g, t] + j) mod Q]: one part when samples sit on the bin
-    edges, two to be exact inside a bin. So a sum over samples is a fold into bins and a circular correlation.
+    (coefficient, wave) of coefficient[g, t] * wave[(index[g, t] + j) mod Q], two parts to be exact inside a bin. So a
+    sum over samples is a fold into bins and a circular correlation.
     """
 
     def __init__(self, index: Tensor, parts: tuple[tuple[Tensor, Tensor], ...], probability: Tensor) -> None:
@@ -223,20 +251,18 @@ class ModePlan:
         frequency, probability = self.frequency.to(device), self.probability.to(device)
         if keep is not None:
             frequency, probability = frequency[keep], probability[keep]
-        size = 1
-        if self.phases:
-            size = max(1, _CHUNK // (batch * _phases_in_all(self.source, self.length, self.phases)))
+        if not self.phases:
+            periods = (1.0 / frequency).round().long()
+            sizes = _alike(periods.tolist(), batch)
+            for some, share in zip(periods.split(sizes), probability.split(sizes), strict=True):
+                yield WholePeriods(self.source, some, self.length, share)
+            return
+        size = max(1, _CHUNK // (batch * _phases_in_all(self.source, self.length, self.phases)))
         for some, share in zip(frequency.split(size), probability.split(size), strict=True):
             yield self._block(some, share)
 
     def _block(self, frequency: Tensor, probability: Tensor) -> ModeBlock:
         time = torch.arange(self.length, device=frequency.device)
-        if not self.phases:  # one whole period: the very samples of `toy.synthesise`
-            period = round(1.0 / float(frequency))
-            edges = torch.arange(period, device=frequency.device, dtype=torch.float64) / period
-            ones = torch.ones(1, self.length, dtype=torch.float64, device=frequency.device)
-            wave = waveform(self.source, edges)
-            return EvenPhases((time % period)[None], ((ones, wave),), probability)
         # The phase is that of the middle of the signal, where it does not correlate with the frequency.
         cycles = torch.remainder(frequency[:, None] * (time.double() - (self.length - 1) / 2), 1.0)
         if self.source in _JUMPING:
@@ -278,6 +304,18 @@ def _phases_in_all(source: str, length: int, even: int) -> int:
     return 2 * (length + even) if source in _JUMPING else max(length, even)
 
 
+def _alike(periods: list[int], batch: int) -> list[int]:
+    """How many periods, in ascending order, make each block: of like length, and not too many for `batch` signals."""
+    sizes, first = [1], periods[0]
+    for period in periods[1:]:
+        if period <= _LIKE * first and batch * (sizes[-1] + 1) * 2 * period <= _CHUNK:
+            sizes[-1] += 1
+        else:
+            first = period
+            sizes.append(1)
+    return sizes
+
+
 def _fold(index: Tensor, values: Tensor, bins: int) -> Tensor:
     """Sums of values (..., G, T) by bin: (..., G, bins)."""
     folded = values.new_zeros(*values.shape[:-1], bins)
@@ -285,6 +323,7 @@ def _fold(index: Tensor, values: Tensor, bins: int) -> Tensor:
 
 
 def _correlate(folded: Tensor, wave: Tensor) -> Tensor:
-    """Circular correlation: sum over n of folded[..., n] * wave[(n + j) mod Q] for all j, (..., Q)."""
-    spectrum = torch.fft.rfft(folded).conj() * torch.fft.rfft(wave)
-    return torch.fft.irfft(spectrum, n=wave.shape[0])
+    """Circular correlation: sum over n of folded[..., n] * wave[..., (n + j) mod N] for every j < Q <= N, (..., Q)."""
+    size = wave.shape[-1]
+    spectrum = torch.fft.rfft(folded, n=size).conj() * torch.fft.rfft(wave)
+    return torch.fft.irfft(spectrum, n=size)[..., : folded.shape[-1]]

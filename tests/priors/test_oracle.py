@@ -14,7 +14,7 @@ from srcsep_core.data import toy
 from srcsep_core.data.toy import SOURCES, VARIANTS, ToyParameters, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, tilted_uniform
-from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, whole_periods
+from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, WholePeriods, whole_periods
 
 POINT = (1.0, 1.0)
 CPU = torch.device("cpu")
@@ -82,6 +82,24 @@ def test_the_waves_of_whole_periods_are_the_toy_signals(source: str) -> None:
     law = ToyParameters(torch.full_like(shift, 14_700 / period), torch.ones_like(shift), shift / period)
     expected = toy.synthesise(ToyWorld(sources=(source,)), law, length)[:, 0]
     assert torch.allclose(block.combine(torch.eye(period).double()[:, None]).float(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_whole_periods_of_several_lengths_in_one_block_are_those_of_each_alone(source: str) -> None:
+    periods, share = torch.tensor([29, 30, 36]), torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    together = WholePeriods(source, periods, 77, share)
+    x = torch.randn(2, 77, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weights = torch.rand(2, 3, 36, dtype=torch.float64) * together.log_prior.exp()
+    combined = torch.zeros(2, 77, dtype=torch.float64)
+    for g, period in enumerate(periods.tolist()):
+        alone = WholePeriods(source, periods[g : g + 1], 77, share[g : g + 1])
+        combined += alone.combine(weights[:, g : g + 1, :period])
+        pairs = [(together.correlate(x), alone.correlate(x)), (together.energy[None], alone.energy[None])]
+        pairs.append((together.log_prior[None], alone.log_prior[None]))
+        for ours, expected in pairs:
+            torch.testing.assert_close(ours[:, g, :period], expected[:, 0], rtol=0, atol=1e-10)
+        assert float(together.log_prior[g, period:].exp().sum()) == 0
+    torch.testing.assert_close(together.combine(weights), combined, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("length", [1, 33, 64])
