@@ -31,17 +31,16 @@ class PriorSeparator:
         priors = [self.priors[name] for name in sources]
         return self.run(mix, priors, config=self.config, generator=generator, callback=callback)
 
-    def restarting(self, restarts: int, *, all_of_them: bool) -> PriorSeparator:
-        """The same sampler with so many restarts; `all_of_them`: also where it would stop once one is good."""
-        config = replace(self.config, restarts=restarts)
-        if all_of_them and hasattr(config, "accept"):
-            config = replace(config, accept=0.0)
-        return replace(self, config=config)
+    def single(self) -> PriorSeparator:
+        """The same sampler with one chain."""
+        return replace(self, config=replace(self.config, restarts=1))
 
     def coarse(self) -> PriorSeparator:
         """The same sampler with one chain and, if it has levels, a third of them: to compare mixes with each other."""
-        levels = {"levels": max(1, self.config.levels // 3)} if hasattr(self.config, "levels") else {}
-        return replace(self, config=replace(self.config, restarts=1, **levels))
+        one = self.single()
+        if not hasattr(one.config, "levels"):
+            return one
+        return replace(one, config=replace(one.config, levels=max(1, one.config.levels // 3)))
 
     def estimating(self) -> PriorSeparator:
         """The same sampler with sources of unknown gains, if it can find them; else itself."""

@@ -22,7 +22,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.progress import Progress
 from srcsep_core.samplers.base import Separation, State, rms
 
-SMALL_BATCH = 8  # windows of a worker on a processor
+SMALL_BATCH = 16  # windows of a worker on a processor
 
 
 class Stopped(Exception):
@@ -64,14 +64,15 @@ class Crew:
     begun: int = 0
 
     def separate(
-        self, mixes: Tensor, sources: Sequence[str], separator: Separator, title: str
+        self, mixes: Tensor, sources: Sequence[str], separator: Separator, title: str, times: int = 1
     ) -> tuple[Tensor, Tensor]:
         """Every chain's sources (B, R, K, W) and doubts (B, R) for mixes (B, W), on the CPU.
 
-        Where the time was up first, the mix itself is the estimate of every source, with an infinite doubt. Raises
-        `InputError` if every chain of a window diverged.
+        Every mix is separated so many `times`, side by side; R is that times the separator's own chains. Where the time
+        was up first, the mix itself is the estimate of every source, with an infinite doubt. Raises `InputError` if
+        every chain of a window diverged.
         """
-        parts = self._split(mixes)
+        parts = self._split(mixes.repeat_interleave(times, dim=0))
         generators = [self._generator(self.begun + index) for index in range(len(parts))]
         self.begun += len(parts)
         bar = _Bar(len(parts), title, self.progress)
@@ -100,12 +101,16 @@ class Crew:
                 raise
             finally:
                 bar.close()
-        reached = [found[1] for found in done if found is not None]
-        lost = sum(int((~doubts.isfinite().any(dim=1)).sum()) for doubts in reached)
+        candidates, doubts = _joined(done, [part.cpu() for part in parts], len(sources))
+        reached = [torch.full((len(part),), found is not None) for found, part in zip(done, parts, strict=True)]
+        ran = torch.cat(reached).view(len(mixes), times).all(dim=1)
+        doubts = doubts.reshape(len(mixes), -1)
+        lost = int((ran & ~doubts.isfinite().any(dim=1)).sum())
         if lost:
-            count = sum(map(len, reached))
-            raise InputError(f"every chain diverged in {lost} of {count} windows; use another sampler, seed or gain")
-        return _joined(done, [part.cpu() for part in parts], len(sources))
+            raise InputError(
+                f"every chain diverged in {lost} of {len(mixes)} windows; use another sampler, seed or gain"
+            )
+        return candidates.reshape(len(mixes), -1, *candidates.shape[2:]), doubts
 
     def _split(self, mixes: Tensor) -> list[Tensor]:
         """Batches of nearly one size, an even number of them on a processor."""

@@ -120,9 +120,9 @@ class Search:
             gain, tried = few.gain, few.levels
         mixes = gain * cuts
         first = 2 if len(starts) < FEW else 1
-        separator = chains.restarting(min(first, self.config.chains), all_of_them=True) if chains else self.separator
+        separator, count = (chains.single(), min(first, self.config.chains)) if chains else (self.separator, 1)
         candidates, doubts = self._silence(mixes, active)
-        found = self.crew.separate(mixes[active], self.sources, separator, "separating")
+        found = self.crew.separate(mixes[active], self.sources, separator, "separating", count)
         candidates, doubts = _append(candidates, doubts, active, *found)
         again, estimated = list[int](), list[bool]()
         while True:
@@ -137,9 +137,9 @@ class Search:
             again.append(int(doubtful.sum()))
             count = int(torch.minimum(had, self.config.chains - had)[doubtful].min().clamp(1, self.config.more))
             better = _estimated_are_better(usable[doubtful], estimated) if estimated else self.estimate
-            more = (chains.estimating() if better else chains).restarting(count, all_of_them=True)
+            more = (chains.estimating() if better else chains).single()
             estimated += [better] * count
-            found = self.crew.separate(mixes[doubtful], self.sources, more, f"again, round {len(again)}")
+            found = self.crew.separate(mixes[doubtful], self.sources, more, f"again, round {len(again)}", count)
             candidates, doubts = _append(candidates, doubts, doubtful, *found)
         report = {
             "gain": gain,

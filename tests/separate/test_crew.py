@@ -66,20 +66,46 @@ def test_every_call_and_every_batch_has_random_numbers_of_its_own() -> None:
 
 def test_workers_have_one_thread_and_batches_of_nearly_one_size() -> None:
     slow = Slow(seconds=0.02)
-    Crew(CPU, 0, workers=2).separate(mixes(21), NAMES, slow, "")
+    Crew(CPU, 0, workers=2).separate(mixes(37), NAMES, slow, "")
     threads, counts, sizes = zip(*slow.seen, strict=True)
     assert len(set(threads)) == 2 and set(counts) == {1}
-    assert sorted(sizes) == [5, 5, 5, 6]
+    assert sorted(sizes) == [9, 9, 9, 10]
+
+
+def test_chains_of_a_window_run_side_by_side_and_are_told_apart() -> None:
+    same = mixes(2)
+    candidates, doubts = Crew(CPU, 0).separate(same, NAMES, separator().single(), "", times=3)
+    assert candidates.shape == (2, 3, 2, 64) and doubts.shape == (2, 3)
+    assert len(set(doubts.flatten().tolist())) > 2, "chains have random numbers of their own"
+    left = (same[:, None] - candidates.mean(dim=2)).square().mean(dim=(1, 2))
+    crossed = (same.flip(0)[:, None] - candidates.mean(dim=2)).square().mean(dim=(1, 2))
+    assert (left < 0.5 * crossed).all(), "every mix has its own chains"
+
+
+def test_one_chain_of_a_window_may_diverge_but_not_all() -> None:
+    @dataclass
+    class Diverging:
+        lost: int
+
+        def separate(self, mix: Tensor, *_: object) -> Separation:
+            found = mix.expand(-1, 2, -1).clone()
+            found[: self.lost] = torch.nan
+            return without_chains(found)
+
+    doubts = Crew(CPU, 0, workers=1).separate(mixes(1), NAMES, Diverging(1), "", times=4)[1]
+    assert doubts.isfinite().sum() == 2, "two batches of two, one chain lost in each"
+    with pytest.raises(InputError, match="every chain diverged in 1 of 1 windows"):
+        Crew(CPU, 0, workers=1).separate(mixes(1), NAMES, Diverging(2), "", times=4)
 
 
 def test_time_that_is_up_leaves_the_mix_with_an_infinite_doubt() -> None:
     crew = Crew(CPU, 0, Clock(0.15), workers=1)
     began = time.monotonic()
-    candidates, doubts = crew.separate(mixes(32), NAMES, Slow(seconds=0.03), "")
+    candidates, doubts = crew.separate(mixes(64), NAMES, Slow(seconds=0.03), "")
     assert time.monotonic() - began < 1
     reached = doubts.isfinite()[:, 0]
-    assert 0 < int(reached.sum()) < 32
-    torch.testing.assert_close(candidates[~reached, 0], mixes(32)[~reached, None].expand(-1, 2, -1))
+    assert 0 < int(reached.sum()) < 64
+    torch.testing.assert_close(candidates[~reached, 0], mixes(64)[~reached, None].expand(-1, 2, -1))
 
 
 def test_error_of_a_worker_ends_the_others_and_is_raised() -> None:
