@@ -153,6 +153,7 @@ def _kept(store: Store, steps: Sequence[TrainPriors], done: Sequence[TrainPriors
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="profile, seed or device.")
 @click.option("--in-place", is_flag=True, help="Renew what is committed: .ipynb files, tables, figures (maintainers).")
 @click.option("--pair", "pair_only", is_flag=True, help="Only write the .ipynb files from the percent scripts.")
+@train_option
 def notebooks(
     names: tuple[str, ...],
     profile: str,
@@ -160,6 +161,7 @@ def notebooks(
     parameters: tuple[str, ...],
     in_place: bool,
     pair_only: bool,
+    train: bool,
 ) -> None:
     """Run all notebooks, or those whose names start with NAMES (as 03), and make the gallery.
 
@@ -181,7 +183,7 @@ def notebooks(
     gallery = figures_root() / "gallery"
     kept = f"finished notebooks are in {gallery}, finished steps in {default_root()}"
     with stoppable(lambda: f"{kept}; the same command makes none of these steps again"):
-        executed, index = runner.run_notebooks(names, values, in_place=in_place)
+        executed, index = runner.run_notebooks(names, values, in_place=in_place, train=train)
     for done in executed:
         click.echo(f"{done.name:28s} {done.seconds:6.0f} s  {done.page}")
     click.echo(f"figures and tables: {figures_folder(values['profile'])}")

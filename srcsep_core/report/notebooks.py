@@ -192,11 +192,12 @@ def strip_volatile(path: Path) -> None:
 
 
 def run_notebooks(
-    names: Sequence[str], parameters: Mapping[str, Any], *, in_place: bool = False
+    names: Sequence[str], parameters: Mapping[str, Any], *, in_place: bool = False, train: bool = False
 ) -> tuple[list[Executed], Path]:
     """Run notebooks and write the gallery; returns what ran and the gallery's index page.
 
-    Before a run of all of them the steps that they share are made (`run.executors`).
+    Before a run of all of them the steps that they share are made (`run.executors`), and with `train` the priors that
+    are not there: a notebook itself trains none, but where the profile's are trained on the spot.
 
     Executed copies go to `figures/gallery`; with `in_place` they also replace the committed `.ipynb` files, and every
     table and figure replaces the one that stands. `results.last_verdict` judges the run afterwards.
@@ -204,8 +205,8 @@ def run_notebooks(
     sources = notebook_sources(names)
     gallery = figures_root() / "gallery"
     profile = str(parameters.get("profile", REFERENCE))
-    if not names:
-        _prepare(profile, str(parameters.get("device", "auto")))
+    if train or not names:
+        _prepare(profile, str(parameters.get("device", "auto")), train)
     started = time.time()
     executed = []
     expected = timings.expected(profile, [source.stem for source in sources])
@@ -226,14 +227,16 @@ def run_notebooks(
     return executed, index
 
 
-def _prepare(profile: str, device: str) -> None:
+def _prepare(profile: str, device: str, train: bool) -> None:
     """Make the steps that all notebooks ask for, side by side, before the first notebook waits for one."""
     from srcsep_core.run.executors import prepare
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import steps_of
 
-    prepare(Pipeline(device=resolve_device(device), progress=True, train=True), steps_of(get_profile(profile)))
+    chosen = get_profile(profile)
+    pipeline = Pipeline(device=resolve_device(device), progress=True, train=train or chosen.on_the_spot)
+    prepare(pipeline, steps_of(chosen))
 
 
 def _index(executed: Sequence[Executed], parameters: Mapping[str, Any]) -> str:

@@ -58,7 +58,9 @@ class Session:
 
 
 def start(notebook: str, profile: str, seed: int, device: str) -> Session:
-    """Begin a notebook: check its parameters, set the plot style, connect to a pipeline, which trains what is missing.
+    """Begin a notebook: check its parameters, set the plot style, connect to a pipeline.
+
+    The pipeline trains what is missing where the profile's priors are trained on the spot.
 
     Raises `InputError` for an unknown profile or device, for a seed that is not a whole number, and for a
     parameter that papermill injected and no notebook has (papermill itself only warns).
@@ -70,8 +72,9 @@ def start(notebook: str, profile: str, seed: int, device: str) -> Session:
         raise InputError(f"the seed {seed!r} is not a whole number; use for example 0")
     log_to_stderr()
     set_style()
-    pipeline = Pipeline(device=resolve_device(device), progress=True, train=True)
-    return Session(notebook, get_profile(profile), seed, pipeline, results_of(profile))
+    chosen = get_profile(profile)
+    pipeline = Pipeline(device=resolve_device(device), progress=True, train=chosen.on_the_spot)
+    return Session(notebook, chosen, seed, pipeline, results_of(profile))
 
 
 def listed(values: Mapping[Any, float] | pd.Series, spec: str = ".2f", unit: str = "") -> str:

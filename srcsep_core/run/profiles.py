@@ -89,7 +89,8 @@ class Profile:
     """Everything that scales with the machine.
 
     `noise_levels` are those that priors are conditioned on, `kinds` the plans by kind of prior, `evaluation` and `plan`
-    how they are measured, `pages` what notebooks measure themselves.
+    how they are measured, `pages` what notebooks measure themselves. `on_the_spot`: its priors are trained in seconds,
+    so that notebooks need not be told to.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Profile:
     evaluation: EvalConfig
     plan: EvalPlan
     pages: PagePlan = LAPTOP_PAGES
+    on_the_spot: bool = False
 
     def plan_of(self, model: str) -> KindPlan:
         """The plan of a kind of prior; raises `InputError` if the profile has none."""
@@ -146,6 +148,7 @@ def _profile(
     long: int = 16_384,
     inputs: int = 8000,
     pages: PagePlan = LAPTOP_PAGES,
+    on_the_spot: bool = False,
     **kinds: KindPlan,
 ) -> Profile:
     """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
@@ -158,7 +161,7 @@ def _profile(
     }
     evaluation = sets.pop("evaluation")
     plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
-    return Profile(name, noise_levels, kinds, evaluation, plan, pages)
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot)
 
 
 _LAPTOP = TrainConfig(
@@ -212,6 +215,7 @@ _ALL = (
             drift=20,
             sampled=2048,
         ),
+        on_the_spot=True,
     ),
     _profile(
         "laptop",

@@ -24,7 +24,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.paths import project_root
 from srcsep_core.report import notebooks, timings
 from srcsep_core.report.results import results_of, write_table
-from srcsep_core.report.session import PARAMETERS
+from srcsep_core.report.session import PARAMETERS, start
 
 SOURCES = notebooks.notebook_sources()
 KEY_COLUMNS = [*FACTS, *SIGNALS]
@@ -42,6 +42,18 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = CliRunner().invoke(main, ["notebooks", "-p", "smoke", "--device", "cpu"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return folder / "figures"
+
+
+def test_notebooks_train_nothing_unasked_but_what_takes_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path / "figures"))
+    with pytest.raises(InputError, match=r"sets of priors are not trained .* train=True"):
+        notebooks.run_notebooks([], {"profile": "full", "device": "cpu"})
+    assert not list(tmp_path.rglob("*.ipynb"))
+    trained = {profile: start("03", profile, 0, "cpu").pipeline.train for profile in ("smoke", "laptop", "full")}
+    assert trained == {"smoke": True, "laptop": False, "full": False}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
