@@ -224,6 +224,7 @@ class Store:
         incoming = self.root / f".incoming-{uuid.uuid4().hex}"
         try:
             with clear_os_errors(self.root):
+                self._make_folder(incoming)
                 for step, key, folder in complete:
                     copy = incoming / step / key[:20]
                     copy.mkdir(parents=True)
@@ -249,13 +250,17 @@ class Store:
     def _lock(self, step: str, key: str, title: str = "") -> Iterator[None]:
         path = self._lock_file(step, key)
         with clear_os_errors(self.root):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError as error:  # a folder that no folder can be made in, as /proc
-                message = f"the cache folder {self.root} cannot be made ({error.strerror}); {REMEDY}"
-                raise StoreError(message) from error
+            self._make_folder(path.parent)
             with locked(path, title or step):
                 yield
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of the cache; raises `StoreError` where none can be made, as in /proc."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:
+            message = f"the cache folder {self.root} cannot be made ({error.strerror}); {REMEDY}"
+            raise StoreError(message) from error
 
     def _make(self, step: str, key: str, make: Maker, facts: Mapping[str, Any]) -> Artefact:
         final, work = self.folder(step, key), self.work_folder(step, key)

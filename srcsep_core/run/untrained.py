@@ -24,7 +24,7 @@ def refusal(steps: Sequence[TrainPriors]) -> str:
         rest = f" and {len(steps) - NAMED} more" if len(steps) > NAMED else ""
         missing, remedies = f"{len(steps)} sets of priors are not trained ({names}{rest})", []
     if checkout() is None:
-        remedies.append("take over those of a checkout with `srcsep data priors`")
+        remedies.append("take over those of a checkout with `srcsep data priors --from CHECKOUT/data/pretrained`")
     remedies.append("pass train=True to train them now")
     return f"{missing}; {', or '.join(remedies)} ({cost(steps)})"
 

@@ -434,6 +434,8 @@ def test_folder_that_cannot_be_made_is_named_with_the_remedy(root: str) -> None:
     with pytest.raises(StoreError, match="SRCSEP_CACHE") as error:
         Store(Path(root)).get_or_make("step", KEY, must_not_run)
     assert root in str(error.value)
+    with pytest.raises(StoreError, match="SRCSEP_CACHE"):
+        Store(Path(root)).add([("step", KEY, Path("sets/one"))])
 
 
 def test_other_errors_of_the_operating_system_keep_their_words(store: Store) -> None:
