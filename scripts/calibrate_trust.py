@@ -33,11 +33,12 @@ from srcsep_core.separate.calibration import (
     judged,
 )
 from srcsep_core.separate.cases import FIT_SEED, HELD_OUT_SEED
+from srcsep_core.separate.job import SeparateConfig
 from srcsep_core.separate.trust import MODEL
 from srcsep_core.show.plots import save_figure, set_style
 from srcsep_core.show.trust_figures import trust_figure
 
-SECONDS = 0.2  # four windows
+LENGTHS_S = (0.2, 0.1, 0.2, 0.4)  # four windows, two, four, eight
 
 
 def windows_of(pipeline: Pipeline, steps: Sequence[JudgeCases]) -> pd.DataFrame:
@@ -54,10 +55,11 @@ def main(fit_count: int, held_count: int, profile: str) -> None:
     log_to_stderr()
     pipeline = Pipeline(device=torch.device("cpu"), progress=True)
     chosen = get_profile(profile)
-    fitting = calibration_steps(chosen, FIT_SEED, fit_count, SECONDS)
-    checking = calibration_steps(chosen, HELD_OUT_SEED, held_count, SECONDS)
+    fitting = calibration_steps(chosen, FIT_SEED, fit_count, LENGTHS_S)
+    checking = calibration_steps(chosen, HELD_OUT_SEED, held_count, LENGTHS_S)
     prepare(pipeline, [*fitting, *checking])
-    model = fit(windows_of(pipeline, fitting))
+    made_with = {"sampler": SeparateConfig().sampler, "prior_key": fitting[0].trained.key}
+    model = fit(windows_of(pipeline, fitting), made_with)
     path = project_root() / "srcsep_core" / "separate" / MODEL
     path.write_text(model.to_json(), encoding="utf-8")
     click.echo(f"the model: {path}")

@@ -135,7 +135,7 @@ def tried(mix: Mix, checkout: Path, folder: Path, options: tuple[str, ...]) -> d
         command, env={**os.environ, "PYTHONPATH": str(checkout)}, cwd=checkout, capture_output=True, text=True
     )
     seconds = time.monotonic() - started
-    kept = sorted(out.glob("[0-9]*_*.wav"))[: len(mix.named)] if out.exists() else []
+    kept = sorted(out.glob("0[1-9]_*.wav"))[: len(mix.named)] if out.exists() else []
     stems = [soundfile.read(stem, always_2d=True)[0].mean(axis=1) for stem in kept]
     found = worst(mix, np.stack(stems)) if len(stems) == len(mix.named) else math.nan
     said = next((line for line in ran.stdout.splitlines() if line.startswith(("trust", "do not trust"))), "nothing")

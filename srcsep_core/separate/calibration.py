@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ CASE = ["kind", "number"]
 class JudgeCases(Step):
     """Cases number `first` to `first + count - 1` of a kind, separated with the denoiser and the default sampler.
 
+    Case n is as long as the n-th of `lengths_s` (s), over and over. The version is raised when the code of the search
+    or of the evidence changes what is found.
+
     The values have a row for every window that is not silent: kind, number, sources_named, sources_true,
     worst_si_sdr (dB, of the whole recording), window_si_sdr (dB), residual_db of the recording (`whole_residual_db`),
     and the evidence (`evidence.FEATURES`).
@@ -48,12 +51,16 @@ class JudgeCases(Step):
     first: int
     count: int
     seed: int
-    seconds: float
+    lengths_s: tuple[float, ...]
     search: SearchConfig = field(default_factory=SearchConfig)
 
     @property
     def name(self) -> str:
         return "judged"
+
+    @property
+    def version(self) -> int:
+        return 2
 
     @property
     def title(self) -> str:
@@ -68,7 +75,7 @@ class JudgeCases(Step):
     def config(self) -> dict[str, Any]:
         search = resolved(replace(self.search, workers=0))
         facts = {"kind": self.kind, "first": self.first, "count": self.count, "seed": self.seed}
-        return {**facts, "seconds": self.seconds, "search": search, "data": self.trained.data.fingerprint}
+        return {**facts, "lengths_s": list(self.lengths_s), "search": search, "data": self.trained.data.fingerprint}
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         world = self.trained.data
@@ -76,7 +83,8 @@ class JudgeCases(Step):
         rows = []
         with Progress(self.count, self.title, show=context.progress) as bar:
             for number in range(self.first, self.first + self.count):
-                case = draw_case(world, self.kind, number, self.seed, self.seconds)
+                seconds = self.lengths_s[number % len(self.lengths_s)]
+                case = draw_case(world, self.kind, number, self.seed, seconds)
                 config = SeparateConfig(variant=world.variant, device=context.device.type, search=self.search)
                 result = separate_audio(case.mix, case.sample_rate, case.named, config)
                 evidence = result.evidence[0]
@@ -98,18 +106,20 @@ class JudgeCases(Step):
         return {"device": context.device.type}
 
 
-def calibration_steps(profile: Profile, seed: int, count: int, seconds: float, each: int = 4) -> list[JudgeCases]:
+def calibration_steps(
+    profile: Profile, seed: int, count: int, lengths_s: tuple[float, ...], each: int = 4
+) -> list[JudgeCases]:
     """The steps for `count` cases of every kind, `each` a step; the seed is `cases.FIT_SEED` or `HELD_OUT_SEED`."""
     trained = prior_step(profile, "denoiser", variant="uniform_hz")
     return [
-        JudgeCases(trained, kind, first, min(each, count - first), seed, seconds)
+        JudgeCases(trained, kind, first, min(each, count - first), seed, lengths_s)
         for first in range(0, count, each)
         for kind in KINDS
     ]
 
 
-def fit(windows: pd.DataFrame) -> TrustModel:
-    """The model of labelled windows (`JudgeCases`).
+def fit(windows: pd.DataFrame, made_with: Mapping[str, str] | None = None) -> TrustModel:
+    """The model of labelled windows (`JudgeCases`), which were `made_with` what `TrustModel` says.
 
     The regression of the whole recording is made of log-odds that the windows' one gives for recordings it was not
     fitted to (5 folds), and the thresholds are where as large a share of right ones as of wrong ones falls on the wrong
@@ -120,7 +130,7 @@ def fit(windows: pd.DataFrame) -> TrustModel:
     window = _logistic(windows, FEATURES, right, _balanced(logits, right))
     cases, labels = _wholes(windows, logits)
     held = _out_of_fold(cases, list(WHOLE), labels, np.arange(len(cases)))
-    return TrustModel(window, _logistic(cases, WHOLE, labels, _balanced(held, labels)))
+    return TrustModel(window, _logistic(cases, list(WHOLE), labels, _balanced(held, labels)), dict(made_with or {}))
 
 
 def judged(windows: pd.DataFrame, model: TrustModel) -> pd.DataFrame:

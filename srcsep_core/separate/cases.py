@@ -211,6 +211,19 @@ def _noisy(draw: _Draw) -> _Scene:
     return _Scene(names, names, waves, extra=level * noise)
 
 
+def _passing(draw: _Draw) -> _Scene:
+    """A fourth source, or white noise, sounds for 64 ms and spoils a window of two or three others."""
+    order = torch.randperm(len(SOURCES), generator=draw.generator).tolist()
+    names, intruder = tuple(SOURCES[k] for k in sorted(order[1:])), SOURCES[order[0]]
+    names = names[: draw.integer(2, 3)]
+    extra = draw.waves((intruder,))[0] if draw.integer(0, 1) else 0.6 * draw.noise()
+    span = round(0.064 * draw.world.sample_rate)
+    start = draw.integer(0, max(0, draw.length - span))
+    heard = torch.zeros(draw.length)
+    heard[start : start + span] = extra[start : start + span]
+    return _Scene(names, names, draw.waves(names), extra=heard)
+
+
 KINDS: dict[str, Callable[[_Draw], _Scene]] = {
     "right classes": _right,
     "wrong classes": _wrong,
@@ -225,6 +238,7 @@ KINDS: dict[str, Callable[[_Draw], _Scene]] = {
     "note change": _change,
     "clipped": _clipped,
     "noise added": _noisy,
+    "passing sound": _passing,
 }
 
 

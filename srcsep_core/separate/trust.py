@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -30,7 +30,7 @@ GROUPS = {
     "loudness": ("loudness_db",),
 }
 REASONS, SHOWN = 2, 3
-WHOLE = ("middle", "low", "lowest")
+WHOLE = {"middle": 0.5, "low": 0.25, "lowest": 0.1}  # quantiles of the windows' log-odds, alike for any length
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,14 @@ class Logistic:
 
 @dataclass(frozen=True)
 class TrustModel:
-    """`window`: that all sources of a window are above 10 dB, of `FEATURES`; `whole`: of a recording, of `WHOLE`."""
+    """`window`: that all sources of a window are above 10 dB, of `FEATURES`; `whole`: of a recording, of `WHOLE`.
+
+    `made_with`: the sampler and the prior (`prior_key`) of the recordings that it was fitted to.
+    """
 
     window: Logistic
     whole: Logistic
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The text of `trust.json`."""
@@ -76,9 +80,8 @@ class TrustModel:
 
 
 def whole_features(logits: np.ndarray) -> pd.DataFrame:
-    """One row of `WHOLE` from the windows' log-odds (N,): their median, lower quartile and minimum."""
-    middle, low, lowest = (float(np.quantile(logits, q)) for q in (0.5, 0.25, 0.0))
-    return pd.DataFrame([{"middle": middle, "low": low, "lowest": lowest}])
+    """One row of `WHOLE` from the windows' log-odds (N,)."""
+    return pd.DataFrame([{name: float(np.quantile(logits, q)) for name, q in WHOLE.items()}])
 
 
 @cache
@@ -88,7 +91,7 @@ def trust_model() -> TrustModel | None:
     if not path.is_file():
         return None
     found = json.loads(path.read_text())
-    return TrustModel(*(_logistic(found[name]) for name in ("window", "whole")))
+    return TrustModel(_logistic(found["window"]), _logistic(found["whole"]), found["made_with"])
 
 
 def _logistic(found: Mapping[str, Any]) -> Logistic:
@@ -145,10 +148,16 @@ class Verdict:
         }
 
 
-def verdict(channels: Sequence[pd.DataFrame], names: Sequence[str], model: TrustModel | None = None) -> Verdict:
+def verdict(
+    channels: Sequence[pd.DataFrame],
+    names: Sequence[str],
+    model: TrustModel | None = None,
+    used: Mapping[str, str] | None = None,
+) -> Verdict:
     """The verdict on the evidence (`searching.Found.evidence`) of every channel; that of the worst channel counts.
 
-    `names`: the classes of the sources. Without a `model` it is the one that comes with the package.
+    `names`: the classes of the sources. Without a `model` it is the one that comes with the package. `used`: what
+    separated, as in `TrustModel.made_with`; where the model was made with something else, the verdict says so.
     """
     model = model or trust_model()
     every = pd.concat(channels, ignore_index=True)
@@ -161,6 +170,8 @@ def verdict(channels: Sequence[pd.DataFrame], names: Sequence[str], model: Trust
     trust = p >= model.whole.threshold
     blamed = doubtful if trust or len(doubtful) else every
     why = _reasons(blamed, names, model) if len(blamed) else ()
+    foreign = used is not None and any(used.get(name) != value for name, value in model.made_with.items())
+    why += ("the probability was calibrated with another prior or sampler",) if foreign else ()
     return Verdict(trust, p, len(every), len(doubtful), _spans(doubtful), why)
 
 
@@ -179,7 +190,8 @@ def _reasons(evidence: pd.DataFrame, names: Sequence[str], model: TrustModel) ->
     """The two groups of features that speak most against these windows, in words."""
     parts = pd.DataFrame(model.window.parts(evidence), columns=list(model.window.features)).mean()
     weights = {group: float(parts[list(features)].sum()) for group, features in GROUPS.items()}
-    against = sorted((group for group in weights if weights[group] < 0), key=lambda group: weights[group])
+    by_weight = sorted(weights, key=lambda group: weights[group])
+    against = [group for group in by_weight if weights[group] < 0] or by_weight[:1]
     return tuple(_words(group, evidence, names) for group in against[:REASONS])
 
 

@@ -1,6 +1,7 @@
 """Verdicts follow the evidence, name windows and reasons, and are fitted to some recordings and checked on others."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from srcsep_core.separate.calibration import auroc, by_kind, curves, detection, fit, judged
 from srcsep_core.separate.evidence import FEATURES
-from srcsep_core.separate.trust import TrustModel, Verdict, trust_model, verdict
+from srcsep_core.separate.trust import TrustModel, Verdict, trust_model, verdict, whole_features
 from srcsep_core.show.trust_figures import trust_figure
 
 GOOD = {"residual_db": -38, "doubt_db": -33, "error": -0.8, "error_wide": -0.9, "margin": -0.5, "loudness_db": 0.5}
@@ -91,6 +92,27 @@ def test_reason_is_what_speaks_most_against_it(changes: dict[str, object], reaso
     between = {name: (GOOD[name] + BAD[name]) / 2 for name in FEATURES}
     found = verdict([labelled(1, 5).assign(**between | changes)], ("sine", "saw"), model)
     assert found.doubtful == 4 and found.why[0] == reason
+
+
+def test_length_of_a_recording_changes_nothing_but_chance() -> None:
+    random = np.random.default_rng(0)
+    found = {n: [whole_features(random.normal(4, 2, n)).iloc[0] for _ in range(200)] for n in (21, 300)}
+    short, long = (pd.DataFrame(rows).mean() for rows in found.values())
+    assert (short - long).abs().max() < 0.3
+
+
+def test_doubt_always_has_a_reason(model: TrustModel) -> None:
+    stern = replace(model, whole=replace(model.whole, threshold=1.0), window=replace(model.window, threshold=1.0))
+    assert not (found := verdict([labelled(1, 5)], ("sine", "saw"), stern)).trust and found.why
+
+
+def test_verdict_says_that_it_was_calibrated_with_something_else(model: TrustModel) -> None:
+    known = replace(model, made_with={"sampler": "gibbs", "prior_key": "a"})
+    said = [
+        verdict([labelled(1, 4)], ("sine", "saw"), known, used={"sampler": "gibbs", "prior_key": key}) for key in "ab"
+    ]
+    assert "calibrated with another" not in said[0].line and "calibrated with another prior or sampler" in said[1].line
+    assert said[0].p == said[1].p
 
 
 def test_what_was_not_asked_is_not_trusted(model: TrustModel) -> None:
