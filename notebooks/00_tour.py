@@ -102,6 +102,7 @@ quality = si_sdr(estimate=found.stems[:, 0], reference=short)
 separated = pd.DataFrame({"source": SOURCES, "si_sdr_db": quality.numpy()})
 display(separated.round(1))
 run.save_table(separated, "tour_separation")
+print("Verdict, without the truth:", found.verdict.line)
 
 # %%
 player({"mix": found.mix[0], **stems}, toy.sample_rate, "Estimates against the truth", references=truth)

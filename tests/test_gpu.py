@@ -20,6 +20,7 @@ from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, Flo
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
+from srcsep_core.separate import SearchConfig, SeparateConfig, separate_audio
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import clip_gradients, new_network, train
 
@@ -232,3 +233,11 @@ def test_new_network_leaves_the_random_state_of_the_gpu_alone() -> None:
     before = torch.cuda.get_rng_state()
     new_flow(get_profile("smoke").flow, groups=2, seed=3)
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_recording_is_separated_and_judged() -> None:
+    config = SeparateConfig(device="cuda", gain=1.0, restarts=1, search=SearchConfig(chains=1))
+    waves = draw_sources(ToyWorld("uniform_hz", ("sine", "saw")), 1, 2048, torch.Generator().manual_seed(0))
+    found = separate_audio(waves.mean(dim=1), 16_000, ["sine", "saw"], config)
+    torch.testing.assert_close(found.stems.sum(dim=0), found.mix, rtol=0, atol=1e-5)
+    assert found.evidence[0].notna().all(axis=None)

@@ -264,7 +264,7 @@ def separate_audio(
         separator = method_separator(asked, heard_as.window or heard.shape[1], pipeline)
     tuned = config.search if config.restarts is None else replace(config.search, chains=config.restarts)
     crew = Crew(device, config.seed, Clock(tuned.budget_s), tuned.batch, tuned.workers, progress)
-    judges = priors if asked.sampled else None
+    judges = priors if asked.sampled else _judges(config, pipeline)
     search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
     tried = pd.DataFrame()
     if sources == (AUTO,):
@@ -284,7 +284,13 @@ def separate_audio(
     stems = back(stems, rate=rate, sample_rate=sample_rate, length=mix.shape[1])
     stems = stems + (whole - stems.sum(dim=0)) / len(sources)
     evidence = tuple(one.evidence for one in found)
-    judged = verdict(evidence, sources)
+    judged = verdict(evidence, sources, used={"sampler": config.sampler, **key} if asked.sampled else {})
+    late = sum(int(one.report["windows_late"]) for one in found)
+    if late:
+        notes.append(
+            f"the budget of {tuned.budget_s:g} s was over before {late} windows had a chain: there the mix itself"
+        )
+        log.warning(notes[-1])
     report = {
         "srcsep_version": __version__,
         "trust": judged.facts,
@@ -326,6 +332,14 @@ def separate_audio(
 def _known(config: SeparateConfig, priors: SourcePriors | None) -> tuple[str, ...]:
     """The classes that there are priors for."""
     return world_of(config.variant).sources if priors is None else tuple(priors.by_source)
+
+
+def _judges(config: SeparateConfig, pipeline: Pipeline) -> SourcePriors | None:
+    """What judges stems that no sampler made: the denoiser of the world, where it is trained."""
+    try:
+        return source_priors(replace(config, method=SAMPLER, prior="denoiser", train=False).request, pipeline)
+    except InputError:
+        return None
 
 
 def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+SHOWN = 3  # doubtful spans, and sets of sources tried
 SETTINGS = ("method", "sampler", "prior", "prior_key", "variant", "profile", "levels")
 
 
@@ -14,11 +15,14 @@ def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:
     settings = report["settings"]
     windows = [{"channel": one["channel"], **window} for one in report["channels"] for window in one["windows"]]
     worst = max(windows, key=lambda window: window["doubt_db"])
+    judged = dict(report["trust"])
+    judged["doubtful_s"] = judged["doubtful_s"][:SHOWN]
     return {
-        **report["trust"],
+        **judged,
         "srcsep_version": report["srcsep_version"],
         "input": report["input"],
         "sources": settings["sources"],
+        "sources_tried": report["sources_tried"][:SHOWN],
         "notes": report["notes"],
         "residual_db": round(report["residual_db"], 2),
         "most_doubtful_window": {name: worst[name] for name in ("channel", "start_s", "doubt_db")},

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -143,12 +143,19 @@ class Search:
             candidates, doubts = _append(candidates, doubts, doubtful, *found)
         report = {
             "gain": gain,
-            "gains_tried": [{"gain": one, "doubt_db": tried[one]} for one in sorted(tried)],
+            "gains_tried": [
+                {"gain": one, "doubt_db": tried[one]} for one in sorted(tried) if math.isfinite(tried[one])
+            ],
             "rounds": len(again),
             "windows_again": again,
+            "windows_late": int((~doubts.isfinite().any(dim=1)).sum()),
             "windows": self._windows(joined, mixes, doubts, starts, active),
         }
-        evidence = self._evidence(chosen, joined, mixes, rival, active, starts)
+        if chains is None:
+            evidence = self._evidence_of(joined.signals, gain * channel)
+        else:
+            kept = chosen[torch.arange(len(mixes))[:, None], joined.orders]
+            evidence = self._evidence(kept, mixes, neighbours(joined.disagreement), rival, active, starts)
         return Found(joined.signals.float(), gain, report, evidence)
 
     def try_few(self, channel: Tensor) -> tuple[float, pd.DataFrame]:
@@ -194,23 +201,37 @@ class Search:
         doubts = torch.where(active, torch.inf, rms(mixes))
         return candidates, doubts[:, None]
 
+    def _evidence_of(self, signals: Tensor, heard: Tensor) -> pd.DataFrame:
+        """The evidence on signals (K, T) that were found at once, in windows of the judges, of what was heard (T,)."""
+        window = self.judges.window if self.judges else None
+        if window is None or len(heard) < window:
+            return replace(self, judges=None)._evidence_in(signals, heard, len(heard))
+        return self._evidence_in(signals, heard, window)
+
+    def _evidence_in(self, signals: Tensor, heard: Tensor, window: int) -> pd.DataFrame:
+        starts = window_starts(len(heard), window, window // 4)
+        mixes, kept = cut(heard, starts, window), torch.stack([cut(one, starts, window) for one in signals], dim=1)
+        apart, active = mixes.new_zeros(len(mixes)), rms(mixes) > SILENCE * rms(heard)
+        return self._evidence(kept.to(mixes), mixes, apart, torch.full_like(apart, MOST), active, starts)
+
     def _evidence(
-        self, chosen: Tensor, joined: Joined, mixes: Tensor, rival: Tensor, active: Tensor, starts: Sequence[int]
+        self, kept: Tensor, mixes: Tensor, disagreement: Tensor, rival: Tensor, active: Tensor, starts: Sequence[int]
     ) -> pd.DataFrame:
         """The evidence on the windows that are not silent; `window` is their number."""
-        rate, length, rows = self.heard.sample_rate, mixes.shape[1], torch.arange(len(mixes))
-        kept = chosen[rows[:, None], joined.orders]
-        found = self._ask(kept[active], mixes[active], neighbours(joined.disagreement)[active], rival[active])
-        begin = torch.tensor(starts)[active].numpy()
-        found.insert(0, "window", rows[active].numpy())
+        found = self._ask(kept[active], mixes[active], disagreement[active], rival[active])
+        rate, begin = self.heard.sample_rate, torch.tensor(starts)[active].numpy()
+        found.insert(0, "window", torch.arange(len(mixes))[active].numpy())
         found.insert(1, "start_s", begin / rate)
-        found.insert(2, "end_s", (begin + length) / rate)
+        found.insert(2, "end_s", (begin + mixes.shape[1]) / rate)
         return found
 
     def _ask(self, kept: Tensor, mixes: Tensor, disagreement: Tensor, rival: Tensor) -> pd.DataFrame:
         judges = None if self.judges is None else self.judges.by_source
         generator = torch.Generator(self.crew.device).manual_seed(self.crew.seed)
-        total, typical = len(self.sources) * mixes, self.heard.typical_rms
+        kept, total, disagreement, rival = (
+            part.to(self.crew.device) for part in (kept, len(self.sources) * mixes, disagreement, rival)
+        )
+        typical = self.heard.typical_rms
         return window_evidence(kept, total, disagreement, rival, self.sources, judges, typical, generator)
 
     def _doubtful(self, joined: Joined, doubts: Tensor, mixes: Tensor, rival: Tensor, had: Tensor) -> Tensor:

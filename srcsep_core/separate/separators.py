@@ -112,7 +112,7 @@ class Request:
         if not self.sampled:
             return own
         config = resolved(self.sampler_config)
-        levels = "estimated" if config.get("estimate_gains") else "equal"
+        levels = self.levels if "estimate_gains" in config else "equal"
         return {**own, "prior": self.prior, "sampler": self.sampler, "levels": levels, "sampler_config": config}
 
     def check(self, sources: tuple[str, ...], known_sources: Sequence[str]) -> None:

@@ -34,6 +34,8 @@ from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
 from srcsep_core.separate.crew import Crew
+from srcsep_core.separate.evidence import FEATURES
+from srcsep_core.separate.record import summary_of
 from srcsep_core.separate.recording import clipped_runs, prepare
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.stems import DETAILS, RECORD
@@ -251,6 +253,14 @@ def test_methods_that_need_the_mix_alone_separate_it_whole(method: str, tmp_path
     quality = si_sdr(estimate=result.stems[:, 0], reference=references)
     gained = quality - si_sdr(estimate=mixed(references).expand(2, -1), reference=references)
     assert gained.abs().max() < 1e-3 if method == "mix" else gained.min() > 2
+    (evidence,) = result.evidence
+    assert evidence["start_s"].tolist() == [0.0, 0.048, 976 / RATE], "judged by the denoiser, in its windows"
+    assert evidence[list(FEATURES)].notna().all(axis=None)
+
+
+def test_stems_of_a_method_that_nothing_can_judge_are_not_judged() -> None:
+    result = run(mixed(sine_and_square(500)), ["sine", "square"], replace(CPU, method="mix"))
+    assert len(result.evidence[0]) == 1 and not result.verdict.judged
 
 
 def test_clipping_is_flat_tops_at_full_scale() -> None:
@@ -367,6 +377,9 @@ def test_summary_fits_a_screen(tmp_path: Path) -> None:
     assert sum(len(one["windows"]) for one in result.report["channels"]) > 300
     lines = (result.write(tmp_path / "out") / "separation.json").read_text().splitlines()
     assert len(lines) <= 40 and max(len(line) for line in lines) <= 240
+    spans = [[n / 10, n / 10 + 0.064] for n in range(500)]
+    doubted = {**result.report, "trust": {**result.report["trust"], "doubtful_s": spans}}
+    assert summary_of(doubted)["doubtful_s"] == spans[:3]
     first = ["verdict", "p_trust", "windows", "doubtful_windows", "doubtful_s", "why"]
     assert list(json.loads("\n".join(lines)))[:9] == [*first, "srcsep_version", "input", "sources"]
 
@@ -626,7 +639,7 @@ def test_last_line_is_the_verdict_and_a_doubtful_result_has_an_exit_code_of_its_
     said: Verdict, code: int, mix_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "source_priors", lambda *_: codebook_priors())
-    monkeypatch.setattr(job, "verdict", lambda *_: said)
+    monkeypatch.setattr(job, "verdict", lambda *_, **__: said)
     result = srcsep(
         "separate", mix_file, "--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--out", tmp_path / "out"
     )
@@ -656,6 +669,16 @@ def test_budget_ends_the_search_and_keeps_what_there_is() -> None:
     windows = result.report["channels"][0]["windows"]
     reached = [one["restarts"] > 0 for one in windows]
     assert any(reached) and not all(reached) and all(math.isfinite(one["doubt_db"]) for one in windows)
+    late = f"the budget of 1 s was over before {reached.count(False)} windows had a chain: there the mix itself"
+    assert result.summary["notes"] == [late]
+
+
+def test_budget_that_is_over_at_once_leaves_a_record_that_can_be_read(tmp_path: Path) -> None:
+    result = run(mixed(sine_and_square()), ["sine", "square"], replace(CPU, search=SearchConfig(budget_s=1e-9)))
+    assert "was over before" in result.report["notes"][-1]
+    out = result.write(tmp_path / "out")
+    for name in (RECORD, DETAILS):
+        json.loads((out / name).read_text(), parse_constant=pytest.fail)  # Infinity and NaN are no JSON
 
 
 def test_levels_are_estimated_where_equal_ones_leave_doubt() -> None:
