@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,16 @@ def pick_sources(channel: Tensor, search: Search, sets: Sequence[tuple[str, ...]
     """The sets of classes tried on a channel (T,), the likeliest first: sources, p, doubt_db, gain.
 
     `p` is the probability that the sources of a window are right under the set (the middle one of the windows tried),
-    over the sum of all where that is above 1. `search` is that of any set.
+    over the sum of all where that is above 1. `search` is that of any set; where its time is up, the sets that are left
+    are not tried, but one always is.
     """
     model = trust_model()
     if model is None:
         raise InputError("no calibrated model comes with this version, which auto needs; name the sources")
-    rows = []
+    rows = list[dict[str, Any]]()
     for names in sets:
+        if rows and search.crew.clock.over:
+            break
         gain, evidence = replace(search, sources=names).try_few(channel)
         p = float(np.median(model.window.probability(evidence)))
         doubt = float(evidence["doubt_db"].median())

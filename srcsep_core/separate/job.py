@@ -266,9 +266,17 @@ def separate_audio(
     crew = Crew(device, config.seed, Clock(tuned.budget_s), tuned.batch, tuned.workers, progress)
     judges = priors if asked.sampled else _judges(config, pipeline)
     search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
-    tried = pd.DataFrame()
+    tried, notes = pd.DataFrame(), list(recording.notes)
     if sources == (AUTO,):
-        tried = pick_sources(heard[recording.sounding[0]], search, all_subsets(_known(config, priors)))
+        share = None if tuned.budget_s is None else tuned.budget_s / 3
+        trying = replace(search, crew=replace(crew, clock=Clock(share)))
+        sets = all_subsets(_known(config, priors))
+        tried = pick_sources(heard[recording.sounding[0]], trying, sets)
+        if len(tried) < len(sets):
+            notes.append(
+                f"a third of the budget was over when {len(tried)} of {len(sets)} sets of sources had been tried"
+            )
+            log.warning(notes[-1])
         sources = tuple(str(tried["sources"].iloc[0]).split("+"))
         search = replace(search, sources=sources)
     found = [search.run(heard[c], config.gain) for c in recording.sounding]
@@ -277,7 +285,6 @@ def separate_audio(
     stems[:, recording.sounding] = _align_channels(estimates, sources)
     left = heard - stems.sum(dim=0)
     whole, above, above_db = split_band(mix, heard, rate=rate, sample_rate=sample_rate)
-    notes = list(recording.notes)
     if above is not None:
         notes.append(f"what lies above {rate / 2:g} Hz, {above_db:.1f} dB of the mix, is untouched: a stem of its own")
         log.info(notes[-1])
@@ -345,6 +352,8 @@ def _judges(config: SeparateConfig, pipeline: Pipeline) -> SourcePriors | None:
 def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
     known = _known(config, priors)
+    if AUTO in sources and len(sources) > 1:
+        raise InputError(f"the sources are {', '.join(sources)}; give {AUTO} alone, or name every source")
     if sources == (AUTO,):
         if config.method != SAMPLER:
             raise InputError(f"the method {config.method} cannot find the sources; name them, or use method {SAMPLER}")

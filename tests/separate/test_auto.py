@@ -12,7 +12,7 @@ from srcsep_core.samplers.selection import all_subsets
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import auto
 from srcsep_core.separate.auto import pick_sources
-from srcsep_core.separate.crew import Crew
+from srcsep_core.separate.crew import Clock, Crew
 from srcsep_core.separate.evidence import FEATURES
 from srcsep_core.separate.searching import Search, SearchConfig
 from srcsep_core.separate.trust import Logistic, TrustModel
@@ -36,6 +36,12 @@ def test_right_set_is_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["sources"].iloc[0] == "sine+square" and len(found) == 7
     assert found["p"].is_monotonic_decreasing and found["p"].iloc[0] > 0.5 and found["p"].sum() <= 1 + 1e-9
     assert found["gain"].iloc[0] == 1.0
+
+
+def test_time_that_is_up_leaves_sets_untried_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    late = replace(search(), crew=Crew(torch.device("cpu"), 0, Clock(1e-9)))
+    assert pick_sources(codebook_wave("sine", 10, 500), late, [("sine",), ("square",)])["sources"].tolist() == ["sine"]
 
 
 def test_without_a_model_the_sources_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

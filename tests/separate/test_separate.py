@@ -571,6 +571,7 @@ def test_command_with_priors_trained_on_the_spot(
     [
         (["--sources", "sine,piano"], "unknown source 'piano'"),
         (["--sources", ","], "0 sources"),
+        (["--sources", "auto,sine"], "the sources are auto, sine; give auto alone, or name every source"),
         (["--sources", "sine", "--gain", "loud"], "gain is 'loud'"),
         (["--sources", "sine", "--gain", "nan"], "gain is nan"),
         (["--sources", "sine", "--method", "irm"], "the method irm needs the true sources"),
@@ -654,7 +655,8 @@ def test_auto_takes_the_likeliest_set_and_says_how_likely(monkeypatch: pytest.Mo
     tried = pd.DataFrame({"sources": ["sine+square", "sine"], "p": [0.8, 0.1], "doubt_db": [-30.0, -9.0], "gain": 1.0})
     asked: list[object] = []
     monkeypatch.setattr(job, "pick_sources", lambda channel, search, sets: asked.extend(sets) or tried)
-    result = run(mixed(sine_and_square(500)), ["auto"])
+    result = run(mixed(sine_and_square(500)), ["auto"], replace(CPU, search=SearchConfig(budget_s=90)))
+    assert result.report["notes"] == ["a third of the budget was over when 2 of 15 sets of sources had been tried"]
     assert len(asked) == 15 and result.sources == ("sine", "square") and result.stems.shape == (2, 1, 500)
     assert result.report["sources_tried"][0] == {"sources": "sine+square", "p": 0.8, "doubt_db": -30.0, "gain": 1.0}
     assert (si_sdr(estimate=result.stems[:, 0], reference=sine_and_square(500)) > 20).all()
