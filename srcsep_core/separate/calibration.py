@@ -54,13 +54,8 @@ class JudgeCases(Step):
     lengths_s: tuple[float, ...]
     search: SearchConfig = field(default_factory=SearchConfig)
 
-    @property
-    def name(self) -> str:
-        return "judged"
-
-    @property
-    def version(self) -> int:
-        return 2
+    name = "judged"
+    version = 2
 
     @property
     def title(self) -> str:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -34,18 +34,6 @@ CHECKPOINT = "checkpoint.safetensors"
 DIVERGENCE_WINDOW = 50
 DIVERGENCE_MARGIN = 20.0
 CURVE_BIN = 10
-
-
-class Grouped(Protocol):
-    """A network of independent groups, one a source; every parameter holds the groups one after the other.
-
-    A network that all sources share is one group.
-    """
-
-    @property
-    def groups(self) -> int:
-        """How many."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -84,8 +72,11 @@ def clip_gradients(network: nn.Module, config: TrainConfig) -> None:
 
 
 def groups_of(network: nn.Module) -> int:
-    """How many sources a grouped network holds."""
-    return int(cast(Grouped, network).groups)
+    """How many independent groups a network has, one a source, which every parameter holds one after the other.
+
+    A network that all sources share is one group.
+    """
+    return int(cast(Any, network).groups)
 
 
 def new_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:

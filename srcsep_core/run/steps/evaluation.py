@@ -111,9 +111,7 @@ class Evaluation(Step):
     def parents(self) -> tuple[Step, ...]:
         return () if self.subject.trained is None else (self.subject.trained,)
 
-    @property
-    def version(self) -> int:
-        return 2
+    version = 2
 
     @property
     def config(self) -> dict[str, Any]:
@@ -155,9 +153,7 @@ class CrossLikelihood(Evaluation):
 
     evaluation: EvalConfig
 
-    @property
-    def name(self) -> str:
-        return "cross-likelihood"
+    name = "cross-likelihood"
 
     @property
     def inputs(self) -> str:
@@ -188,9 +184,7 @@ class NoiseCurve(Evaluation):
     evaluation: EvalConfig
     data_sigmas: tuple[float, ...] = diagnostics.DATA_SIGMAS
 
-    @property
-    def name(self) -> str:
-        return "noise-curve"
+    name = "noise-curve"
 
     @property
     def inputs(self) -> str:
@@ -217,9 +211,7 @@ class ConstantInput(Evaluation):
 
     length: int
 
-    @property
-    def name(self) -> str:
-        return "constant-input"
+    name = "constant-input"
 
     @property
     def inputs(self) -> str:
@@ -243,9 +235,7 @@ class RandomInput(Evaluation):
     draws: int
     seed: int = 4321
 
-    @property
-    def name(self) -> str:
-        return "random-input"
+    name = "random-input"
 
     @property
     def inputs(self) -> str:

@@ -31,13 +31,8 @@ class SelectSources(Step):
     sampler_config: GibbsConfig
     seed: int = 0
 
-    @property
-    def name(self) -> str:
-        return "selection"
-
-    @property
-    def version(self) -> int:
-        return 2
+    name = "selection"
+    version = 2
 
     @property
     def title(self) -> str:

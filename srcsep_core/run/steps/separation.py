@@ -36,13 +36,11 @@ class SeparateMixes(Step):
     mixes: MixConfig
     choice: SeparatorChoice
 
+    version = 2
+
     @property
     def name(self) -> str:
         return self.choice.step
-
-    @property
-    def version(self) -> int:
-        return 2
 
     @property
     def title(self) -> str:
