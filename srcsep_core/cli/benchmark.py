@@ -43,6 +43,13 @@ from srcsep_core.cli.stopping import stoppable
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: data/measured.")
 @click.option("--overwrite", is_flag=True, help="Replace rows that were measured on more mixes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Separate in so many processes of one thread each; on a processor, one a core is fastest.",
+)
 @train_option
 @click.option("--list", "list_only", is_flag=True, help="Only list the settings and whether they are done.")
 def benchmark(
@@ -55,6 +62,7 @@ def benchmark(
     chosen_variants: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
+    workers: int,
     train: bool,
     list_only: bool,
 ) -> None:
@@ -76,6 +84,7 @@ def benchmark(
     from srcsep_core.benchmark.settings import GROUPS, UNKNOWN, selection_step, settings_of
     from srcsep_core.paths import measured_folder
     from srcsep_core.report.results import write_table
+    from srcsep_core.run.executors import Workers, prepare
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
 
@@ -102,9 +111,12 @@ def benchmark(
         check_no_loss(folder / "separation.csv", planned_rows(settings), overwrite=overwrite)
     if step is not None:
         check_no_loss(folder / "separation_unknown.csv", planned_unknown(step), overwrite=overwrite)
-    pipeline.check_trained([*(one.step for one in settings), *([step] if step else [])])
+    steps = [*(one.step for one in settings), *([step] if step else [])]
+    pipeline.check_trained(steps)
     kept = f"finished settings are in {pipeline.store.root}, and every table is whole, the earlier or the new one"
     with stoppable(lambda: f"{kept}; the same command goes on from there"):
+        if workers > 1:
+            prepare(pipeline, steps, Workers(workers))
         if settings:
             rows = separation_rows(pipeline, settings, profile=profile, command=command)
             table = with_other_groups(rows, folder / "separation.csv", counts)

@@ -75,12 +75,12 @@ class JudgeCases(Step):
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         world = self.trained.data
         assert isinstance(world, ToyWorld)
-        rows = []
+        rows, search = [], replace(self.search, workers=1)  # the cases of other steps run beside it
         with Progress(self.count, self.title, show=context.progress) as bar:
             for number in range(self.first, self.first + self.count):
                 seconds = self.lengths_s[number % len(self.lengths_s)]
                 case = draw_case(world, self.kind, number, self.seed, seconds)
-                config = SeparateConfig(variant=world.variant, device=context.device.type, search=self.search)
+                config = SeparateConfig(variant=world.variant, device=context.device.type, search=search)
                 result = separate_audio(case.mix, case.sample_rate, case.named, config)
                 evidence = result.evidence[0]
                 window = int(result.report["settings"]["window"])

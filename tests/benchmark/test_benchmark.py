@@ -446,6 +446,18 @@ def test_list_shows_the_settings_of_one_number_of_sources() -> None:
     assert [line.split()[2] for line in lines] == [one.step.title for one in pairs]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("only_this_cache")
+def test_workers_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead(monkeypatch, baseline("mix"), baseline("nmf"))
+    tables = []
+    for workers in ("2", "1"):
+        monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / f"cache {workers}"))
+        assert benchmark("--group", "baseline", "--workers", workers, "--out", str(tmp_path / workers)).exit_code == 0
+        tables.append(pd.read_csv(tmp_path / workers / "separation.csv").drop(columns="seconds_per_mix"))
+    pd.testing.assert_frame_equal(*tables)
+
+
 @pytest.mark.usefixtures("only_this_cache")
 def test_run_writes_the_table_once_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = [baseline("mix"), baseline("ibm", sources=SOURCES)]
