@@ -48,7 +48,7 @@ def drift_figure(traces: pd.DataFrame, apart: float) -> Figure:
     for label, trace in traces.groupby("prior", sort=False):
         ax.plot(trace["step"] + 1, trace["distance"], **prior_style(str(label)).line, label=label)
     ax.axhline(apart, color="0.4", linestyle=":", linewidth=0.8, label="two independent sources")
-    ax.set(xlabel="step of the released Langevin dynamics", ylabel="distance to the truth (rms)", ylim=(0, None))
+    ax.set(xlabel="step of the Langevin dynamics without the mix", ylabel="distance to the truth (rms)", ylim=(0, None))
     shared_legend(figure, 1, right=True)
     return figure
 
