@@ -105,7 +105,7 @@ def test_its_commands_work_at_once_and_leave_nothing_else_behind(installed: Inst
         (("notebooks",), "needs a checkout of the project"),
         (("benchmark", "--group", "baseline"), "needs a checkout of the project"),
         (("train", "--ship"), "needs a checkout of the project"),
-        (("benchmark", "--group", "causal", "--out", "table"), "`srcsep data priors`"),
+        (("benchmark", "--group", "causal", "--out", "table"), "`srcsep data priors --from"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
@@ -118,7 +118,7 @@ def test_what_needs_more_is_one_sentence(arguments: tuple[str, ...], sentence: s
 def test_more_priors_are_taken_over_from_a_checkout(installed: Installed, tmp_path: Path) -> None:
     tone = write_audio(tmp_path / "tone.wav", draw_test_set(ToyWorld(), 1, 512, seed=0)[0, :1], 14_700)
     asked = ("likelihood", tone, "--objective", "quarter_log_det", "--device", "cpu")
-    assert "or take over those of a checkout with `srcsep data priors`" in installed.run("srcsep", *asked).stderr
+    assert "or take over those of a checkout with `srcsep data priors --from" in installed.run("srcsep", *asked).stderr
     title = "flow-whole_periods-laptop-quarter_log_det"
     printed = installed.srcsep("data", "priors", "--from", ROOT / "data" / "pretrained" / title)
     assert f"{title}: taken over" in printed and f"cache: {installed.home}" in printed
