@@ -95,7 +95,7 @@ run.save_table(table.reset_index().melt("data", var_name="prior", value_name="na
 # %%
 short = sources[0, :, : toy.sample_rate // 4]
 chosen = {"profile": run.profile.name, "device": run.pipeline.device.type, "precision": "full"}
-config = SeparateConfig(variant=toy.variant, gain=1.0, **chosen)
+config = SeparateConfig(variant=toy.variant, gain=1.0, train=run.pipeline.train, **chosen)
 found = separate_audio(mix(short[None])[0], toy.sample_rate, SOURCES, config)
 truth = dict(zip(SOURCES, short / len(SOURCES), strict=True))
 stems = dict(zip(SOURCES, found.stems[:, 0], strict=True))
