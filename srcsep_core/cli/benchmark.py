@@ -9,6 +9,7 @@ import click
 
 from srcsep_core.cli.options import Choice, device_option, profile_option, train_option, variants
 from srcsep_core.cli.stopping import stoppable
+from srcsep_core.errors import InputError
 
 
 @click.command()
@@ -97,6 +98,10 @@ def benchmark(
         check_counts(settings, counts)
         settings = [one for one in settings if len(one.step.mixes.sources) in counts]
     pipeline = Pipeline(device=resolve_device(device), progress=True, train=train)
+    if workers > 1 and pipeline.device.type != "cpu":
+        raise InputError(
+            f"{workers} workers would leave the {pipeline.device.type} idle; use --workers 1, or --device cpu"
+        )
     step = selection_step(chosen, plan) if UNKNOWN in wanted else None
     if list_only:
         every = [(one.group, one.step, one.note) for one in settings] + ([(UNKNOWN, step, "")] if step else [])

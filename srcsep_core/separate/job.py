@@ -343,9 +343,10 @@ def _known(config: SeparateConfig, priors: SourcePriors | None) -> tuple[str, ..
 
 def _judges(config: SeparateConfig, pipeline: Pipeline) -> SourcePriors | None:
     """What judges stems that no sampler made: the denoiser of the world, where it is trained."""
+    asked = replace(config, method=SAMPLER, prior="denoiser").request
     try:
-        return source_priors(replace(config, method=SAMPLER, prior="denoiser", train=False).request, pipeline)
-    except InputError:
+        return source_priors(asked, replace(pipeline, train=False))
+    except InputError:  # untrained, or none in the profile
         return None
 
 

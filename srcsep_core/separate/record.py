@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-SHOWN = 3  # doubtful spans, and sets of sources tried
+from srcsep_core.separate.trust import SHOWN
+
 SETTINGS = ("method", "sampler", "prior", "prior_key", "variant", "profile", "levels")
 
 

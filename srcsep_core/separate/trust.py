@@ -29,8 +29,9 @@ GROUPS = {
     "residual": ("residual_db",),
     "loudness": ("loudness_db",),
 }
-REASONS, SHOWN = 2, 3
-WHOLE = {"middle": 0.5, "low": 0.25, "lowest": 0.1}  # quantiles of the windows' log-odds, alike for any length
+REASONS = 2
+SHOWN = 3  # spans in a line and in the summary, and sets of sources tried
+WHOLE = {"middle": 0.5, "low": 0.25, "tenth": 0.1}  # quantiles of the windows' log-odds, alike for any length
 
 
 @dataclass(frozen=True)

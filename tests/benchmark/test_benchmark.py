@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from benchmark_values import values
 from click.testing import CliRunner, Result
 from scipy import stats
@@ -456,6 +457,12 @@ def test_workers_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert benchmark("--group", "baseline", "--workers", workers, "--out", str(tmp_path / workers)).exit_code == 0
         tables.append(pd.read_csv(tmp_path / workers / "separation.csv").drop(columns="seconds_per_mix"))
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_workers_are_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "resolve_device", lambda _: torch.device("cuda"))
+    result = benchmark("--workers", "2", "--list")
+    assert result.exit_code == 1 and "2 workers would leave the cuda idle; use --workers 1" in result.output
 
 
 @pytest.mark.usefixtures("only_this_cache")
