@@ -17,7 +17,8 @@ from srcsep_core.checks import check_waveform
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.priors.kinds import register_oracle
-from srcsep_core.priors.oracle_grid import ModeBlock, ModePlan, OracleGrid
+from srcsep_core.priors.oracle_grid import ModePlan, OracleGrid
+from srcsep_core.priors.oracle_modes import ModeBlock
 from srcsep_core.priors.sets import index_of
 
 _LIGHT = 60.0  # nats below the heaviest mode

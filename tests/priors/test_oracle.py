@@ -14,7 +14,8 @@ from srcsep_core.data import toy
 from srcsep_core.data.toy import SOURCES, VARIANTS, ToyParameters, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.oracle import OraclePrior, amplitude_posterior, tilted_uniform
-from srcsep_core.priors.oracle_grid import EvenPhases, JumpPhases, ModePlan, OracleGrid, WholePeriods, whole_periods
+from srcsep_core.priors.oracle_grid import ModePlan, OracleGrid, whole_periods
+from srcsep_core.priors.oracle_modes import EvenPhases, JumpPhases, WholePeriods
 
 POINT = (1.0, 1.0)
 CPU = torch.device("cpu")
