@@ -22,10 +22,10 @@ from srcsep_core.data.base import variants_of
 from srcsep_core.errors import StoreError
 from srcsep_core.former import FORMER
 from srcsep_core.paths import shipped_root
+from srcsep_core.run.artefacts import MARKER, PROVENANCE, content_key, fault, replace_folder, seal, write_json
 from srcsep_core.run.profiles import PROFILES
 from srcsep_core.run.steps import TrainPriors, priors_of
 from srcsep_core.run.steps.base import CONFIG, WEIGHTS
-from srcsep_core.run.store import MARKER, PROVENANCE, content_key, fault, replace_folder, seal, write_json
 from srcsep_core.weights import save_weights
 
 RELEASED_OBJECTIVE = {"flow": "quarter_log_det", "wavenet": "sigmoid"}

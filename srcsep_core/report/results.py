@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from srcsep_core.errors import InputError
 from srcsep_core.paths import REFERENCE, default_root, figures_folder
 from srcsep_core.report.verify import Verdict, compare_tables, read_table, verdict_of
-from srcsep_core.run.store import clear_os_errors, write_json
+from srcsep_core.run.artefacts import write_json
+from srcsep_core.run.store import clear_os_errors
 from srcsep_core.show.plots import save_figure
 
 RENEW = "SRCSEP_RENEW"

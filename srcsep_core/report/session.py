@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from srcsep_core.errors import InputError
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.report.results import ResultFolders, results_of
+from srcsep_core.run.artefacts import git_revision
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.run.profiles import Profile, get_profile
 from srcsep_core.run.steps import Step
-from srcsep_core.run.store import git_revision
 from srcsep_core.show.plots import set_style
 
 PARAMETERS = ("profile", "seed", "device")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srcsep_core.paths import default_root
-from srcsep_core.run.store import clear_os_errors, write_json
+from srcsep_core.run.artefacts import write_json
+from srcsep_core.run.store import clear_os_errors
 
 # Seconds on two cores with the shipped priors and an empty cache, by the number that a notebook's name begins with.
 DEFAULT_SECONDS = {

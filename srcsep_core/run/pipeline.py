@@ -18,8 +18,9 @@ import torch
 
 from srcsep_core.errors import InputError
 from srcsep_core.paths import shipped_root
+from srcsep_core.run.artefacts import Artefact, replace_folder, seal
 from srcsep_core.run.steps import VALUES, Evaluation, Step, TrainPriors, load_priors
-from srcsep_core.run.store import Artefact, Finding, Store, replace_folder, seal
+from srcsep_core.run.store import Finding, Store
 from srcsep_core.run.untrained import cost, refusal
 
 log = logging.getLogger(__name__)

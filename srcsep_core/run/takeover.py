@@ -18,7 +18,8 @@ from pathlib import Path
 from srcsep_core import __version__
 from srcsep_core.errors import InputError
 from srcsep_core.priors.kinds import all_kinds
-from srcsep_core.run.store import MARKER, PROVENANCE, Store, fault
+from srcsep_core.run.artefacts import MARKER, PROVENANCE, fault
+from srcsep_core.run.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.sets import PriorSet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetSet
 from srcsep_core.run import steps
+from srcsep_core.run.artefacts import MARKER
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import PROFILES, EvalPlan, KindPlan, Profile, get_profile
 from srcsep_core.run.steps import (
@@ -44,7 +45,7 @@ from srcsep_core.run.steps import (
     subjects_of,
 )
 from srcsep_core.run.steps.catalogue import ORACLE_BEYOND, likelihood_priors_of
-from srcsep_core.run.store import MARKER, Store
+from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)

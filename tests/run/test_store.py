@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from srcsep_core.errors import StoreError
-from srcsep_core.run import store as cache
+from srcsep_core.run import artefacts
+from srcsep_core.run.artefacts import MARKER, PROVENANCE, content_key, fault, seal
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.store import MARKER, PROVENANCE, Store, content_key, fault, seal
+from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 
 KEY = content_key("step", {"a": 1})
@@ -377,8 +378,8 @@ def test_provenance_is_sealed_with_the_files(store: Store) -> None:
 
 def test_git_revision_is_unknown_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (tmp_path, None):
-        monkeypatch.setattr(cache, "checkout", lambda place=place: place)
-        assert cache.git_revision() == "unknown"
+        monkeypatch.setattr(artefacts, "checkout", lambda place=place: place)
+        assert artefacts.git_revision() == "unknown"
 
 
 # A disk that cannot be used

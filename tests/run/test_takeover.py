@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
-from srcsep_core.run.store import MARKER, PROVENANCE, Store, fault, seal
+from srcsep_core.run.artefacts import MARKER, PROVENANCE, fault, seal
+from srcsep_core.run.store import Store
 from srcsep_core.run.takeover import take_over
 
 KEYS = {"denoiser-world-laptop": "a" * 64, "flow-world-laptop": "b" * 64}

@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from srcsep_core.cli import main
 from srcsep_core.errors import InputError
 from srcsep_core.run import untrained
+from srcsep_core.run.artefacts import Artefact
 from srcsep_core.run.executors import prepare
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import TrainPriors, cross_likelihood_step, prior_step, priors_of
-from srcsep_core.run.store import Artefact, Store
+from srcsep_core.run.store import Store
 
 SMOKE = get_profile("smoke")
 FLOW, DENOISER = prior_step(SMOKE, "flowavenet"), prior_step(SMOKE, "denoiser", variant="uniform_hz")

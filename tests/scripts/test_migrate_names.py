@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from srcsep_core.errors import StoreError
+from srcsep_core.run.artefacts import content_key, fault, seal, write_json
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import TrainPriors, prior_step
-from srcsep_core.run.store import content_key, fault, seal, write_json
 
 SMOKE = get_profile("smoke")
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "migrate_names.py"

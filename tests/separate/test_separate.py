@@ -26,13 +26,13 @@ from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
 from srcsep_core.run import pipeline
+from srcsep_core.run.artefacts import file_digest
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step
-from srcsep_core.run.store import file_digest
 from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.separator import PriorSeparator
-from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file
+from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file, separated
 from srcsep_core.separate.crew import Crew
 from srcsep_core.separate.evidence import FEATURES
 from srcsep_core.separate.record import summary_of
@@ -505,7 +505,7 @@ def test_failure_while_writing_leaves_nothing(mix_file: Path, tmp_path: Path, mo
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(job, "write_json", full)
+    monkeypatch.setattr(separated, "write_json", full)
     with pytest.raises(InputError, match="No space left on device"):
         write(mix_file, tmp_path / "stems")
     assert [p.name for p in tmp_path.iterdir()] == ["mix.wav"]

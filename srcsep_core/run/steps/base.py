@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from srcsep_core.run.store import Artefact, content_key
+from srcsep_core.run.artefacts import Artefact, content_key
 
 WEIGHTS, CURVE, VALUES, CONFIG = "weights.safetensors", "curve.csv", "values.csv", "config.json"
 

@@ -15,8 +15,8 @@ from srcsep_core.config import resolved
 from srcsep_core.data.base import World
 from srcsep_core.priors.kinds import Kind, kind_of
 from srcsep_core.priors.sets import PriorSet, Trained
+from srcsep_core.run.artefacts import Artefact, write_json
 from srcsep_core.run.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
-from srcsep_core.run.store import Artefact, write_json
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import CHECKPOINT, checkpoint_step, train
 from srcsep_core.weights import save_weights
