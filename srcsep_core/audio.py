@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,27 +113,6 @@ def _without_time(content: bytes) -> bytes:
     """A WAV file of floats without the time of writing, which libsndfile puts 12 bytes into the chunk `PEAK`."""
     place = content.find(b"PEAK")
     return content if place < 0 else content[: place + 12] + bytes(4) + content[place + 16 :]
-
-
-def write_audio(path: str | Path, samples: Tensor, sample_rate: int, subtype: Subtype = "PCM_16") -> Path:
-    """Write `samples` (C, T) as WAV or FLAC, by the suffix of `path`, and `subtype`; returns the path.
-
-    The file appears whole or not at all. Raises `InputError` as `encode_audio` does, and if the folder cannot
-    be written to.
-    """
-    path = Path(path)
-    content = encode_audio(samples, sample_rate, path.suffix, subtype)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); choose a folder you can write to") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-    return path
 
 
 def check_signal(

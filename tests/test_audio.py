@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from audio_files import write_audio
 from torch import Tensor
 
 from srcsep_core.audio import (
@@ -21,7 +22,6 @@ from srcsep_core.audio import (
     resample,
     stack_tracks,
     stft_magnitude_phase,
-    write_audio,
 )
 from srcsep_core.errors import InputError
 
@@ -115,7 +115,7 @@ def test_floats_hold_no_time_of_day() -> None:
         ("x.wav", torch.zeros(1, 9), 14_700.5, "14700.5 Hz", "whole sample rate"),
     ],
 )
-def test_what_cannot_be_written_leaves_no_file(
+def test_what_cannot_be_encoded_is_named(
     tmp_path: Path, name: str, samples: Tensor, rate: int, value: str, remedy: str
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -128,30 +128,6 @@ def test_what_cannot_be_written_leaves_no_file(
 def test_flac_holds_no_floats() -> None:
     with pytest.raises(InputError, match=r"\.flac file cannot hold floats; use \.wav"):
         encode_audio(noise(1, 9), RATE, ".flac", "FLOAT")
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    path = write_audio(tmp_path / "x.wav", noise(1, 100), RATE)
-    before = path.read_bytes()
-    with pytest.raises(InputError):
-        write_audio(path, torch.full((1, 100), math.nan), RATE)
-    assert path.read_bytes() == before
-
-
-def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: object, target: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("srcsep_core.audio.os.replace", refuse)
-    with pytest.raises(InputError, match=r"x\.wav \(Permission denied\); choose a folder"):
-        write_audio(tmp_path / "x.wav", noise(1, 100), RATE)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(InputError, match="choose a folder you can write to"):
-        write_audio(tmp_path / "file" / "x.wav", noise(1, 100), RATE)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 import torch
+from audio_files import write_audio
 from click.testing import CliRunner
 from torch import Tensor, nn
 
-from srcsep_core.audio import read_audio, write_audio
+from srcsep_core.audio import read_audio
 from srcsep_core.audit.tables import cross_likelihood_tables
 from srcsep_core.baselines import base as methods
 from srcsep_core.baselines.base import Estimator, Given, Method

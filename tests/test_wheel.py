@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from audio_files import write_audio
 
-from srcsep_core.audio import write_audio
 from srcsep_core.cli.separate import DOUBTFUL
 from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.run.profiles import get_profile

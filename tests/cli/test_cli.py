@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from audio_files import write_audio
 from click.testing import CliRunner, Result
 
 from srcsep_core import __version__
-from srcsep_core.audio import read_audio, write_audio
+from srcsep_core.audio import read_audio
 from srcsep_core.cli import main
 from srcsep_core.cli.status import detail_lines, group_lines
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from audio_files import write_audio
 from click.testing import CliRunner, Result
 
-from srcsep_core.audio import read_audio, write_audio
+from srcsep_core.audio import read_audio
 from srcsep_core.cli import main
 from srcsep_core.metrics import bss_eval, improvement
 from srcsep_core.separate.scoring import score_files

@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from audio_files import write_audio
 from click.testing import CliRunner, Result
 from codebook import RATE, WINDOW, codebook_priors, codebook_wave
 from torch import Tensor
 
 from srcsep_core import __version__
-from srcsep_core.audio import read_audio, write_audio
+from srcsep_core.audio import read_audio
 from srcsep_core.cli import main
 from srcsep_core.cli.wording import options_named
 from srcsep_core.data.toy import ToyWorld, draw_sources
