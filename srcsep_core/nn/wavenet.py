@@ -239,7 +239,7 @@ def copy_group(network: nn.Module, single: Module, group: int) -> Module:
 def without_norms(network: Module) -> Module:
     """The network itself, with weights in place of their directions and lengths: to be asked, not trained further.
 
-    Its outputs are the same to the last bit; working the weights out at every call took half the time of small batches.
+    Its outputs are the same to the last bit, and the weights are not worked out again at every call.
     """
     for part in list(network.modules()):
         if is_parametrized(part):
