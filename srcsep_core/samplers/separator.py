@@ -31,16 +31,14 @@ class PriorSeparator:
         priors = [self.priors[name] for name in sources]
         return self.run(mix, priors, config=self.config, generator=generator, callback=callback)
 
-    def single(self) -> PriorSeparator:
-        """The same sampler with one chain."""
-        return replace(self, config=replace(self.config, restarts=1))
+    def single(self, **changes: Any) -> PriorSeparator:
+        """The same sampler with one chain, and other `changes` of its configuration."""
+        return replace(self, config=replace(self.config, restarts=1, **changes))
 
     def coarse(self) -> PriorSeparator:
         """The same sampler with one chain and, if it has levels, a third of them: to compare mixes with each other."""
-        one = self.single()
-        if not hasattr(one.config, "levels"):
-            return one
-        return replace(one, config=replace(one.config, levels=max(1, one.config.levels // 3)))
+        levels = getattr(self.config, "levels", None)
+        return self.single() if levels is None else self.single(levels=max(1, levels // 3))
 
     def estimating(self) -> PriorSeparator:
         """The same sampler with sources of unknown gains, if it can find them; else itself."""
@@ -53,10 +51,7 @@ class PriorSeparator:
 
     def shortest(self) -> PriorSeparator | None:
         """The same sampler at one noise level, with one restart; None for one that has no levels to cut down."""
-        if not hasattr(self.config, "levels"):
-            return None
-        short = {name: 1 for name in ("levels", "restarts") if hasattr(self.config, name)}
-        return replace(self, config=replace(self.config, **short))
+        return self.single(levels=1) if hasattr(self.config, "levels") else None
 
 
 @dataclass(frozen=True)
