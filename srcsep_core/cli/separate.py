@@ -19,7 +19,7 @@ from srcsep_core.cli.options import (
     train_option,
     variant_option,
 )
-from srcsep_core.cli.stopping import stoppable
+from srcsep_core.cli.stopping import ends_early, stoppable
 from srcsep_core.errors import InputError
 
 DOUBTFUL = 3  # the exit code of a separation that is not to be trusted
@@ -105,11 +105,11 @@ def separate(
     """Separate an audio file MIX into stems that sum to it, with a player and a report.
 
     The last line says whether to trust the result, if that can be judged. Where it is not to be trusted the stems are
-    written all the same, and the exit code is 3.
+    written all the same, and the exit code is 3. Ctrl-C ends the search with the best found so far.
     """
     before = _files(out)
     with stoppable(lambda: _kept(out, before)):
-        from srcsep_core.separate import SearchConfig, SeparateConfig, separate_file
+        from srcsep_core.separate import Clock, SearchConfig, SeparateConfig, separate_file
 
         config = SeparateConfig(
             method=method,
@@ -130,7 +130,9 @@ def separate(
             train=train,
         )
         names = [name.strip() for name in listed.split(",") if name.strip()]
-        result = separate_file(mix, names, config, out=out, overwrite=overwrite, progress=True)
+        clock = Clock(config.search.budget_s)
+        with ends_early(clock.stop, "Stopping with the best found so far; Ctrl-C again to stop at once"):
+            result = separate_file(mix, names, config, out=out, overwrite=overwrite, clock=clock, progress=True)
     report = result.report
     gains = ", ".join(f"{one:.3g}" for one in report["gain"])
     click.echo(f"{', '.join(result.names)}: {out}")

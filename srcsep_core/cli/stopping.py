@@ -26,6 +26,31 @@ def _hear(*_: object) -> None:
 
 
 @contextmanager
+def ends_early(stop: Callable[[], bool], said: str) -> Iterator[None]:
+    """Around a search that can end early: the first Ctrl-C calls `stop` and says so, the next is as ever.
+
+    So is the first if `stop` returns False: the search has not begun.
+    """
+    before = signal.getsignal(signal.SIGINT)
+
+    def gently(*_: object) -> None:
+        _heard.set()
+        signal.signal(signal.SIGINT, before)
+        if not stop():
+            raise KeyboardInterrupt
+        click.echo(said, err=True)
+
+    if before is not _hear:  # it is ignored, or not ours
+        yield
+        return
+    signal.signal(signal.SIGINT, gently)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     """Around the work of a command: at Ctrl-C say what is `kept`, which is asked for then, and exit with `STOPPED`.
 

@@ -16,14 +16,19 @@ import pandas as pd
 from torch import Tensor
 
 from srcsep_core.errors import InputError
+from srcsep_core.samplers.base import rms
 from srcsep_core.separate.searching import Search
 from srcsep_core.separate.trust import trust_model
 
 AUTO = "auto"
+CANCELLED = 0.3  # of the loudest channel, the root mean square of the mean that is too little left
 
 
-def pick_sources(channel: Tensor, search: Search, sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
-    """The sets of classes tried on a channel (T,), the likeliest first: sources, p, doubt_db, gain.
+def pick_sources(channels: Tensor, search: Search, sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
+    """The sets of classes tried on channels (C, T), the likeliest first: sources, p, doubt_db, gain.
+
+    They are tried on the mean of the channels, which holds what only some of them do; if channels all but cancel in it,
+    on the loudest.
 
     `p` is the probability that the sources of a window are right under the set (the middle one of the windows tried),
     over the sum of all where that is above 1. `search` is that of any set; where its time is up, the sets that are left
@@ -32,6 +37,9 @@ def pick_sources(channel: Tensor, search: Search, sets: Sequence[tuple[str, ...]
     model = trust_model()
     if model is None:
         raise InputError("no calibrated model comes with this version, which auto needs; name the sources")
+    channel = channels.mean(dim=0)
+    if rms(channel) < CANCELLED * rms(channels).max():
+        channel = channels[rms(channels).argmax()]
     rows = list[dict[str, Any]]()
     for names in sets:
         if rows and search.crew.clock.over:

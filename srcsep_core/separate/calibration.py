@@ -55,7 +55,7 @@ class JudgeCases(Step):
     search: SearchConfig = field(default_factory=SearchConfig)
 
     name = "judged"
-    version = 2
+    version = 3
 
     @property
     def title(self) -> str:

@@ -31,21 +31,32 @@ class Stopped(Exception):
 
 @dataclass
 class Clock:
-    """When to stop: `budget_s` seconds from now (None: never), or once `stop` is called."""
+    """When to stop: `budget_s` seconds from now (None: never), once `stop` is called, or with the clock `within`."""
 
     budget_s: float | None = None
+    within: Clock | None = None
     started: float = field(default_factory=time.monotonic)
     stopped: bool = False
+    begun: bool = False
 
-    def stop(self) -> None:
-        """End now."""
+    def stop(self) -> bool:
+        """End now; returns whether anything had begun."""
         self.stopped = True
+        return self.begun
+
+    def note(self, late: int) -> str:
+        """What to say of a search that it cut short; `late` windows had no chain yet."""
+        lasted = time.monotonic() - self.started
+        ended = f"stopped after {lasted:.0f} s" if self.stopped else f"the budget of {self.budget_s:g} s was over"
+        return ended + (
+            f" before {late} windows had a chain: there the mix itself" if late else ": the best found so far"
+        )
 
     @property
     def over(self) -> bool:
         """Whether it is time to stop."""
         late = self.budget_s is not None and time.monotonic() - self.started > self.budget_s
-        return self.stopped or late
+        return self.stopped or late or (self.within is not None and self.within.over)
 
 
 @dataclass
@@ -72,6 +83,7 @@ class Crew:
         was up first, the mix itself is the estimate of every source, with an infinite doubt. Raises `InputError` if
         every chain of a window diverged.
         """
+        self.clock.begun = True
         parts = self._split(mixes.repeat_interleave(times, dim=0))
         generators = [self._generator(self.begun + index) for index in range(len(parts))]
         self.begun += len(parts)

@@ -47,14 +47,7 @@ from srcsep_core.separate.separators import (
     sampler_separator,
     source_priors,
 )
-from srcsep_core.separate.stems import (
-    ABOVE_BAND,
-    DETAILS,
-    PLAYER,
-    RECORD,
-    check_folder,
-    stem_files,
-)
+from srcsep_core.separate.stems import ABOVE_BAND, DETAILS, PLAYER, RECORD, check_folder, stem_files
 from srcsep_core.separate.trust import verdict
 from srcsep_core.separate.windows import class_orders
 
@@ -116,12 +109,13 @@ def separate_file(
     out: str | Path | None = None,
     overwrite: bool = False,
     priors: SourcePriors | None = None,
+    clock: Clock | None = None,
     progress: bool = False,
 ) -> Separated:
     """Separate an audio file into `sources`, one class for each, and write the stems into the folder `out`, if given.
 
-    The folder is checked before the work starts. Raises `InputError` as `read_audio`, `separate_audio` and
-    `Separated.write` do.
+    The folder is checked before the work starts. `clock`: see `separate_audio`. Raises `InputError` as `read_audio`,
+    `separate_audio` and `Separated.write` do.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config, priors)
@@ -130,7 +124,14 @@ def separate_file(
         check_folder(Path(out), [*stems, ABOVE_BAND, PLAYER, DETAILS, RECORD], overwrite=overwrite)
     audio = read_audio(path)
     result = separate_audio(
-        audio.samples, audio.sample_rate, sources, config, priors=priors, progress=progress, name=Path(path).name
+        audio.samples,
+        audio.sample_rate,
+        sources,
+        config,
+        priors=priors,
+        clock=clock,
+        progress=progress,
+        name=Path(path).name,
     )
     facts = {**result.report["input"], "subtype": audio.subtype, "sha256": audio.sha256}
     result = replace(result, report={**result.report, "input": facts})
@@ -146,14 +147,16 @@ def separate_audio(
     config: SeparateConfig | None = None,
     *,
     priors: SourcePriors | None = None,
+    clock: Clock | None = None,
     progress: bool = False,
     name: str = "samples",
 ) -> Separated:
     """Separate samples (C, T) at `sample_rate` (Hz) into `sources`, one class for each; `auto` alone: the likeliest.
 
-    `priors` are used instead of those that the configuration names, and `name` is for the report. Raises `InputError`
-    for unknown names, for priors that are not trained, and for a signal that is silent, shorter than a window, not
-    finite, or clipped.
+    `priors` are used instead of those that the configuration names, and `name` is for the report. `clock` ends the
+    search instead of the configuration's budget; once it is stopped, the best found so far is the result. Raises
+    `InputError` for unknown names, for priors that are not trained, for a signal that is silent, shorter than a window,
+    not finite, or clipped, and where the clock was stopped before anything was found.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
     _check_settings(sources, config, priors)
@@ -180,15 +183,16 @@ def separate_audio(
     else:
         separator = method_separator(asked, heard_as.window or heard.shape[1], pipeline)
     tuned = config.search if config.restarts is None else replace(config.search, chains=config.restarts)
-    crew = Crew(device, config.seed, Clock(tuned.budget_s), tuned.batch, tuned.workers, progress)
+    clock = clock or Clock(tuned.budget_s)
+    crew = Crew(device, config.seed, clock, tuned.batch, tuned.workers, progress)
     judges = priors if asked.sampled else _judges(config, pipeline)
     search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
     tried, notes = pd.DataFrame(), list(recording.notes)
     if sources == (AUTO,):
-        share = None if tuned.budget_s is None else tuned.budget_s / 3
-        trying = replace(search, crew=replace(crew, clock=Clock(share)))
+        share = None if clock.budget_s is None else clock.budget_s / 3
+        trying = replace(search, crew=replace(crew, clock=Clock(share, clock)))
         sets = all_subsets(_known(config, priors))
-        tried = pick_sources(heard[recording.sounding[0]], trying, sets)
+        tried = pick_sources(heard[recording.sounding], trying, sets)
         if len(tried) < len(sets):
             notes.append(
                 f"a third of the budget was over when {len(tried)} of {len(sets)} sets of sources had been tried"
@@ -210,10 +214,8 @@ def separate_audio(
     evidence = tuple(one.evidence for one in found)
     judged = verdict(evidence, sources, used={"sampler": config.sampler, **key} if asked.sampled else {})
     late = sum(int(one.report["windows_late"]) for one in found)
-    if late:
-        notes.append(
-            f"the budget of {tuned.budget_s:g} s was over before {late} windows had a chain: there the mix itself"
-        )
+    if late or any(one.report["cut_short"] for one in found):
+        notes.append(clock.note(late))
         log.warning(notes[-1])
     report = {
         "srcsep_version": __version__,

@@ -41,8 +41,9 @@ class SearchConfig:
     GPU. A window gets one chain, and up to `more` at a time until it has `chains`, while its doubt is above `accept` of
     the mix (root mean squares) or it differs by more than `threshold` (root mean square, sources at amplitude about
     0.9) from a neighbour that is no more doubtful by itself; unless all its chains, two or more, say the same: then
-    others would as well. The gain is tried on `gain_windows` windows. `budget_s`: seconds after which the best found so
-    far is taken (None: no limit); `workers`: see `crew.Crew`.
+    others would as well. It ends as well when `patience` chains in a row, in any windows, have left as many windows in
+    doubt as before: with wrong classes all of them are, and stay so. The gain is tried on `gain_windows` windows.
+    `budget_s`: seconds after which the best found so far is taken (None: no limit); `workers`: see `crew.Crew`.
     """
 
     overlap: int | None = None
@@ -51,13 +52,14 @@ class SearchConfig:
     accept: float = 0.04
     chains: int = 9
     more: int = 2
+    patience: int = 16
     gain_windows: int = 3
     budget_s: float | None = None
     workers: int = 0
     join: JoinConfig = field(default_factory=JoinConfig)
 
     def __post_init__(self) -> None:
-        check_least(self, 1, "batch", "chains", "more", "gain_windows")
+        check_least(self, 1, "batch", "chains", "more", "patience", "gain_windows")
         check_least(self, 0, "accept", "workers")
         if not self.threshold > 0:
             raise InputError(f"SearchConfig.threshold is {self.threshold}; use a number above 0")
@@ -124,7 +126,9 @@ class Search:
         candidates, doubts = self._silence(mixes, active)
         found = self.crew.separate(mixes[active], self.sources, separator, "separating", count)
         candidates, doubts = _append(candidates, doubts, active, *found)
-        again, estimated = list[int](), list[bool]()
+        if self.crew.clock.stopped and not bool(doubts[active, 1:].isfinite().any()):
+            raise InputError("the search was stopped before any window had a chain; give it more time")
+        again, estimated, count, idle = list[int](), list[bool](), 0, 0
         while True:
             usable = _usable(doubts, mixes)
             joined = join(candidates, usable, starts, self.sources, self.config.join)
@@ -132,9 +136,12 @@ class Search:
             rival = rivals(candidates, usable, chosen, joined.chosen, self.sources)
             had = doubts[:, 1:].isfinite().sum(dim=1)
             doubtful = self._doubtful(joined, usable, mixes, rival, had) & active & (had < self.config.chains)
-            if chains is None or self.crew.clock.over or not bool(doubtful.any()):
+            left = int(doubtful.sum())
+            idle = idle + count * again[-1] if again and left >= again[-1] else 0
+            cut_short = chains is not None and left > 0 and self.crew.clock.over
+            if chains is None or cut_short or not left or idle >= self.config.patience:
                 break
-            again.append(int(doubtful.sum()))
+            again.append(left)
             count = int(torch.minimum(had, self.config.chains - had)[doubtful].min().clamp(1, self.config.more))
             better = _estimated_are_better(usable[doubtful], estimated) if estimated else self.estimate
             more = (chains.estimating() if better else chains).single()
@@ -148,6 +155,7 @@ class Search:
             ],
             "rounds": len(again),
             "windows_again": again,
+            "cut_short": cut_short,
             "windows_late": int((~doubts.isfinite().any(dim=1)).sum()),
             "windows": self._windows(joined, mixes, doubts, starts, active),
         }

@@ -32,7 +32,7 @@ def search() -> Search:
 def test_right_set_is_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
     mix = (codebook_wave("sine", 10, 500) + codebook_wave("square", 13, 500)) / 2
-    found = pick_sources(mix, search(), all_subsets(("sine", "square", "saw")))
+    found = pick_sources(mix[None], search(), all_subsets(("sine", "square", "saw")))
     assert found["sources"].iloc[0] == "sine+square" and len(found) == 7
     assert found["p"].is_monotonic_decreasing and found["p"].iloc[0] > 0.5 and found["p"].sum() <= 1 + 1e-9
     assert found["gain"].iloc[0] == 1.0
@@ -41,10 +41,20 @@ def test_right_set_is_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_time_that_is_up_leaves_sets_untried_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
     late = replace(search(), crew=Crew(torch.device("cpu"), 0, Clock(1e-9)))
-    assert pick_sources(codebook_wave("sine", 10, 500), late, [("sine",), ("square",)])["sources"].tolist() == ["sine"]
+    found = pick_sources(codebook_wave("sine", 10, 500)[None], late, [("sine",), ("square",)])
+    assert found["sources"].tolist() == ["sine"]
+
+
+def test_sources_are_heard_in_whichever_channel_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    sine, square = codebook_wave("sine", 10, 500), codebook_wave("square", 13, 500)
+    apart = torch.stack([sine, square])
+    assert pick_sources(apart, search(), [("sine",), ("sine", "square")])["sources"].iloc[0] == "sine+square"
+    cancelling = torch.stack([0.5 * sine, -0.9 * sine])
+    assert pick_sources(cancelling, search(), [("sine",), ("square",)])["sources"].iloc[0] == "sine"
 
 
 def test_without_a_model_the_sources_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "trust_model", lambda: None)
     with pytest.raises(InputError, match="name the sources"):
-        pick_sources(codebook_wave("sine", 10, 500), search(), [("sine",)])
+        pick_sources(codebook_wave("sine", 10, 500)[None], search(), [("sine",)])

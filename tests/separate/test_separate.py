@@ -3,8 +3,11 @@
 import html
 import json
 import math
+import os
 import re
 import shutil
+import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +24,8 @@ from torch import Tensor
 
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio
-from srcsep_core.cli import main
+from srcsep_core.cli import main, stopping
+from srcsep_core.cli.stopping import listen
 from srcsep_core.cli.wording import options_named
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
@@ -33,7 +37,7 @@ from srcsep_core.run.steps import prior_step
 from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.separator import PriorSeparator
-from srcsep_core.separate import SeparateConfig, Separated, job, separate_audio, separate_file, separated
+from srcsep_core.separate import SeparateConfig, Separated, crew, job, separate_audio, separate_file, separated
 from srcsep_core.separate.crew import Crew
 from srcsep_core.separate.evidence import FEATURES
 from srcsep_core.separate.record import summary_of
@@ -218,6 +222,27 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
     unhelped = replace(search, config=SearchConfig(chains=1)).run(total, 1.0)
     assert unhelped.report["windows"][3]["disagreement"] > 0.5
     assert (unhelped.evidence["disagreement"] > 0.5).tolist() == [n in (2, 3, 4) for n in range(8)]
+
+
+@pytest.mark.parametrize(("solved", "chains"), [(0, 4), (1, 8)])
+def test_search_ends_when_chains_in_a_row_have_helped_no_window(solved: int, chains: int) -> None:
+    """A sampler that leaves doubt everywhere, or in all windows but so many more with every call."""
+    total = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    calls: list[int] = []
+
+    def stub(mix: Tensor, *_: object, generator: torch.Generator, **__: object) -> Separation:
+        calls.append(len(mix))
+        sources = mix + torch.randn(len(mix), 2, WINDOW, generator=generator)
+        doubts = torch.ones(len(mix), 1)
+        if len(calls) > 1:
+            doubts[:solved] = 0
+        return Separation(sources, doubts[:, 0], doubts[:, 0], doubts, sources[:, None], pd.DataFrame())
+
+    sampler = PriorSeparator(stub, GibbsConfig(), codebook_priors().by_source)
+    one = Crew(torch.device("cpu"), 0, workers=1)
+    config = SearchConfig(threshold=1e6, patience=16)
+    found = Search(sampler, codebook_priors(), ["sine", "saw"], config, one).run(total, 1.0)
+    assert max(one["restarts"] for one in found.report["windows"]) == chains
 
 
 def test_sampler_that_diverges_is_reported() -> None:
@@ -610,6 +635,55 @@ def test_ctrl_c_is_one_sentence_on_what_there_is(
     assert result.exit_code == 130
     held = f"the stems in {tmp_path / 'out'} are complete" if written else f"{tmp_path / 'out'} is as it was"
     assert result.output == f"Stopped: {held}\n"
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_ctrl_c_keeps_the_best_found_or_the_folder_where_nothing_is_found_yet(
+    found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes at the first noise level, or when the first window has its chain."""
+    interrupted = threading.Event()
+    step, candidates = crew._Bar.step, crew._candidates
+
+    def interrupt() -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    def stepped(*arguments: Any) -> None:
+        step(*arguments)
+        if not found:
+            interrupt()
+
+    def finished(*arguments: Any) -> tuple[Tensor, Tensor]:
+        interrupt()
+        return candidates(*arguments)
+
+    monkeypatch.setattr(job, "source_priors", lambda *_: codebook_priors())
+    monkeypatch.setattr(crew, "SMALL_BATCH", 1)
+    monkeypatch.setattr(crew._Bar, "step", stepped)
+    monkeypatch.setattr(crew, "_candidates", finished)
+    mix, out = tmp_path / "mix.wav", tmp_path / "out"
+    soundfile.write(mix, mixed(sine_and_square(3000))[0].numpy(), RATE, subtype="FLOAT")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        listen()
+        arguments = ["--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--gain", "1"]
+        result = srcsep("separate", mix, *arguments, "--out", out)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stopping._heard.clear()
+    said = "Stopping with the best found so far; Ctrl-C again to stop at once\n"
+    if not found:
+        assert result.stderr == f"{said}Stopped: {out} is as it was\n" and result.exit_code == 130
+        return
+    assert result.stderr.startswith(said)
+    torch.testing.assert_close(
+        sum(read_audio(path).samples for path in sorted(out.glob("0?_*.wav"))), read_audio(mix).samples
+    )
+    (note,) = json.loads((out / RECORD).read_text())["notes"]
+    assert re.fullmatch(r"stopped after \d+ s before \d+ windows had a chain: there the mix itself", note)
 
 
 def test_messages_name_arguments_and_the_command_names_its_options(caplog: pytest.LogCaptureFixture) -> None:
