@@ -26,6 +26,7 @@ TEXT = {"control": str, "note": str}  # a column of nothing but empty texts woul
 FLOOR_DB = -30.0
 THRESHOLDS_DB = (10, 20)
 POOLED = "any"
+PAIRS = f"{POOLED} 2"
 
 
 def separation_row(pipeline: Pipeline, setting: Setting, *, profile: str, command: str) -> dict[str, Any]:
@@ -64,6 +65,13 @@ def without_parts(table: pd.DataFrame) -> pd.DataFrame:
     pooled = table["sources"].str.startswith(f"{POOLED} ")
     whole = pd.MultiIndex.from_frame(table.loc[pooled, facts])
     return table[pooled | ~pd.MultiIndex.from_frame(table[facts]).isin(whole)]
+
+
+def pairs_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all pairs pooled, and where there is no such row that of one pair, the first of the table."""
+    rows = without_parts(table)
+    pairs = table.loc[(table["n_sources"] == 2) & (table["sources"] != PAIRS), "sources"]
+    return rows[rows["sources"].isin([PAIRS, *pairs.head(1)])]
 
 
 def _row(

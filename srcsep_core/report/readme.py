@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from srcsep_core.benchmark.results import PAIRS, pairs_of
 from srcsep_core.errors import InputError
 from srcsep_core.paths import project_root
 
@@ -75,7 +76,7 @@ PLAIN_CLAIMS = (
     PlainClaim(
         "Noise-conditional priors cannot be used",
         "Noise-conditional priors cannot separate",
-        "small flows: {value:.0%} [{low:.0%}, {high:.0%}] of sine+square, n={n}",
+        "small flows: {value:.0%} [{low:.0%}, {high:.0%}] of pairs, n={n}",
     ),
 )
 VERDICTS = ("holds", "does not hold", NOT_SETTLED, "undecided")
@@ -87,7 +88,8 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
     Raises `InputError` if a table lacks a row that one of them comes from.
     """
     known = _rows(separation, group=["known"], prior=["denoiser"], sources=[_FOUR])
-    pairs = separation[(separation["sources"] == "sine+square") & separation["control"].isna()]
+    pairs = pairs_of(separation)
+    pairs = pairs[pairs["control"].isna()]
     flows = pairs[
         pairs["prior"].str.startswith("flow-")
         & ~pairs["prior"].isin(_OTHER_FLOWS)
@@ -107,8 +109,8 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
     shares = (
         ("Four sources, denoiser, Gibbs sampling; 16 kHz, any pitch", _rows(known, variant=["uniform_hz"])),
         ("The same; whole periods", _rows(known, variant=["whole_periods"])),
-        ("Sine+square, true density, Langevin (the paper's)", _rows(pairs, prior=["oracle"], sampler=["langevin"])),
-        (f"Sine+square, small flows of the paper's kind, best of {len(flows)} settings", flows),
+        ("{pairs}, true density, Langevin (the paper's)", _rows(pairs, prior=["oracle"], sampler=["langevin"])),
+        ("{pairs}, small flows of the paper's kind, best of {settings} settings", flows),
     )
     lines = ["| what | measured | n | table |", "|---|---|---|---|"]
     for what, rows in shares:
@@ -116,6 +118,8 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
         share, low, high = (
             f"{100 * best[name]:.0f}" for name in ("all_above_10db", "all_above_10db_low", "all_above_10db_high")
         )
+        named = "Pairs" if best["sources"] == PAIRS else str(best["sources"]).capitalize()
+        what = what.format(pairs=named, settings=len(rows))
         lines.append(f"| {what} | {share}% [{low}, {high}] separated | {best['n_mixes']} | `separation.csv` |")
     worst = _best(noise_free.assign(negative=-noise_free["auroc"]), "negative", "discrimination")
     interval = f"[{worst['auroc_low']:.2f}, {worst['auroc_high']:.2f}]"

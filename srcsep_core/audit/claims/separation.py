@@ -9,10 +9,9 @@ import pandas as pd
 from srcsep_core.audit.claims.measures import FAILS, HOLDS, NO_NUMBER, UNDECIDED, Claim, Number, settled, verdict
 from srcsep_core.audit.presets import EXACT, FLOW, RELEASED
 from srcsep_core.benchmark.controls import FAULTY, FLOW_SETTINGS
-from srcsep_core.benchmark.results import POOLED, without_parts
+from srcsep_core.benchmark.results import PAIRS, pairs_of
 
 SEPARATES = 0.5
-PAIRS = f"{POOLED} 2"
 COLUMN = "all_above_10db"
 TUNED = {name: (f"flow-{FLOW[name].objective}-tuned",) for name in (RELEASED, EXACT)}
 OWN = {name: (f"flow-{FLOW[name].objective}", *tuned) for name, tuned in TUNED.items()}
@@ -45,7 +44,7 @@ def cannot_separate(table: pd.DataFrame) -> Claim:
     pairs = _corrected(table)
     found = {p: _best(pairs, priors) for p, priors in TUNED.items()}
     oracle = _best(pairs, ("oracle",))
-    alike = _pairs(table)
+    alike = pairs_of(table)
     alike = alike[(alike["group"] == "controls") & (alike["control"] == FLOW_SETTINGS)]
     controls = [f"{prior} {_best(alike, (prior,))}" for prior in ("denoiser", "oracle") if len(alike)]
     able = any(number.value >= SEPARATES for number in found.values())
@@ -64,16 +63,9 @@ def cannot_separate(table: pd.DataFrame) -> Claim:
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the pairs that every prior was run on, without the faulty variations."""
-    rows = _pairs(table)
+    rows = pairs_of(table)
     rows = rows[rows["group"].isin(["causal", "oracle"])]
     return rows[~rows["control"].isin(FAULTY)]
-
-
-def _pairs(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all pairs pooled, and where there is no such row that of one pair, the first of the table."""
-    rows = without_parts(table)
-    pairs = table.loc[(table["n_sources"] == 2) & (table["sources"] != PAIRS), "sources"]
-    return rows[rows["sources"].isin([PAIRS, *pairs.head(1)])]
 
 
 def _rule(table: pd.DataFrame) -> str:
