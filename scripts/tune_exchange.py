@@ -78,7 +78,9 @@ def main(profile: str, variant: str, mixes: int, device: str) -> None:
     pipeline = Pipeline(device=resolve_device(device), progress=True)
     load = choice.load(pipeline)
     priors = {name: load(name) for name in SOURCES}
-    drawn = draw_mixes(ToyWorld(variant), MixConfig(SOURCES, mixes, plan.length, seed=VALIDATION_SEED))
+    drawn = draw_mixes(
+        ToyWorld(variant), MixConfig(SOURCES, mixes, plan.length, seed=VALIDATION_SEED), split="validation"
+    )
     settings = grid(ExchangingGibbsConfig(**vars(gibbs_for(plan, len(SOURCES)))), SIGMAS, MARGINS, AGAIN)
     rows = []
     with Progress(len(settings), "exchange") as bar:

@@ -14,6 +14,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
+from srcsep_core.run.steps import prior_step
 from srcsep_core.training.config import TrainConfig
 
 CONFIGS = [
@@ -118,11 +119,14 @@ def test_resolved_goes_into_nested_configurations_and_sequences() -> None:
     [
         (lambda: get_profile("huge"), "unknown profile 'huge'; use one of smoke, laptop, full"),
         (
-            lambda: TrainConfig(objective="exakt"),
-            "unknown objective 'exakt'; use one of likelihood, quarter_log_det, sigmoid",
+            lambda: prior_step(get_profile("smoke"), "flowavenet", objective="exakt"),
+            "unknown objective 'exakt'; use one of likelihood, quarter_log_det",
         ),
-        (lambda: TrainConfig(objective="exact"), "unknown objective 'exact'; it is now called likelihood"),
-        (lambda: TrainConfig(schedule="linear"), "unknown schedule 'linear'; use multistep or cosine"),
+        (
+            lambda: prior_step(get_profile("smoke"), "wavenet", objective="exact"),
+            "unknown objective 'exact'; it is now called likelihood",
+        ),
+        (lambda: TrainConfig(schedule="linear"), "unknown schedule 'linear'; use one of multistep, cosine"),
         (lambda: TrainConfig(noise="pink"), "unknown noise 'pink'; use one of gaussian, scaled_clamped"),
         (lambda: TrainConfig(noise="thesis"), "unknown noise 'thesis'; it is now called gaussian"),
         (lambda: TrainConfig(noise_sigma=-0.1), "noise_sigma is -0.1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from audio_files import write_audio
 from click.testing import CliRunner
 from torch import Tensor, nn
 
+import srcsep_core.data
 from srcsep_core.audio import read_audio
 from srcsep_core.audit.tables import cross_likelihood_tables
 from srcsep_core.baselines import base as methods
@@ -25,15 +27,16 @@ from srcsep_core.benchmark.plans import plan_of
 from srcsep_core.benchmark.settings import settings_of
 from srcsep_core.cli import main
 from srcsep_core.data import base
-from srcsep_core.data.base import EvalConfig, Split, World, world_of
+from srcsep_core.data.base import EvalConfig, Split, World, register_world, variants_of, world_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors import kinds
+from srcsep_core.priors.denoiser import DENOISER
 from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
 from srcsep_core.run import profiles
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile
+from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile, get_profile
 from srcsep_core.run.steps import priors_of
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
@@ -175,7 +178,7 @@ PROFILE = Profile(
 def moved_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """The world, the kind and the separator are registered, and a profile has the kind's plan."""
     base.variants_of(), kinds.all_kinds(), methods.all_methods()
-    monkeypatch.setitem(base._WORLDS, "thunder", (Thunder, ("storm",)))
+    monkeypatch.setitem(base._WORLDS, "thunder", base._Known(Thunder, ("storm",), False))
     monkeypatch.setitem(kinds._KINDS, "gaussian", GAUSSIAN)
     monkeypatch.setitem(methods._METHODS, "wiener", WIENER)
     monkeypatch.setitem(profiles.PROFILES, "smoke", PROFILE)
@@ -229,7 +232,7 @@ def test_they_are_benchmarked(line: Pipeline, tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
 def test_settings_are_those_of_a_world_of_any_number_of_sources(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     names = tuple(f"s{k}" for k in range(count))
-    monkeypatch.setitem(base._WORLDS, "crowd", (lambda variant: Thunder(variant, names), ("crowd",)))
+    monkeypatch.setitem(base._WORLDS, "crowd", base._Known(lambda variant: Thunder(variant, names), ("crowd",), False))
     monkeypatch.setitem(profiles.PROFILES, "smoke", PROFILE)
     monkeypatch.setitem(kinds._KINDS, "gaussian", GAUSSIAN)
     plan = replace(plan_of(PROFILE), variants=("crowd",))
@@ -241,9 +244,44 @@ def test_settings_are_those_of_a_world_of_any_number_of_sources(count: int, monk
         assert names in {sources for found, _, _, sources in facts if found == group}
     assert {len(sources) for group, _, _, sources in facts if group == "known"} == {2, min(3, count), count}
     assert max(len(sources) for *_, sources in facts) == min(2 * count, 8)
-    monkeypatch.setitem(base._WORLDS, "crowd", (lambda variant: Thunder(variant, names[:1]), ("crowd",)))
+    monkeypatch.setitem(
+        base._WORLDS, "crowd", base._Known(lambda variant: Thunder(variant, names[:1]), ("crowd",), False)
+    )
     with pytest.raises(InputError, match=r"crowd has 1 source\(s\); use a world of 2 to 8"):
         settings_of(PROFILE, plan)
+
+
+def test_a_file_in_the_folder_of_worlds_is_found_whenever_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after others were imported; and a name before theirs in the alphabet does not make it the default."""
+    default = world_of()
+    (tmp_path / "aardvark.py").write_text(
+        "from srcsep_core.data.base import register_world\nfrom test_house import Thunder\n"
+        "register_world('aardvark', Thunder, ('burrow',))\n"
+    )
+    monkeypatch.setattr(srcsep_core.data, "__path__", [*srcsep_core.data.__path__, str(tmp_path)])
+    try:
+        assert variants_of()["burrow"] == "aardvark" and isinstance(world_of("burrow"), Thunder)
+        assert world_of() == default and next(iter(variants_of())) == default.variant
+        with pytest.raises(InputError, match="there is a world called 'aardvark' already"):
+            register_world("aardvark", Thunder, ("den",))
+    finally:
+        base._WORLDS.pop("aardvark", None)
+        sys.modules.pop("srcsep_core.data.aardvark", None)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_denoiser_is_as_large_as_the_world(count: int, generator: torch.Generator) -> None:
+    names = tuple(f"s{k}" for k in range(count))
+    config = get_profile("smoke").plan_of("denoiser").network
+    task = DENOISER.task(config, count, "likelihood")
+    network = task.build()
+    x = torch.randn(3, count, config.window, generator=generator)
+    assert task.losses(network, x, generator).isfinite().all()
+    about = Trained(names, Thunder("crowd", names), 0.0, pd.DataFrame(), Path())
+    priors = DENOISER.load(config, network.state_dict(), about, torch.device("cpu"))
+    assert priors.prior(names[-1]).denoise(x[:, :1], 0.5).shape == (3, 1, config.window)
 
 
 def test_they_separate_a_file(line: Pipeline, tmp_path: Path) -> None:

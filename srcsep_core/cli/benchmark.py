@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from srcsep_core.cli.options import Choice, device_option, profile_option, train_option, variants
+from srcsep_core.cli.options import VARIANTS, Choice, device_option, profile_option, train_option
 from srcsep_core.cli.stopping import stoppable
 from srcsep_core.errors import InputError
 
@@ -38,7 +38,7 @@ from srcsep_core.errors import InputError
     "--variant",
     "chosen_variants",
     cls=Choice,
-    names=variants,
+    names=VARIANTS,
     multiple=True,
     help="Variants of a world, the first for all groups, others for known and baseline; default: the profile's. Of {}.",
 )

@@ -13,10 +13,10 @@ from srcsep_core import __version__
 from srcsep_core.cli.benchmark import benchmark
 from srcsep_core.cli.data import data
 from srcsep_core.cli.options import (
+    MODELS,
+    OBJECTIVES,
     Choice,
     device_option,
-    models,
-    objectives,
     profile_option,
     train_option,
     variant_option,
@@ -69,9 +69,9 @@ main.add_command(status)
 @profile_option
 @variant_option("whole_periods")
 @device_option
-@click.option("--model", "chosen", cls=Choice, names=models, multiple=True, help="One or more of {}; default all.")
+@click.option("--model", "chosen", cls=Choice, names=MODELS, multiple=True, help="One or more of {}; default all.")
 @click.option(
-    "--objective", "wanted", cls=Choice, names=objectives, multiple=True, help="One or more of {}; default all."
+    "--objective", "wanted", cls=Choice, names=OBJECTIVES, multiple=True, help="One or more of {}; default all."
 )
 @click.option("--noise-free", is_flag=True, help="Leave out the priors that are conditioned on noise.")
 @click.option("--retrain", is_flag=True, help="Train anew even if the priors are cached or shipped.")
@@ -88,7 +88,7 @@ def train(
 ) -> None:
     """Train the priors of a profile, or find them in the cache or among the shipped ones."""
     from srcsep_core.paths import project_root
-    from srcsep_core.priors.kinds import kind_of
+    from srcsep_core.priors.kinds import all_objectives, kind_of
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import priors_of
@@ -97,7 +97,7 @@ def train(
     for name in chosen:
         kind_of(name), plans.plan_of(name)
     for name in wanted:
-        check_choice("objective", name, objectives())
+        check_choice("objective", name, all_objectives())
     steps = [
         step
         for step in priors_of(plans, variant)
@@ -220,7 +220,7 @@ def _judge(profile: str, *, renewed: bool = False) -> None:
 @profile_option
 @variant_option("whole_periods")
 @device_option
-@click.option("--objective", cls=Choice, names=objectives, default="likelihood", show_default=True, help="One of {}.")
+@click.option("--objective", cls=Choice, names=OBJECTIVES, default="likelihood", show_default=True, help="One of {}.")
 @click.option("--resample", "resampling", is_flag=True, help="Resample a file of another rate to the priors' rate.")
 @click.option("--mono", "averaging", is_flag=True, help="Average the channels of a file that has several.")
 @train_option

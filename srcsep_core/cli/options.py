@@ -5,87 +5,45 @@ So `srcsep --help` does not pay for torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import click
 
 
 class Choice(click.Option):
-    """An option whose help lists the `names` that there are in place of {}."""
+    """An option whose help lists the `names` that there are in place of {}.
 
-    def __init__(self, *declarations: Any, names: Callable[[], Iterable[str]], **attributes: Any) -> None:
+    `names` says where to look: a module and, after a colon, what in it has them or finds them.
+    """
+
+    def __init__(self, *declarations: Any, names: str, **attributes: Any) -> None:
         super().__init__(*declarations, **attributes)
         self.names = names
 
     def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
         """The option and its help, the names filled in."""
-        template = self.help or ""
-        self.help = template.replace("{}", ", ".join(self.names()))
+        template, (module, _, attribute) = self.help or "", self.names.partition(":")
+        found = getattr(import_module(module), attribute)
+        self.help = template.replace("{}", ", ".join(found() if callable(found) else found))
         try:
             return super().get_help_record(context)
         finally:
             self.help = template
 
 
-def profiles() -> Iterable[str]:
-    """The names of the profiles."""
-    from srcsep_core.run.profiles import PROFILES
-
-    return PROFILES
-
-
-def variants() -> Iterable[str]:
-    """The variants of all worlds."""
-    from srcsep_core.data.base import variants_of
-
-    return variants_of()
-
-
-def sources() -> Iterable[str]:
-    """The sources of every world, each once."""
-    from srcsep_core.data.base import variants_of, world_of
-
-    return dict.fromkeys(source for variant in variants_of() for source in world_of(variant).sources)
-
-
-def objectives() -> Iterable[str]:
-    """What priors are trained for."""
-    from srcsep_core.training.config import OBJECTIVES
-
-    return OBJECTIVES
-
-
-def models() -> Iterable[str]:
-    """The kinds of prior."""
-    from srcsep_core.priors.kinds import all_kinds
-
-    return all_kinds()
-
-
-def methods() -> Iterable[str]:
-    """The methods that a file can be separated with."""
-    from srcsep_core.separate.separators import method_names
-
-    return method_names()
-
-
-def samplers() -> Iterable[str]:
-    """The samplers that a file can be separated with."""
-    from srcsep_core.separate.separators import sampler_names
-
-    return sampler_names()
-
-
-def priors() -> Iterable[str]:
-    """The priors that a file can be separated with."""
-    from srcsep_core.separate.separators import prior_names
-
-    return prior_names()
-
+PROFILES = "srcsep_core.run.profiles:PROFILES"
+VARIANTS = "srcsep_core.data.base:variants_of"
+SOURCES = "srcsep_core.data.base:all_sources"
+MODELS = "srcsep_core.priors.kinds:all_kinds"
+OBJECTIVES = "srcsep_core.priors.kinds:all_objectives"
+METHODS = "srcsep_core.separate.separators:method_names"
+SAMPLERS = "srcsep_core.separate.separators:sampler_names"
+PRIORS = "srcsep_core.separate.separators:prior_names"
 
 profile_option = click.option(
-    "-p", "--profile", cls=Choice, names=profiles, default="laptop", show_default=True, help="One of {}."
+    "-p", "--profile", cls=Choice, names=PROFILES, default="laptop", show_default=True, help="One of {}."
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 train_option = click.option("--train", is_flag=True, help="Train priors that are not there, which can take hours.")
@@ -96,7 +54,7 @@ def variant_option(default: str) -> Callable[[Any], Any]:
     return click.option(
         "--variant",
         cls=Choice,
-        names=variants,
+        names=VARIANTS,
         default=default,
         show_default=True,
         help="Variant of a world: one of {}.",

@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from srcsep_core.cli.options import (
+    METHODS,
+    PRIORS,
+    SAMPLERS,
+    SOURCES,
     Choice,
     device_option,
-    methods,
-    priors,
     profile_option,
-    samplers,
-    sources,
     train_option,
     variant_option,
 )
@@ -33,7 +33,7 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
     "--sources",
     "listed",
     cls=Choice,
-    names=sources,
+    names=SOURCES,
     required=True,
     metavar="A,B,...",
     help="What is in the mix, from {}; a class may be named twice. auto: the likeliest set of them.",
@@ -42,13 +42,13 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 @click.option(
     "--method",
     cls=Choice,
-    names=methods,
+    names=METHODS,
     default="sampler",
     show_default=True,
     help="One of {}; --sampler, --prior and --restarts are for the first.",
 )
-@click.option("--sampler", cls=Choice, names=samplers, default="gibbs", show_default=True, help="One of {}.")
-@click.option("--prior", cls=Choice, names=priors, default="denoiser", show_default=True, help="One of {}.")
+@click.option("--sampler", cls=Choice, names=SAMPLERS, default="gibbs", show_default=True, help="One of {}.")
+@click.option("--prior", cls=Choice, names=PRIORS, default="denoiser", show_default=True, help="One of {}.")
 @variant_option("uniform_hz")
 @profile_option
 @device_option

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from srcsep_core.config import check_choice, check_least, resolved
 from srcsep_core.errors import InputError
-from srcsep_core.registry import import_files
+from srcsep_core.registry import Registry
 
 Noise = Literal["gaussian", "scaled_clamped"]
 NOISES: tuple[Noise, ...] = ("gaussian", "scaled_clamped")
@@ -125,28 +125,45 @@ def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str 
     return (x + share * noise).clamp(-1, 1)
 
 
-_WORLDS: dict[str, tuple[Callable[[str], World], tuple[str, ...]]] = {}
+@dataclass(frozen=True)
+class _Known:
+    """A registered world: how it is made, its variants, and whether it is the one that is meant if none is named."""
+
+    make: Callable[[str], World]
+    variants: tuple[str, ...]
+    default: bool
 
 
-def register_world(name: str, make: Callable[[str], World], variants: tuple[str, ...]) -> None:
-    """Make a world known: `make(variant)` builds it, for each of its `variants`, the default first."""
-    _WORLDS[name] = make, variants
+_WORLDS: Registry[_Known] = Registry("world", "srcsep_core.data")
+
+
+def register_world(
+    name: str, make: Callable[[str], World], variants: tuple[str, ...], *, default: bool = False
+) -> None:
+    """Make a world known: `make(variant)` builds it, for each of its `variants`, its own default first.
+
+    `default`: it is meant where no variant is named. Raises `InputError` if another world has the name.
+    """
+    _WORLDS.add(name, _Known(make, variants, default))
 
 
 def world_of(variant: str = "") -> World:
-    """The world that has the variant; without one the first variant of the toy.
+    """The world that has the variant; without one the first variant of the default world.
 
     Raises `InputError` for a variant that no world has.
     """
-    known = variants_of()
-    if variant:
-        check_choice("variant", variant, known)
-    make, variants = _WORLDS[known[variant] if variant else next(iter(known.values()))]
-    return make(variant or variants[0])
+    known = _WORLDS.all().values()
+    variant = variant or next(one.variants[0] for one in known if one.default)
+    check_choice("variant", variant, variants_of())
+    return next(one.make(variant) for one in known if variant in one.variants)
+
+
+def all_sources() -> dict[str, None]:
+    """The sources of every world, each once."""
+    return dict.fromkeys(source for variant in variants_of() for source in world_of(variant).sources)
 
 
 def variants_of() -> dict[str, str]:
-    """Every variant there is, and the name of its world."""
-    if not _WORLDS:
-        import_files("srcsep_core.data")
-    return {variant: name for name, (_, variants) in _WORLDS.items() for variant in variants}
+    """Every variant there is, and the name of its world; those of the default world first."""
+    known = sorted(_WORLDS.all().items(), key=lambda item: not item[1].default)
+    return {variant: name for name, one in known for variant in one.variants}

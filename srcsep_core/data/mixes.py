@@ -1,4 +1,4 @@
-"""Sets of toy mixes to separate, drawn by the toy's own law; classes may repeat.
+"""Sets of mixes to separate, drawn by the law of a world; classes may repeat.
 
 Sets of different classes are different draws: their frequencies, amplitudes and phases have nothing to do with each
 other, so that results over several sets of classes may be pooled.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.config import check_least
-from srcsep_core.data.base import World
+from srcsep_core.data.base import Split, World
 from srcsep_core.errors import InputError
 
 TEST_SEED = 31_415
@@ -28,8 +28,8 @@ BLOCK = 100
 class MixConfig:
     """Which mixes: the classes of their sources in order, how many, how long (samples), and their seed.
 
-    Amplitudes are the toy's, U[0.8, 1], times a gain drawn log-uniformly from `gains` for each source; `noise` is the
-    standard deviation of Gaussian noise added to the sum of the sources.
+    Amplitudes are the world's, times a gain drawn log-uniformly from `gains` for each source; `noise` is the standard
+    deviation of Gaussian noise added to the sum of the sources.
     """
 
     sources: tuple[str, ...]
@@ -56,8 +56,8 @@ class Mixes:
     gains: Tensor
 
 
-def draw_mixes(data: World, config: MixConfig) -> Mixes:
-    """The deterministic set, on the CPU.
+def draw_mixes(data: World, config: MixConfig, *, split: Split = "test") -> Mixes:
+    """The deterministic set, on the CPU; what is tuned on is of the split `validation`.
 
     Every source is drawn with a seed made of the set's own, the names of all its classes in order, and its place among
     them: another set of classes, or another order, is another draw, and so are two sources of one class. A smaller set
@@ -70,7 +70,7 @@ def draw_mixes(data: World, config: MixConfig) -> Mixes:
         own = data.only((name,))
         waves, gains = [], []
         for _ in range(0, config.mixes, BLOCK):
-            waves.append(own.draw(BLOCK, config.length, generator, split="test"))
+            waves.append(own.draw(BLOCK, config.length, generator, split=split))
             gains.append(low * (high / low) ** torch.rand(BLOCK, 1, generator=generator))
         columns.append(torch.cat(waves)[: config.mixes])
         gain_columns.append(torch.cat(gains)[: config.mixes])

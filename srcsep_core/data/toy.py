@@ -183,4 +183,4 @@ def mix(sources: Tensor) -> Tensor:
     return sources.mean(dim=1, keepdim=True)
 
 
-register_world(ToyWorld.name, ToyWorld, VARIANTS)
+register_world(ToyWorld.name, ToyWorld, VARIANTS, default=True)

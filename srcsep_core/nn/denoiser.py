@@ -31,6 +31,7 @@ class DenoiserConfig:
     `channels` by level of the U-Net, `strides` between them, `middle` attention layers of `heads` heads at the
     bottleneck. Training draws log(sigma) from Normal(`log_sigma_mean`, `log_sigma_std`^2); `sigma_data` is the standard
     deviation of the data (Karras et al. 2022, Table 1). `window` is the signal length it is trained on and used at.
+    `classes`: of a network built on its own; one that is trained has as many as its world has sources.
     """
 
     classes: int = 4

@@ -126,11 +126,13 @@ def denoiser_task(config: DenoiserConfig, groups: int = 0, objective: str = "") 
     def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
         return cast(PreconditionedNet, network).loss(x, generator)[None]
 
-    return Task("denoiser", lambda: PreconditionedNet(config), losses, multiple_of=config.stride, unit="")
+    sized = replace(config, classes=groups or config.classes)
+    return Task("denoiser", lambda: PreconditionedNet(sized), losses, multiple_of=config.stride, unit="")
 
 
 def _load(config: DenoiserConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> DenoiserSet:
-    return DenoiserSet(**vars(about), denoiser=restored(PreconditionedNet(config), weights, device))
+    sized = replace(config, classes=len(about.sources))
+    return DenoiserSet(**vars(about), denoiser=restored(PreconditionedNet(sized), weights, device))
 
 
 DENOISER = register(

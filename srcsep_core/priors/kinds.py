@@ -82,6 +82,11 @@ def all_kinds() -> dict[str, Kind]:
     return _KINDS.all()
 
 
+def all_objectives() -> dict[str, None]:
+    """What priors are trained for, of any kind."""
+    return dict.fromkeys(objective for kind in all_kinds().values() for objective in kind.objectives)
+
+
 def kind_of(name: str) -> Kind:
     """The kind called `name`; raises `InputError` for any other name."""
     kinds = all_kinds()

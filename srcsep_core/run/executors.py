@@ -27,6 +27,11 @@ from srcsep_core.run.steps import Step
 from srcsep_core.run.store import Store
 
 
+def cores() -> int:
+    """The processor's cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Executor(Protocol):
     """Makes steps that do not depend on each other."""
 
@@ -57,7 +62,7 @@ class Workers:
 
     def make(self, pipeline: Pipeline, steps: Sequence[Step]) -> Generator[Step]:
         """As `Executor.make`; the first error ends the work that has not begun."""
-        count = min(self.count or os.cpu_count() or 1, len(steps))
+        count = min(self.count or cores(), len(steps))
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(count, mp_context=context, initializer=_begin) as pool, _ending_with_us():
             try:
@@ -144,4 +149,4 @@ def _place(step: Step, layers: dict[int, dict[str, Step]], store: Store) -> int:
 
 def executor_for(device: torch.device) -> Executor:
     """Workers on a processor of several cores; on a GPU, which they would share, this process."""
-    return Workers() if device.type == "cpu" and (os.cpu_count() or 1) > 1 else Here()
+    return Workers() if device.type == "cpu" and cores() > 1 else Here()

@@ -3,9 +3,7 @@
 A file of this folder registers its sampler with `base.sampler`; `SAMPLERS` has them all by name.
 """
 
-import importlib
-import pkgutil
-
+from srcsep_core.registry import import_files
 from srcsep_core.samplers.base import SAMPLERS, Sampler, Separation, State
 from srcsep_core.samplers.exchange import ExchangeConfig, ExchangingGibbsConfig, exchange, gibbs_exchange
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
@@ -13,8 +11,7 @@ from srcsep_core.samplers.langevin import LangevinConfig, langevin, unconstraine
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
 from srcsep_core.samplers.projection import ProjectionConfig, projection
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__)
 
 __all__ = [
     "SAMPLERS",

@@ -7,7 +7,6 @@ changes nothing but the time.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from torch import Tensor
 from srcsep_core.baselines.base import Separator
 from srcsep_core.errors import InputError
 from srcsep_core.progress import Progress
+from srcsep_core.run.executors import cores
 from srcsep_core.samplers.base import Separation, State, rms
 
 SMALL_BATCH = 16  # windows of a worker on a processor
@@ -135,15 +135,11 @@ class Crew:
         return torch.Generator(device=self.device).manual_seed((self.seed + 1_000_003 * number) % 2**63)
 
     def _count(self, parts: int) -> int:
-        cores = 1 if self.device.type != "cpu" else len(os.sched_getaffinity(0)) if _LINUX else os.cpu_count() or 1
-        return max(1, min(self.workers or cores, parts))
+        return max(1, min(self.workers or (cores() if self.device.type == "cpu" else 1), parts))
 
     def _one_thread(self) -> None:
         if self.device.type == "cpu":
             torch.set_num_threads(1)
-
-
-_LINUX = hasattr(os, "sched_getaffinity")
 
 
 def _candidates(result: Separation, mix: Tensor) -> tuple[Tensor, Tensor]:

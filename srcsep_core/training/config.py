@@ -9,8 +9,6 @@ from srcsep_core.config import check_choice, check_least
 from srcsep_core.data.base import NOISES, Noise
 from srcsep_core.errors import InputError
 
-Objective = Literal["likelihood", "quarter_log_det", "sigmoid"]
-OBJECTIVES: tuple[Objective, ...] = ("likelihood", "quarter_log_det", "sigmoid")
 NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
 
 
@@ -18,8 +16,9 @@ NOISE_LEVELS = (0.01, 0.027, 0.077, 0.129, 0.359)
 class TrainConfig:
     """How a prior is trained.
 
-    `objective` is `likelihood` (its negative logarithm), or what the authors' code has in its place: `quarter_log_det`
-    of a flow, which weighs the log-determinant by 1/4 (it divides by four grouped sources), or `sigmoid` of a WaveNet.
+    `objective` is one of the kind's own: `likelihood` (its negative logarithm), or what the authors' code has in its
+    place, `quarter_log_det` of a flow, which weighs the log-determinant by 1/4 (it divides by four grouped sources), or
+    `sigmoid` of a WaveNet.
     With the `multistep` schedule the learning rate is multiplied by `decay` at the `milestones`, fractions of `steps`
     (authors' code: 0.6 at five points between 36 % and 100 %); `cosine` takes it to zero. Gradients are clipped by
     value (authors' code: 30) and, if `clip_norm` is set, by norm for every source on its own.
@@ -45,10 +44,8 @@ class TrainConfig:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        check_choice("objective", self.objective, OBJECTIVES)
         check_least(self, 1, "steps", "batch_size", "crop", "checkpoint_every")
-        if self.schedule not in ("multistep", "cosine"):
-            raise InputError(f"unknown schedule {self.schedule!r}; use multistep or cosine")
+        check_choice("schedule", self.schedule, ("multistep", "cosine"))
         if self.learning_rate < 0:
             raise InputError(f"TrainConfig.learning_rate is {self.learning_rate}; use for example 1e-4")
         if self.warmup_steps < 0:

@@ -58,8 +58,8 @@ def test_command_prints_a_row_a_setting_of_validation_mixes(
 ) -> None:
     asked: list[MixConfig] = []
 
-    def draw(data: Any, config: MixConfig) -> Mixes:
-        assert data.variant == variant
+    def draw(data: Any, config: MixConfig, *, split: str) -> Mixes:
+        assert (data.variant, split) == (variant, "validation")
         asked.append(config)
         drawn = draw_mixes(data, config)
         return Mixes(drawn.mix[..., :WINDOW], drawn.sources[..., :WINDOW], drawn.gains)
