@@ -39,6 +39,7 @@ from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile, get_profile
 from srcsep_core.run.steps import priors_of
 from srcsep_core.run.store import Store
+from srcsep_core.samplers import SAMPLERS, Sampler
 from srcsep_core.training.config import TrainConfig
 
 CROP = 256
@@ -282,6 +283,20 @@ def test_denoiser_is_as_large_as_the_world(count: int, generator: torch.Generato
     about = Trained(names, Thunder("crowd", names), 0.0, pd.DataFrame(), Path())
     priors = DENOISER.load(config, network.state_dict(), about, torch.device("cpu"))
     assert priors.prior(names[-1]).denoise(x[:, :1], 0.5).shape == (3, 1, config.window)
+
+
+def test_a_new_sampler_is_benchmarked_under_the_main_prior(moved_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Patience:
+        steps: int = 3
+
+    plan = replace(plan_of(PROFILE), variants=("storm",))
+    assert "patient" not in {setting.step.choice.labels[1] for setting in settings_of(PROFILE, plan, ["causal"])}
+    monkeypatch.setitem(SAMPLERS, "patient", Sampler(lambda *_, **__: None, Patience, None))  # type: ignore
+    found = [
+        s.step.choice.labels for s in settings_of(PROFILE, plan, ["causal"]) if s.step.choice.labels[1] == "patient"
+    ]
+    assert found == [("gaussian", "patient")]
 
 
 def test_they_separate_a_file(line: Pipeline, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ class BenchmarkPlan:
     length: int = 1024
     variants: tuple[str, ...] = ("whole_periods", "uniform_hz")
 
+    def sets(self, config: type) -> bool:
+        """Whether it says how samplers with this class of configuration are run; others are, with their defaults."""
+        return any(issubclass(config, type(value)) for value in vars(self).values())
+
     def with_mixes(self, mixes: int | None, slow_mixes: int | None) -> BenchmarkPlan:
         """The plan with other numbers of mixes."""
         return replace(self, mixes=mixes or self.mixes, slow_mixes=slow_mixes or self.slow_mixes)

@@ -171,6 +171,8 @@ def _causes(field: Field, prior: Candidate, count: int, *, slow: bool) -> list[t
         weak = replace(chains, sigma_max=top, mean_constraint=True)
         runs.append(("langevin", controls.MEAN_CONSTRAINT, weak))
         runs.append((UNCONSTRAINED, controls.TRUE_START, None))
+    if not slow:
+        runs += [(name, "", one.config()) for name, one in SAMPLERS.items() if not plan.sets(one.config)]
     return runs
 
 

@@ -20,7 +20,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.paths import REFERENCE, figures_root, project_root
 from srcsep_core.progress import Stages
 from srcsep_core.report import timings
-from srcsep_core.report.results import record_run, renewing
+from srcsep_core.report.results import forget_run, record_run, renewing
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
@@ -207,6 +207,7 @@ def run_notebooks(
     profile = str(parameters.get("profile", REFERENCE))
     if train or not names:
         _prepare(profile, str(parameters.get("device", "auto")), train)
+    forget_run(profile)
     started = time.time()
     executed = []
     expected = timings.expected(profile, [source.stem for source in sources])

@@ -76,7 +76,7 @@ PLAIN_CLAIMS = (
     PlainClaim(
         "Noise-conditional priors cannot be used",
         "Noise-conditional priors cannot separate",
-        "small flows: {value:.0%} [{low:.0%}, {high:.0%}] of pairs, n={n}",
+        "small fine-tuned flows: {value:.0%} [{low:.0%}, {high:.0%}] of pairs, n={n}",
     ),
 )
 VERDICTS = ("holds", "does not hold", NOT_SETTLED, "undecided")

@@ -107,6 +107,11 @@ def renewing(renew: bool) -> Iterator[None]:
             os.environ[RENEW] = earlier
 
 
+def forget_run(profile: str) -> None:
+    """Before a run: what the last one recorded is no verdict on a run that fails."""
+    (fresh_folder(profile) / RUN).unlink(missing_ok=True)
+
+
 def record_run(profile: str, started: float) -> None:
     """Note for `last_verdict` which tables were made since `started` (s since the epoch), and where they stood."""
     folder = fresh_folder(profile)

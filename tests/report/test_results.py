@@ -15,6 +15,7 @@ from srcsep_core.errors import InputError, StoreError
 from srcsep_core.report.results import (
     RENEW,
     ResultFolders,
+    forget_run,
     last_verdict,
     record_run,
     renewing,
@@ -133,6 +134,17 @@ def test_the_last_run_is_judged_on_the_tables_that_it_made(
     verdict = last_verdict("laptop")
     assert [name for name, _ in verdict.differing] == ["one"]
     assert verdict.folder == tmp_path / "figures"
+
+
+def test_run_that_begins_leaves_no_verdict_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    record_run("smoke", time.time() - 60)
+    last_verdict("smoke")
+    forget_run("smoke")
+    forget_run("smoke")
+    with pytest.raises(InputError, match="no whole run of the profile smoke"):
+        last_verdict("smoke")
 
 
 def test_renewing_is_for_the_notebooks_started_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
