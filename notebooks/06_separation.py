@@ -35,7 +35,7 @@
 # Samplers: `gibbs` redraws one source at a time, given the others, and proposes swaps; `langevin` (the paper's,
 # annealed) and `projection` move all sources at once by the score. A chain is judged by its **doubt**: its estimates
 # are noised and denoised again, each by its own prior, and the doubt is what they then leave of the mix. Where it is
-# large, `gibbs` starts another chain (`restarts` is the number of chains, on average).
+# large, `gibbs` starts another chain (`chains_run`: how many ran, on average).
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -49,7 +49,7 @@ from IPython.display import display
 
 from srcsep_core.benchmark.candidates import prior_choices
 from srcsep_core.benchmark.plans import plan_of
-from srcsep_core.benchmark.results import benchmark_table, committed_unknown, separation_row
+from srcsep_core.benchmark.results import benchmark_table, committed_unknown, separation_row, without_parts
 from srcsep_core.benchmark.settings import gibbs_for, settings_of
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, draw_mixes
 from srcsep_core.data.toy import SOURCES, ToyWorld
@@ -76,7 +76,7 @@ data = ToyWorld()
 
 def shares(rows: pd.DataFrame) -> pd.DataFrame:
     """The columns of the benchmark that tell most."""
-    columns = ["prior", "sampler", "note", "sources", "n_mixes", "restarts", "si_sdri_mean", "low", "high"]
+    columns = ["prior", "sampler", "note", "sources", "n_mixes", "chains_run", "si_sdri_mean", "low", "high"]
     columns += ["above_10db", "all_above_10db", "all_above_20db", "seconds_per_mix"]
     return rows[columns].round(3)
 
@@ -91,7 +91,7 @@ def shares(rows: pd.DataFrame) -> pd.DataFrame:
 
 # %%
 names = ("sine", "square")
-drawn = draw_mixes(data, MixConfig(names, 2, plan.length, seed=VALIDATION_SEED))
+drawn = draw_mixes(data, MixConfig(names, 2, plan.length, seed=VALIDATION_SEED), split="validation")
 sources = drawn.sources.to(run.pipeline.device)
 traces = []
 for label in ("flow-quarter_log_det-tuned", "flow-likelihood-tuned", "denoiser"):
@@ -114,18 +114,17 @@ print("Last distance:", listed(ends), f"(independent: {apart:.2f})")
 # by the square of the number of sources) and corrected:
 
 # %%
-failures = table[
-    (table["group"] == "causal")
-    & table["sampler"].isin(["langevin", "langevin-unconstrained"])
-    & (table["n_sources"] == 2)
-]
+causes = without_parts(table[table["group"].isin(["causal", "oracle"])])
+samplers = ["langevin", "langevin-unconstrained"]
+failures = causes[causes["sampler"].isin(samplers) & (causes["group"] == "causal") & (causes["n_sources"] == 2)]
 display(shares(failures).reset_index(drop=True))
 
 # %% [markdown]
 # ## The cause
 #
-# Priors and samplers on the same mixes: `sine+square`, with `saw`, with `triangle`; 100 of each. The share of mixes in
-# which **all** sources come out above 10 dB SI-SDR, with exact 95 % intervals. Hollow marks are variations.
+# Priors and samplers on the same mixes: all six pairs, pooled (`any 2`), `sine+square+saw`, and all four; about 100 of
+# each for the denoiser, about 40 for slower priors. The share of mixes in which **all** sources come out above 10 dB
+# SI-SDR, with exact 95 % intervals. Hollow marks are variations.
 #
 # Slow priors run shorter. Gibbs: 24 levels from sigma 1.5 and up to 8 chains for `denoiser`; 12 levels and up to 8
 # chains for `oracle`, whose draws are exact; 12 and 2 for `pnf` and flows, with more than two sources 8 and 1.
@@ -135,14 +134,12 @@ display(shares(failures).reset_index(drop=True))
 # %%
 order = ["oracle", "denoiser", "pnf", "flow-wide", "flow-conditional", "flow-scratch"]
 order += ["flow-likelihood-tuned", "flow-quarter_log_det-tuned", "flow-likelihood", "flow-quarter_log_det"]
-three = {"sine+square", "sine+square+saw", "sine+square+saw+triangle"}
-cause = table[table["group"].isin(["causal", "oracle"]) & table["sources"].isin(three)]
-run.save_figure(share_by_prior(cause, order), "separation_cause", cause)
-best = cause[cause["n_sources"] == 2].groupby("prior")["all_above_10db"].max().reindex(order)
+run.save_figure(share_by_prior(causes, order), "separation_cause", causes)
+best = causes[causes["n_sources"] == 2].groupby("prior")["all_above_10db"].max().reindex(order)
 print("Pairs separated, under each prior's best sampler:", listed(best, ".0%"))
 
 # %%
-display(shares(cause[cause["n_sources"] == 4]).reset_index(drop=True))
+display(shares(causes[causes["n_sources"] == 4]).reset_index(drop=True))
 
 # %% [markdown]
 # **Controls.** The good priors with the settings of the fine-tuned flows (12 levels and 2 chains, for four sources 8
@@ -150,7 +147,7 @@ display(shares(cause[cause["n_sources"] == 4]).reset_index(drop=True))
 # steps.
 
 # %%
-controls = table[table["group"] == "controls"]
+controls = without_parts(table[table["group"] == "controls"])
 display(shares(controls.assign(prior=controls["prior"] + ", " + controls["variant"])).reset_index(drop=True))
 
 # %% [markdown]
@@ -162,9 +159,9 @@ display(shares(controls.assign(prior=controls["prior"] + ", " + controls["varian
 # %% [markdown]
 # ## What works: known classes
 #
-# The denoiser of notebook 08 with the annealed Gibbs sampler, swap moves, exchanges of jumps and restarts. Every
-# subset of the four classes, both toy variants (`paper`: 16 kHz, 27 to 4186 Hz, any phase), and all pairs and triples
-# pooled (`any 2`, `any 3`). Exact 95 % intervals over mixes.
+# The denoiser of notebook 08 with the annealed Gibbs sampler, swap moves, exchanges of jumps and further chains. Every
+# subset of the four classes, both toy variants (`uniform_hz`: 16 kHz, 27 to 4186 Hz, any phase), and all pairs and
+# triples pooled (`any 2`, `any 3`). Exact 95 % intervals over mixes.
 
 # %%
 known = table[table["group"] == "known"]
@@ -182,7 +179,7 @@ display(shares(known.assign(prior=known["variant"])).rename(columns={"prior": "v
 # least doubt is kept, judged **before** its estimates are projected to add up to the mix exactly.
 
 # %%
-example = draw_mixes(data, MixConfig(SOURCES, 1, plan.length, seed=VALIDATION_SEED + 1))
+example = draw_mixes(data, MixConfig(SOURCES, 1, plan.length, seed=VALIDATION_SEED + 1), split="validation")
 load = choices["denoiser"].load(run.pipeline)
 generator = torch.Generator(run.pipeline.device).manual_seed(seed)
 config = gibbs_for(plan, len(SOURCES))
@@ -201,7 +198,9 @@ figure = listening_grid(
     example.mix[0, 0],
     data.sample_rate,
 )
-run.save_figure(figure, "separation_example")
+columns = [*SOURCES, *(f"true {name}" for name in SOURCES)]
+waves = pd.DataFrame(torch.cat([estimates, example.sources[0]]).T.numpy(), columns=columns)
+run.save_figure(figure, "separation_example", waves)
 print(f"SI-SDR from {float(quality.min()):.1f} to {float(quality.max()):.1f} dB.")
 
 # %%
@@ -229,7 +228,7 @@ worst = 1 - many["above_10db"].min()
 print(f"At most {worst:.1%} of the sources stay below 10 dB, {many['fail_swap'].max():.1%} by a swap.")
 
 # %%
-pairs = cause[cause["n_sources"] == 2].sort_values(["sampler", "control"], kind="stable")
+pairs = causes[causes["n_sources"] == 2].sort_values(["sampler", "control"], kind="stable")
 labels = [f"{row.prior}, {row.sampler}" + (f" ({row.note})" if row.note else "") for row in pairs.itertuples()]
 run.save_figure(failure_bars(pairs, labels), "separation_failures", pairs)
 kinds = pairs.filter(like="fail_").rename(columns=lambda name: name.removeprefix("fail_")).mean()
@@ -277,8 +276,8 @@ display(unknown.drop(columns=["profile", "command"]).round(3))
 # %% [markdown]
 # ## Quality against compute
 #
-# Four sources: up to 1 and up to 4 restarts along each line, and the number of noise levels. A mix is done once a chain
-# leaves little doubt, so that restarts cost only the mixes that need them. Bands: exact 95 % intervals over mixes.
+# Four sources: up to 1 and up to 4 chains along each line, and the number of noise levels. A mix is done once a chain
+# leaves little doubt, so that more of them cost only the mixes that need them. Bands: exact 95 % intervals over mixes.
 
 # %%
 compute = table[table["group"] == "compute"]
@@ -308,9 +307,10 @@ display(beside[["sources", *columns]].round(3))
 # The sampler. Under Langevin dynamics even the true density separates few pairs and no mix of four. Its chains do not
 # even add up to the mix: each pitch is a mode of its own, and small steps do not cross from one to the next. The
 # learnt score is smoother, its chains do add up, but most of its sources then hold another's wave. Ten levels of 100
-# steps mend neither (controls). Redrawing a whole source at a time crosses between pitches, swaps and restarts undo
+# steps mend neither (controls). Redrawing a whole source at a time crosses between pitches, swaps and new chains undo
 # what the wrong source has taken: together they separate four sources, under the true density and the learnt denoiser
-# alike at 10 dB, the true density more finely. Exchanges of jumps take more mixes to 20 dB, in the `paper` variant.
+# alike at 10 dB, the true density more finely. Exchanges of jumps take more mixes to 20 dB, in the variant
+# `uniform_hz`.
 #
 # The prior. Under that same sampler, set alike, the true density and the learnt denoiser separate nearly all pairs, the
 # paper's flows none: noise-free or fine-tuned, exact or released. Our own flow of all levels separates a few of the

@@ -59,7 +59,7 @@ priors = {
 
 # %%
 four = (ToySource("sine", 440.0), ToySource("square", 180.0), ToySource("saw", 310.0), ToySource("triangle", 95.0))
-settings = ExplorerSettings(four, restarts=4, seed=run.seed, variant=toy.variant, length=trained.window)
+settings = ExplorerSettings(four, max_chains=4, seed=run.seed, variant=toy.variant, length=trained.window)
 result = explore(settings, priors)
 display(result.table().round(2))
 print(result.verdict())
@@ -127,7 +127,7 @@ display(listen(result))
 #
 # - **Two of a kind.** Two sines, far apart and then close together. The prior cannot say which is which; can the mix?
 # - **An octave.** A sine at exactly twice the pitch of a saw is one of the saw's own harmonics.
-# - **Other seeds, and 1 against 8 restarts.** How often does a single chain fail, and does the residual tell?
+# - **Other seeds, and 1 against 8 chains.** How often does a single chain fail, and does the residual tell?
 # - **Other samplers.** Langevin has no swaps, and the projection's estimates add up to the mix whatever happens.
 # - **Noise in the mix.** From which level on is a source lost? Is it the same for a sine and for a square?
 # - **The oracle.** The exact density of the toy sources: what fails with it is the fault of the sampler or of the mix,

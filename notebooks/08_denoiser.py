@@ -142,11 +142,12 @@ repeats = max(1, data.sample_rate // window)
 player({name: np.tile(drawn[name][0, 0].numpy(), repeats) for name in SOURCES}, data.sample_rate, "draws, repeated")
 
 # %% [markdown]
-# **What it means.** Up to sigma 3 the learnt denoiser's error is 3 to 26 times the least possible (the table), and in
+# **What it means.** Up to sigma 3 the learnt denoiser's error is 3 to 30 times the least possible (the table), and in
 # stronger noise close to it. That is enough to separate: notebook 06. The flow, trained by likelihood on the same noise
-# levels, errs 30 to 1000 times the least possible, and from sigma 3 on its score points less well than one that knows
-# nothing. It is the smaller network of the two and was trained for fewer steps, so these are two priors compared, not
-# two principles. What a sampler needs is a score that points the right way at every noise level, not a likelihood.
+# levels, errs 30 to 1000 times the least possible up to sigma 3, and from there on its score points less well than one
+# that knows nothing. It is the smaller network of the two and was trained for fewer steps, so these are two priors
+# compared, not two principles. What a sampler needs is a score that points the right way at every noise level, not a
+# likelihood.
 
 # %%
 print(run.provenance([step]))

@@ -127,8 +127,8 @@ display(load_coverage())
 #   `released` priors are therefore like the authors', not a copy of them.
 # - A number that was printed is a mean of a heavy-tailed quantity from one set of weights; its power of ten is not
 #   a property of the method, and ours need not agree with it.
-# - Where the preset `exact` disagrees with print in sign, the missing log-determinant is the reason: it is what the
-#   two presets differ in.
+# - Where the preset `exact` disagrees with print in sign, more than one thing may be the reason: the presets differ in
+#   objective, training noise and protocol. The ablation in notebook 12 separates these.
 
 # %%
 print(run.provenance())

@@ -60,7 +60,7 @@ def tried(
         generator = torch.Generator(device).manual_seed(seed + index)
         own = [priors[name] for name in names]
         parts.append(gibbs_exchange(mix.to(device), own, config=config, generator=generator).sources.cpu())
-    values = measure(drawn, torch.cat(parts), names).assign(residual=float("nan"), restarts=0)
+    values = measure(drawn, torch.cat(parts), names).assign(residual=float("nan"), chains_run=0)
     summary = summarise_separation(values)
     about = {"sigmas": config.exchange.sigmas, "margin": config.exchange.margin, "again": config.again}
     return {**about, "n_mixes": len(drawn.mix), **{name: summary[name] for name in SHOWN}}

@@ -12,5 +12,5 @@ def values(si_sdr: Sequence[Sequence[float]], **columns: Any) -> pd.DataFrame:
     count = len(si_sdr[0])
     flat = [value for mix in si_sdr for value in mix]
     table = pd.DataFrame({"mix": np.repeat(range(len(si_sdr)), count), "k": list(range(count)) * len(si_sdr)})
-    table = table.assign(si_sdr=flat, si_sdri=[value + 5 for value in flat], residual=0.5, restarts=3)
+    table = table.assign(si_sdr=flat, si_sdri=[value + 5 for value in flat], residual=0.5, chains_run=3)
     return table.assign(failure=["none" if value >= 10 else "other" for value in flat]).assign(**columns)

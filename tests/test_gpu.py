@@ -209,9 +209,9 @@ def test_denoiser_is_that_of_the_cpu(denoiser: PreconditionedNet) -> None:
 @pytest.mark.parametrize(
     ("name", "config"),
     [
-        ("gibbs", GibbsConfig(levels=3, restarts=2, estimate_gains=True)),
-        ("langevin", LangevinConfig(levels=3, steps=4, restarts=2)),
-        ("projection", ProjectionConfig(levels=10, restarts=2)),
+        ("gibbs", GibbsConfig(levels=3, max_chains=2, estimate_gains=True)),
+        ("langevin", LangevinConfig(levels=3, steps=4, max_chains=2)),
+        ("projection", ProjectionConfig(levels=10, max_chains=2)),
     ],
 )
 def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: PreconditionedNet) -> None:
@@ -222,8 +222,8 @@ def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: Precondit
         SAMPLERS[name](mix, priors, config=config, generator=torch.Generator(GPU).manual_seed(0), callback=watch)
         for watch in (seen.append, None)
     )
-    assert found.sources.is_cuda and found.restarts.is_cuda and found.residual.is_cuda
-    assert found.sources.shape == (4, 2, 64) and found.restarts.shape == (4, 2, 2, 64)
+    assert found.sources.is_cuda and found.chains.is_cuda and found.residual.is_cuda
+    assert found.sources.shape == (4, 2, 64) and found.chains.shape == (4, 2, 2, 64)
     assert found.sources.isfinite().all() and all(state.sources.is_cuda for state in seen)
     torch.testing.assert_close(found.sources.mean(dim=1, keepdim=True), mix, rtol=0, atol=1e-4)
     torch.testing.assert_close(again.sources, found.sources, rtol=0, atol=1e-3)
@@ -236,7 +236,7 @@ def test_new_network_leaves_the_random_state_of_the_gpu_alone() -> None:
 
 
 def test_recording_is_separated_and_judged() -> None:
-    config = SeparateConfig(device="cuda", gain=1.0, restarts=1, search=SearchConfig(chains=1))
+    config = SeparateConfig(device="cuda", gain=1.0, max_chains=1, search=SearchConfig(max_chains=1))
     waves = draw_sources(ToyWorld("uniform_hz", ("sine", "saw")), 1, 2048, torch.Generator().manual_seed(0))
     found = separate_audio(waves.mean(dim=1), 16_000, ["sine", "saw"], config)
     torch.testing.assert_close(found.stems.sum(dim=0), found.mix, rtol=0, atol=1e-5)

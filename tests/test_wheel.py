@@ -89,7 +89,7 @@ def test_its_commands_work_at_once_and_leave_nothing_else_behind(installed: Inst
         write_audio(tmp_path / "truth" / name, source[None] / 2, 16_000)
     status = installed.srcsep("status")
     assert f"cache: {installed.home}" in status and "shipped" in status
-    one = ("--sources", "sine,square", "--gain", 1, "--restarts", 1, "--device", "cpu")
+    one = ("--sources", "sine,square", "--gain", 1, "--max-chains", 1, "--device", "cpu")
     assert "sine, square: stems" in installed.srcsep("separate", mix, *one, "--out", "stems")
     compared = installed.srcsep("evaluate", "stems", "--reference", tmp_path / "truth", "--mix", mix)
     assert "01_sine.wav" in compared and "si_sdri" in compared

@@ -120,14 +120,14 @@ def summarise_separation(values: pd.DataFrame) -> dict[str, Any]:
     infinity, and SI-SDRi at -60. low and high: percentile bootstrap over mixes (95 %) of si_sdri_mean. above_10db:
     share of sources, and all_above_10db: share of mixes with all sources above; the latter with its exact binomial
     interval (Clopper & Pearson 1934), because the bootstrap has no width at 0 and 1. fail_*: share of sources below
-    10 dB by kind. restarts is the mean number run.
+    10 dB by kind. chains_run is the mean number of chains.
     """
     clipped = values.assign(si_sdr=values["si_sdr"].clip(lower=FLOOR_DB), si_sdri=values["si_sdri"].clip(lower=-60))
     by_mix = clipped.groupby("mix")
     gains = by_mix["si_sdri"].mean().to_numpy()
     low, high = interval(gains[resample(len(gains))].mean(axis=1))
     row: dict[str, Any] = {
-        "restarts": float(values["restarts"].mean()),
+        "chains_run": float(values["chains_run"].mean()),
         "si_sdr_mean": float(clipped["si_sdr"].mean()),
         "si_sdri_mean": float(gains.mean()),
         "low": low,

@@ -9,7 +9,7 @@ Groups of settings:
 - `causal`: prior by sampler by number of sources on the same mixes, to tell the prior's failure from the sampler's: all
   pairs, which share the number of mixes between them, a set of three, and all sources;
 - `beyond`: same class twice, unknown gains, noise, up to eight sources;
-- `compute`: quality against restarts and levels;
+- `compute`: quality against chains and levels;
 - `controls`: the sampler without one of its parts, good priors with the settings of the flows and through the ladder of
   their levels, long Langevin chains;
 - `unknown`: which sources are in the mix, and how many (a table of its own, `separation_unknown.csv`).
@@ -117,7 +117,7 @@ def _oracle(field: Field) -> list[Setting]:
     runs: list[tuple[tuple[str, ...], str, str, Any]] = [
         (names, "gibbs", "", gibbs_for(half, len(names))) for names in reversed(field.growing)
     ]
-    alone = replace(gibbs_for(half, len(field.sources)), swap="none", restarts=1)
+    alone = replace(gibbs_for(half, len(field.sources)), swap="none", max_chains=1)
     runs.append((field.sources, "gibbs", controls.ONE_CHAIN, alone))
     for names in dict.fromkeys([*field.pairs, field.sources]):
         runs += [
@@ -158,7 +158,7 @@ def _causes(field: Field, prior: Candidate, count: int, *, slow: bool) -> list[t
     chains = _shorter(plan.langevin) if slow else plan.langevin
     runs: list[tuple[str, str, Any]] = [("gibbs", "", gibbs)]
     if not slow:
-        runs.append(("gibbs", controls.ONE_CHAIN, replace(gibbs, swap="none", restarts=1)))
+        runs.append(("gibbs", controls.ONE_CHAIN, replace(gibbs, swap="none", max_chains=1)))
     elif count == 2 and prior.likely and prior.role in ("wide", "tuned"):
         runs.append(("gibbs", controls.METROPOLIS, replace(gibbs, swap="metropolis")))
     if prior.role in LANGEVIN and (count == 2 or count == len(field.sources)):
@@ -186,7 +186,7 @@ def _beyond(field: Field) -> list[Setting]:
     for name in sources:
         add(controls.SAME_CLASS, (name, name), gibbs_for(plan, 2))
     for names in dict.fromkeys((field.pairs[0], sources)):
-        gibbs = replace(gibbs_for(plan, len(names)), restarts=plan.slow_gibbs.restarts)
+        gibbs = replace(gibbs_for(plan, len(names)), max_chains=plan.slow_gibbs.max_chains)
         add(controls.GAINS_IGNORED, names, gibbs, gains=(0.25, 1.0))
         add(controls.GAINS_ESTIMATED, names, replace(gibbs, estimate_gains=True), gains=(0.25, 1.0))
         for noise in (0.1, 0.3):
@@ -194,7 +194,7 @@ def _beyond(field: Field) -> list[Setting]:
             noisy = replace(gibbs, sigma_min=max(gibbs.sigma_min, noise), accept=1.2 * noise)
             add(controls.control(controls.NOISE, noise), names, noisy, noise=noise)
     for count in range(len(sources) + 1, min(2 * len(sources), MOST_SOURCES) + 1):
-        gibbs = replace(gibbs_for(plan, count), restarts=plan.slow_gibbs.restarts)
+        gibbs = replace(gibbs_for(plan, count), max_chains=plan.slow_gibbs.max_chains)
         add(controls.control(controls.SOURCES, count), (*sources, *sources)[:count], gibbs)
     return found
 
@@ -203,8 +203,8 @@ def _compute(field: Field) -> list[Setting]:
     base = gibbs_for(field.plan, len(field.sources))
     found = []
     for levels in (base.levels // 3, base.levels):
-        for restarts in (1, 4):
-            config = replace(base, levels=max(1, levels), restarts=restarts)
+        for chains in (1, 4):
+            config = replace(base, levels=max(1, levels), max_chains=chains)
             step = field.step(field.main(), field.sources, "gibbs", config)
             found.append(Setting("compute", controls.control(controls.LEVELS, config.levels), step))
     return found
@@ -216,7 +216,7 @@ def _controls(field: Field) -> list[Setting]:
     good = [one.choice for one in (field.prior("whole"), field.prior("oracle")) if one is not None]
     runs: list[tuple[str, PriorChoice, tuple[str, ...], str, Any]] = []
     for names in dict.fromkeys((*field.pairs, field.sources)):
-        alone = replace(gibbs_for(plan, len(names)), swap="none", restarts=4)
+        alone = replace(gibbs_for(plan, len(names)), swap="none", max_chains=4)
         runs.append((controls.NO_SWAPS, main, names, "gibbs", alone))
         if flow is not None:
             slow = replace(gibbs_for(plan, len(names), slow=True), sigma_max=field.top(flow))

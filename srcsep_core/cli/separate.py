@@ -45,7 +45,7 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
     names=METHODS,
     default="sampler",
     show_default=True,
-    help="One of {}; --sampler, --prior and --restarts are for the first.",
+    help="One of {}; --sampler, --prior and --max-chains are for the first.",
 )
 @click.option("--sampler", cls=Choice, names=SAMPLERS, default="gibbs", show_default=True, help="One of {}.")
 @click.option("--prior", cls=Choice, names=PRIORS, default="denoiser", show_default=True, help="One of {}.")
@@ -53,7 +53,7 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 @profile_option
 @device_option
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
-@click.option("--restarts", type=int, help="Chains a window, at most; default: 9.")
+@click.option("--max-chains", "--restarts", type=int, help="Chains a window, at most; default: 9.")
 @click.option(
     "--budget", metavar="SECONDS", help="After so many seconds (60, 90s or 5m) the best found so far is taken."
 )
@@ -91,7 +91,7 @@ def separate(
     profile: str,
     device: str,
     seed: int,
-    restarts: int | None,
+    max_chains: int | None,
     budget: str | None,
     precision: str,
     gain: str,
@@ -119,7 +119,7 @@ def separate(
             profile=profile,
             device=device,
             seed=seed,
-            restarts=restarts,
+            max_chains=max_chains,
             precision=precision,
             search=SearchConfig(budget_s=_seconds(budget)),
             gain=_gain(gain),

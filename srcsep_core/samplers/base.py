@@ -28,7 +28,7 @@ Priors = Sequence[DenoisingPrior]
 class State:
     """Where chains are, for callbacks: `step` of at most `steps`, at noise level `sigma`, sources (M, K, T).
 
-    M counts the chains that are running: mixes times restarts, or the mixes that are not done yet.
+    M counts the chains that are running: mixes times chains, or the mixes that are not done yet.
     """
 
     step: int
@@ -42,13 +42,13 @@ Callback = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Separation:
-    """The result of a sampler for B mixes of K sources with up to R restarts each.
+    """The result of a sampler for B mixes of K sources with up to R chains each.
 
     sources (B, K, T): the kept estimates, whose mean is the mix where the sampler projects;
     residual (B,): root mean square of the mix minus the mean of the estimates, before projection;
     chosen (B,): which restart was kept; doubts (B, R): the lowest was kept; the residual, or what the sampler has
     instead (root mean square), infinite where a restart was not needed;
-    restarts (B, R, K, T): all of them, before projection;
+    chains (B, R, K, T): all of them, before projection;
     trace: one row per restart and noise level (or recorded step), averaged over mixes: step, sigma, restart, residual,
     and what the sampler adds (accepted: share of proposals accepted; change: root mean square of the last move).
 
@@ -59,7 +59,7 @@ class Separation:
     residual: Tensor
     chosen: Tensor
     doubts: Tensor
-    restarts: Tensor
+    chains: Tensor
     trace: pd.DataFrame
 
 
@@ -67,9 +67,9 @@ def without_chains(estimates: Tensor) -> Separation:
     """The result of a separator that runs no chains, from its estimates (B, K, T)."""
     batch, count, length = estimates.shape
     nothing = estimates.new_full((batch,), torch.nan)
-    none, no_restarts = estimates.new_empty(batch, 0), estimates.new_empty(batch, 0, count, length)
+    none, no_chains = estimates.new_empty(batch, 0), estimates.new_empty(batch, 0, count, length)
     chosen = torch.zeros(batch, dtype=torch.long, device=estimates.device)
-    return Separation(estimates, nothing, chosen, none, no_restarts, pd.DataFrame())
+    return Separation(estimates, nothing, chosen, none, no_chains, pd.DataFrame())
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Trace:
         self.rows.append({"restart": restart, "step": step, "sigma": sigma, **means})
 
     def add_all(self, step: int, sigma: float, **figures: Tensor) -> None:
-        """Record figures of all restarts at once, each (B, R)."""
+        """Record figures of all chains at once, each (B, R)."""
         for restart in range(next(iter(figures.values())).shape[1]):
             self.add(step, sigma, restart, **{name: value[:, restart] for name, value in figures.items()})
 
@@ -133,15 +133,15 @@ def check_mix(mix: Tensor, priors: Priors) -> Tensor:
 
 
 class Chains:
-    """Chains that run side by side, `restarts` for each of B mixes: mix by mix, M = B * restarts rows.
+    """Chains that run side by side, `count` for each of B mixes: mix by mix, M = B * count rows.
 
     `y` is the constraint of every chain, (M, 1, T), made of that of the mixes, `total` (B, 1, 1, T).
     """
 
-    def __init__(self, total: Tensor, restarts: int, callback: Callback | None) -> None:
+    def __init__(self, total: Tensor, count: int, callback: Callback | None) -> None:
         self.total, self.callback = total, callback
-        self.shape = len(total), restarts
-        self.y = total[:, 0].repeat_interleave(restarts, dim=0)
+        self.shape = len(total), count
+        self.y = total[:, 0].repeat_interleave(count, dim=0)
         self.trace = Trace()
 
     def record(self, step: int, steps: int, sigma: float, sources: Tensor, **figures: Tensor) -> None:
@@ -152,8 +152,8 @@ class Chains:
 
     def keep(self, sources: Tensor, residual: Tensor) -> Separation:
         """The best restart of every mix, from sources (M, K, T) and residuals (M,); see `keep_best`."""
-        restarts = sources.view(*self.shape, *sources.shape[1:])
-        return keep_best(self.total, restarts, residual.view(self.shape), self.trace)
+        chains = sources.view(*self.shape, *sources.shape[1:])
+        return keep_best(self.total, chains, residual.view(self.shape), self.trace)
 
 
 def residual_of(total: Tensor, sources: Tensor) -> Tensor:
@@ -168,14 +168,14 @@ def rms(x: Tensor) -> Tensor:
 
 def keep_best(
     total: Tensor,
-    restarts: Tensor,
+    chains: Tensor,
     residuals: Tensor,
     trace: Trace,
     *,
     doubts: Tensor | None = None,
     projected: bool = True,
 ) -> Separation:
-    """Of every mix the restart with the lowest of `doubts` (B, R), from restarts (B, R, K, T).
+    """Of every mix the chain with the lowest of `doubts` (B, R), from chains (B, R, K, T).
 
     Without `doubts` it is the lowest of the residuals (B, R) before projection. The projection gives every source an
     equal share of what is missing from y (B, 1, 1, T).
@@ -183,7 +183,7 @@ def keep_best(
     doubts = residuals if doubts is None else doubts
     chosen = doubts.argmin(dim=1)
     rows = torch.arange(len(chosen), device=chosen.device)
-    kept = restarts[rows, chosen]
+    kept = chains[rows, chosen]
     if projected:
         kept = kept + residual_of(total[:, 0], kept)[:, None]
-    return Separation(kept, residuals[rows, chosen], chosen, doubts, restarts, trace.frame())
+    return Separation(kept, residuals[rows, chosen], chosen, doubts, chains, trace.frame())

@@ -1,4 +1,4 @@
-"""Annealed split-Gibbs sampling with swap moves and restarts.
+"""Annealed split-Gibbs sampling with swap moves and more chains where there is doubt.
 
 At noise level sigma the model is y = sum of the sources + N(0, sigma^2). Given the other sources, what is left of y
 is one source in Gaussian noise, so that its conditional is a denoising posterior: drawn exactly where the prior can,
@@ -9,7 +9,7 @@ not add up to the mix has failed, and is restarted.
 
 Sources: Geman & Geman 1984 (Gibbs sampling and annealing); Vono et al. 2019 (split Gibbs, arXiv 1804.05809); Wu et al.
 2024 (PnP-DM, arXiv 2405.18782), Algorithm 1, for the annealed denoising posterior as a Gibbs step; Metropolis et al.
-1953. The swap moves and the restarts by residual are ours. A `refit` swap leaves the density of its proposal out of the
+1953. The swap moves and new chains by residual are ours. A `refit` swap leaves the density of its proposal out of the
 ratio: it is a search, not an exact step. A `metropolis` swap, for priors with a density, keeps the sum. It would be
 exact with the density of clean signals; with that of noisy ones, which the oracle and trained priors have, it is not.
 """
@@ -49,7 +49,7 @@ class GibbsConfig:
     sources and `swaps` proposals to swap two of them. `draw_steps`: reverse-diffusion steps of one draw. `polish`:
     sweeps at the end in which every source becomes the posterior mean given the others. `swap`: `refit` proposes a swap
     and a fresh draw of both, accepted by the change of the residual; `metropolis` the bare swap, accepted by the
-    densities; or `none`. A mix gets `restarts` chains, one after the other, until the doubt about one is below
+    densities; or `none`. A mix gets `max_chains` chains, one after the other, until the doubt about one is below
     `accept` times the mix (root mean squares); with `accept` 0 it gets them all. The doubt is the residual after every
     estimate was noised at `judge_sigma` and denoised by its own prior: where labels are mixed up the estimates may add
     up to the mix, but they do not survive that. With `judge_sigma` 0 it is the plain residual.
@@ -64,14 +64,14 @@ class GibbsConfig:
     draw_steps: int = 4
     polish: int = 2
     swap: str = "refit"
-    restarts: int = 8
+    max_chains: int = 8
     accept: float = 0.03
     judge_sigma: float = 0.1
     estimate_gains: bool = False
 
     def __post_init__(self) -> None:
         geometric_levels(self.sigma_max, self.sigma_min, self.levels)
-        check_least(self, 1, "sweeps", "draw_steps", "restarts")
+        check_least(self, 1, "sweeps", "draw_steps", "max_chains")
         check_least(self, 0, "swaps", "polish", "accept", "judge_sigma")
         check_choice("swap", self.swap, SWAPS)
 
@@ -100,12 +100,12 @@ def gibbs(
     if config.swap == "metropolis":
         check_densities(priors)
     sigmas = geometric_levels(config.sigma_max, config.sigma_min, config.levels)
-    results = mix.new_zeros(len(mix), config.restarts, len(priors), mix.shape[2])
-    residuals = mix.new_full((len(mix), config.restarts), torch.inf)
+    results = mix.new_zeros(len(mix), config.max_chains, len(priors), mix.shape[2])
+    residuals = mix.new_full((len(mix), config.max_chains), torch.inf)
     doubts = residuals.clone()
     wanted = config.accept * rms(mix[:, 0])
     trace = Trace()
-    for restart in range(config.restarts):
+    for restart in range(config.max_chains):
         active = doubts.amin(dim=1) > wanted
         if not bool(active.any()):
             break
@@ -115,7 +115,7 @@ def gibbs(
             residual = rms(residual_of(chain.total, chain.state))
             trace.add(step, sigma, restart, residual=residual, accepted=accepted, change=change)
             if callback is not None:
-                total_steps = config.restarts * len(sigmas)
+                total_steps = config.max_chains * len(sigmas)
                 callback(State(restart * len(sigmas) + step, total_steps, sigma, chain.state.clone()))
         if refine is not None:
             chain.state = refine(chain.state)

@@ -48,7 +48,7 @@ class LangevinConfig:
     `levels` noise levels fall geometrically from `sigma_max` to `sigma_min`, with `steps` steps each; one level is the
     plain dynamics of Eq. 3. The step is eta = `step_scale` * sigma^2 (BASIS: 3e-5 (sigma / 0.01)^2, a scale of 0.3) and
     the constraint's weight `constraint_weight` / sigma^2. `denoise`: the result is the posterior mean at sigma_min.
-    `restarts` chains start from N(0, sigma_max^2).
+    `max_chains` chains start from N(0, sigma_max^2).
     """
 
     sigma_max: float = 1.0
@@ -59,11 +59,11 @@ class LangevinConfig:
     constraint_weight: float = 1.0
     mean_constraint: bool = False
     denoise: bool = True
-    restarts: int = 1
+    max_chains: int = 1
 
     def __post_init__(self) -> None:
         geometric_levels(self.sigma_max, self.sigma_min, self.levels)
-        check_least(self, 1, "steps", "restarts")
+        check_least(self, 1, "steps", "max_chains")
         if self.step_scale <= 0 or self.constraint_weight < 0:
             raise InputError(
                 f"LangevinConfig has step_scale {self.step_scale} and constraint_weight {self.constraint_weight}; "
@@ -91,7 +91,7 @@ def langevin(
     count = len(priors)
     pull = config.constraint_weight / (count**2 if config.mean_constraint else 1)
     _check_stable(config.step_scale * (1 + count * pull), count)
-    chains = Chains(total, config.restarts, callback)
+    chains = Chains(total, config.max_chains, callback)
     noise = torch.empty(len(chains.y), count, mix.shape[2], device=mix.device, dtype=mix.dtype)
     state = config.sigma_max * noise.normal_(generator=generator)
     for step, sigma in enumerate(geometric_levels(config.sigma_max, config.sigma_min, config.levels)):

@@ -53,7 +53,7 @@ class PnFSamplerConfig:
     `levels` noise levels fall geometrically from `sigma_max` to `sigma_min`, each with `updates` updates. `step_scale`
     is eta / sigma^2; `constraint_weight` is w for two sources (see the module's text). An update moves the whole signal
     or, if `block` is set, `block` successive samples of all sources at a random place, another one in every chain.
-    `restarts` chains start from independent draws of N(0, sigma_max^2). Raises `InputError` where updates diverge.
+    `max_chains` chains start from independent draws of N(0, sigma_max^2). Raises `InputError` where updates diverge.
     """
 
     sigma_max: float = 3.0
@@ -63,12 +63,12 @@ class PnFSamplerConfig:
     step_scale: float = 0.05
     constraint_weight: float = 15.0
     block: int | None = None
-    restarts: int = 1
+    max_chains: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min <= self.sigma_max:
             raise InputError(f"sigma falls from {self.sigma_max} to {self.sigma_min}; use 0 < sigma_min <= sigma_max")
-        check_least(self, 1, "levels", "updates", "restarts")
+        check_least(self, 1, "levels", "updates", "max_chains")
         if self.block is not None and self.block < 1:
             raise InputError(f"the block has {self.block} samples; use at least 1, or None for the whole signal")
         if not self.step_scale > 0 or not self.constraint_weight >= 0:
@@ -101,7 +101,7 @@ def pnf(
 ) -> Separation:
     """Separate mixes (B, 1, T) into one source a prior; see the module's text and `Separation`.
 
-    The trace and the callback have the state at the end of every level, restarts side by side: residual, change (root
+    The trace and the callback have the state at the end of every level, chains side by side: residual, change (root
     mean square of the last update's move). Raises `InputError` for a bad mix, for a block longer than it, and where a
     prior has no score at a level; `DivergenceError` if the chain leaves the finite numbers.
     """
@@ -112,7 +112,7 @@ def pnf(
         raise InputError(
             f"the block of {config.block} samples is longer than the mix of {length}; use None for the whole signal"
         )
-    chains = Chains(total, config.restarts, callback)
+    chains = Chains(total, config.max_chains, callback)
     state = config.sigma_max * _normal(mix.new_empty(len(chains.y), len(priors), length), generator)
     for step, sigma in enumerate(geometric_levels(config.sigma_max, config.sigma_min, config.levels)):
         for _ in range(config.updates):

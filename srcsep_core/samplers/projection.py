@@ -3,7 +3,7 @@
 Sources: Mariani et al. 2023 (MSDM and ISDM, arXiv 2302.02257), Eqs. 13-15 and Algorithm 1, with priors of single
 sources (ISDM); Karras et al. 2022 (EDM, arXiv 2206.00364), Eq. 5 for the levels and Algorithm 2 for the churn.
 The estimates sum to the mix by construction, so that their residual is zero whatever happens and hides a failure. We
-report that of their posterior means instead, and compare restarts by it.
+report that of their posterior means instead, and compare chains by it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ProjectionConfig:
     `levels` Karras levels from `sigma_max` to `sigma_min` with exponent `rho`, then 0; before each Euler step the noise
     is raised by `churn` / levels of itself (at most sqrt(2) - 1); after it come `corrector` Langevin rounds with steps
     of 2 (`corrector_snr` sigma)^2 (Song et al. 2021, arXiv 2011.13456, Algorithm 5; Mariani et al. re-noise instead).
-    `pivot` is the source that the constraint determines. `restarts` chains start from N(0, sigma_max^2).
+    `pivot` is the source that the constraint determines. `max_chains` chains start from N(0, sigma_max^2).
     """
 
     sigma_max: float = 3.0
@@ -47,12 +47,11 @@ class ProjectionConfig:
     corrector: int = 0
     corrector_snr: float = 0.1
     pivot: int = -1
-    restarts: int = 1
+    max_chains: int = 1
 
     def __post_init__(self) -> None:
         karras_levels(self.sigma_max, self.sigma_min, self.levels, self.rho)
-        if self.restarts < 1:
-            raise InputError(f"ProjectionConfig.restarts is {self.restarts}; use at least 1")
+        check_least(self, 1, "max_chains")
         check_least(self, 0, "churn", "corrector", "corrector_snr")
 
 
@@ -77,7 +76,7 @@ def projection(
         raise InputError(f"the pivot {config.pivot} is not among the {count} sources; use 0 to {count - 1}")
     pivot = config.pivot % count
     free = [k for k in range(count) if k != pivot]
-    chains = Chains(total, config.restarts, callback)
+    chains = Chains(total, config.max_chains, callback)
     levels = karras_levels(config.sigma_max, config.sigma_min, config.levels, config.rho)
     noise = torch.empty(len(chains.y), len(free), mix.shape[2], device=mix.device, dtype=mix.dtype)
     x = config.sigma_max * noise.normal_(generator=generator)

@@ -33,7 +33,7 @@ class PriorSeparator:
 
     def single(self, **changes: Any) -> PriorSeparator:
         """The same sampler with one chain, and other `changes` of its configuration."""
-        return replace(self, config=replace(self.config, restarts=1, **changes))
+        return replace(self, config=replace(self.config, max_chains=1, **changes))
 
     def coarse(self) -> PriorSeparator:
         """The same sampler with one chain and, if it has levels, a third of them: to compare mixes with each other."""

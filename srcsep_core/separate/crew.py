@@ -145,7 +145,7 @@ class Crew:
 def _candidates(result: Separation, mix: Tensor) -> tuple[Tensor, Tensor]:
     """The chains (B, R, K, W) and their doubts (B, R); without chains the estimate and what it leaves of the mix."""
     if result.doubts.shape[1]:
-        sources, doubts = result.restarts, result.doubts
+        sources, doubts = result.chains, result.doubts
     else:
         sources, doubts = result.sources[:, None], rms(mix - result.sources.mean(dim=1))[:, None]
     return sources.cpu().nan_to_num(0.0, 0.0, 0.0), doubts.cpu().nan_to_num(torch.inf, torch.inf)

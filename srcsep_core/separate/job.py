@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 class SeparateConfig:
     """How a recording is separated: by the `method` of that name, `sampler` or one of `srcsep_core.baselines`.
 
-    `sampler`, `prior` and `restarts` (chains in a window, at most; None: the search's own number) are for the method
+    `sampler`, `prior` and `max_chains` (chains in a window, at most; None: the search's own number) are for the method
     `sampler`. `precision`: `full` is float32; `rounded` lets the denoiser compute in bfloat16, as `auto` does where it
     is faster. `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `levels`: of the
     sources, `equal`, `estimated`, or `auto`: estimated where equal ones leave doubt. `stereo`: separate the `mean` of
@@ -74,7 +74,7 @@ class SeparateConfig:
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
-    restarts: int | None = None
+    max_chains: int | None = None
     gain: float | None = None
     levels: str = "auto"
     stereo: str = "auto"
@@ -87,7 +87,7 @@ class SeparateConfig:
     def request(self) -> Request:
         """What separates; raises `InputError` for an unknown profile."""
         profile = get_profile(self.profile)
-        names = self.method, self.sampler, self.prior, self.restarts
+        names = self.method, self.sampler, self.prior, self.max_chains
         return Request(*names, profile, self.variant, self.precision, self.levels)
 
     def __post_init__(self) -> None:
@@ -182,7 +182,7 @@ def separate_audio(
         separator: Separator = sampler_separator(asked, priors)
     else:
         separator = method_separator(asked, heard_as.window or heard.shape[1], pipeline)
-    tuned = config.search if config.restarts is None else replace(config.search, chains=config.restarts)
+    tuned = config.search if config.max_chains is None else replace(config.search, max_chains=config.max_chains)
     clock = clock or Clock(tuned.budget_s)
     crew = Crew(device, config.seed, clock, tuned.batch, tuned.workers, progress)
     judges = priors if asked.sampled else _judges(config, pipeline)

@@ -38,19 +38,20 @@ class SearchConfig:
     """How windows are cut, searched and joined.
 
     `overlap` samples are shared by neighbours (None: a quarter of a window); `batch` windows are separated at once on a
-    GPU. A window gets one chain, and up to `more` at a time until it has `chains`, while its doubt is above `accept` of
-    the mix (root mean squares) or it differs by more than `threshold` (root mean square, sources at amplitude about
-    0.9) from a neighbour that is no more doubtful by itself; unless all its chains, two or more, say the same: then
-    others would as well. It ends as well when `patience` chains in a row, in any windows, have left as many windows in
-    doubt as before: with wrong classes all of them are, and stay so. The gain is tried on `gain_windows` windows.
-    `budget_s`: seconds after which the best found so far is taken (None: no limit); `workers`: see `crew.Crew`.
+    GPU. A window gets one chain, and up to `more` at a time until it has `max_chains`, while its doubt is above
+    `accept` of the mix (root mean squares) or it differs by more than `threshold` (root mean square, sources at
+    amplitude about 0.9) from a neighbour that is no more doubtful by itself; unless all its chains, two or more, say
+    the same: then others would as well. It ends as well when `patience` chains in a row, in any windows, have left as
+    many windows in doubt as before: with wrong classes all of them are, and stay so. The gain is tried on
+    `gain_windows` windows. `budget_s`: seconds after which the best found so far is taken (None: no limit); `workers`:
+    see `crew.Crew`.
     """
 
     overlap: int | None = None
     batch: int = 64
     threshold: float = 0.2
     accept: float = 0.04
-    chains: int = 9
+    max_chains: int = 9
     more: int = 2
     patience: int = 16
     gain_windows: int = 3
@@ -59,7 +60,7 @@ class SearchConfig:
     join: JoinConfig = field(default_factory=JoinConfig)
 
     def __post_init__(self) -> None:
-        check_least(self, 1, "batch", "chains", "more", "patience", "gain_windows")
+        check_least(self, 1, "batch", "max_chains", "more", "patience", "gain_windows")
         check_least(self, 0, "accept", "workers")
         if not self.threshold > 0:
             raise InputError(f"SearchConfig.threshold is {self.threshold}; use a number above 0")
@@ -122,7 +123,7 @@ class Search:
             gain, tried = few.gain, few.levels
         mixes = gain * cuts
         first = 2 if len(starts) < FEW else 1
-        separator, count = (chains.single(), min(first, self.config.chains)) if chains else (self.separator, 1)
+        separator, count = (chains.single(), min(first, self.config.max_chains)) if chains else (self.separator, 1)
         candidates, doubts = self._silence(mixes, active)
         found = self.crew.separate(mixes[active], self.sources, separator, "separating", count)
         candidates, doubts = _append(candidates, doubts, active, *found)
@@ -135,14 +136,14 @@ class Search:
             chosen = candidates[torch.arange(len(mixes)), joined.chosen]
             rival = rivals(candidates, usable, chosen, joined.chosen, self.sources)
             had = doubts[:, 1:].isfinite().sum(dim=1)
-            doubtful = self._doubtful(joined, usable, mixes, rival, had) & active & (had < self.config.chains)
+            doubtful = self._doubtful(joined, usable, mixes, rival, had) & active & (had < self.config.max_chains)
             left = int(doubtful.sum())
             idle = idle + count * again[-1] if again and left >= again[-1] else 0
             cut_short = chains is not None and left > 0 and self.crew.clock.over
             if chains is None or cut_short or not left or idle >= self.config.patience:
                 break
             again.append(left)
-            count = int(torch.minimum(had, self.config.chains - had)[doubtful].min().clamp(1, self.config.more))
+            count = int(torch.minimum(had, self.config.max_chains - had)[doubtful].min().clamp(1, self.config.more))
             better = _estimated_are_better(usable[doubtful], estimated) if estimated else self.estimate
             more = (chains.estimating() if better else chains).single()
             estimated += [better] * count
@@ -262,7 +263,7 @@ class Search:
                 "start_s": start / self.heard.sample_rate,
                 "silent": not bool(active[n]),
                 "doubt_db": round(20 * math.log10(max(float(kept[n]), 1e-10)), 2),
-                "restarts": int(doubts[n, 1:].isfinite().sum()),
+                "chains_run": int(doubts[n, 1:].isfinite().sum()),
                 "disagreement": round(gaps[n], 4),
             }
             for n, start in enumerate(starts)

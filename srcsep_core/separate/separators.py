@@ -53,7 +53,7 @@ class SourcePriors(Windows):
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for by name: a method, and where it is a sampler, which one, with what priors and restarts.
+    """What was asked for by name: a method, and where it is a sampler, which one, with what priors and how many chains.
 
     `levels`: whether the sampler takes all sources to be `equal`ly loud, or their levels are `estimated`, or `auto`:
     estimated where equal ones leave doubt.
@@ -62,7 +62,7 @@ class Request:
     method: str
     sampler: str
     prior: str
-    restarts: int | None
+    max_chains: int | None
     profile: Profile
     variant: str
     precision: str = "auto"
@@ -133,10 +133,10 @@ class Request:
             raise InputError(
                 f"the sampler {self.sampler} cannot estimate levels; use levels='auto', or the sampler gibbs"
             )
-        if self.restarts is not None and not self.sampled:
-            raise InputError(f"the method {self.method} has no restarts; leave them out, or use the method {SAMPLER}")
-        if self.restarts is not None and self.restarts < 1:
-            raise InputError(f"the number of restarts is {self.restarts}; use at least 1")
+        if self.max_chains is not None and not self.sampled:
+            raise InputError(f"the method {self.method} has no chains; leave max_chains out, or use {SAMPLER}")
+        if self.max_chains is not None and self.max_chains < 1:
+            raise InputError(f"max_chains is {self.max_chains}; use at least 1")
         if self.levels == "estimated" and not (self.sampled and self.facts["levels"] == "estimated"):
             what = f"the sampler {self.sampler}" if self.sampled else f"the method {self.method}"
             raise InputError(f"{what} does not estimate levels; leave them out, or use the sampler gibbs")

@@ -51,7 +51,7 @@ def test_every_method_is_a_separator(name: str, sources: Tensor) -> None:
     separator = method.make(Given(ToyWorld(), LENGTH, truth=truth))
     first, again = (separator.separate(mix_of(some), SOURCES, torch.Generator().manual_seed(1)) for _ in range(2))
     assert first.sources.shape == some.shape and torch.equal(first.sources, again.sources)
-    assert first.doubts.shape == (2, 0) and first.restarts.shape == (2, 0, *some.shape[1:])
+    assert first.doubts.shape == (2, 0) and first.chains.shape == (2, 0, *some.shape[1:])
     assert first.residual.isnan().all() and first.trace.empty
 
 

@@ -86,8 +86,8 @@ def test_every_row_can_be_told_from_the_others_and_is_measured_once(name: str) -
     """But for an answer of `known` that is the reference of `causal` as well."""
     facts, by_key = set(), defaultdict(list)
     for s in found(name):
-        restarts = s.step.choice.config["sampler"]["restarts"] if s.group == "compute" else None
-        facts.add((s.group, s.control, s.step.choice.labels, s.step.data.variant, s.step.mixes.sources, restarts))
+        chains = s.step.choice.config["sampler"]["max_chains"] if s.group == "compute" else None
+        facts.add((s.group, s.control, s.step.choice.labels, s.step.data.variant, s.step.mixes.sources, chains))
         by_key[s.step.key].append(s)
     assert len(facts) == len(found(name))
     for twins in by_key.values():
@@ -223,7 +223,7 @@ def test_shares_are_of_sources_and_of_mixes() -> None:
     assert row["all_above_10db"] == 2 / 4 and row["all_above_20db"] == 1 / 4
     assert row["si_sdr_mean"] == pytest.approx(np.mean([25, 30, 15, 25, 10, 21, -5, 10.01]))
     assert row["si_sdri_mean"] == pytest.approx(row["si_sdr_mean"] + 5)
-    assert (row["residual"], row["restarts"]) == (0.5, 3)
+    assert (row["residual"], row["chains_run"]) == (0.5, 3)
 
 
 def test_a_silent_estimate_does_not_make_the_mean_minus_infinity() -> None:
@@ -280,7 +280,7 @@ FACTS = [
     *("n_sources", "sources", "n_mixes"),
 ]
 FIGURES = [
-    *("restarts", "si_sdr_mean", "si_sdri_mean", "low", "high"),
+    *("chains_run", "si_sdr_mean", "si_sdri_mean", "low", "high"),
     *("above_10db", "all_above_10db", "all_above_10db_low", "all_above_10db_high"),
     *("above_20db", "all_above_20db", "all_above_20db_low", "all_above_20db_high"),
     *("residual", *(f"fail_{kind.replace(' ', '_')}" for kind in KINDS), "seconds_per_mix", "command", "supervision"),
@@ -303,7 +303,7 @@ def test_row_says_what_was_measured_and_how(tmp_path: Path) -> None:
     written = pd.read_csv(line.run(setting.step) / VALUES)
     summary = summarise_separation(written)
     np.testing.assert_equal({name: row[name] for name in summary}, summary)
-    assert row["restarts"] == 0 and math.isnan(row["residual"])
+    assert row["chains_run"] == 0 and math.isnan(row["residual"])
     assert row["seconds_per_mix"] == line.run(setting.step).provenance["seconds_per_mix"] > 0
     assert (row["command"], row["supervision"]) == ("srcsep benchmark", "truth")
 

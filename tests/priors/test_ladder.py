@@ -257,7 +257,7 @@ def test_denoiser_of_a_density_is_that_of_its_gradient() -> None:
     torch.testing.assert_close(prior.score(x, 0.5), -x / 0.75)
     torch.testing.assert_close(score_of(prior, x, 0.5), prior.score(x, 0.5))
     assert torch.equal(prior.log_prob(x, 0.5), NormalDensity().log_prob(x, 0.5))
-    chain = gibbs(x, [prior, prior], config=GibbsConfig(levels=2, restarts=1), generator=torch.Generator())
+    chain = gibbs(x, [prior, prior], config=GibbsConfig(levels=2, max_chains=1), generator=torch.Generator())
     assert chain.sources.isfinite().all()
 
 

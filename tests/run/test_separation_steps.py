@@ -51,7 +51,7 @@ TRAINING = TrainConfig(steps=2, batch_size=2, crop=32, learning_rate=1e-3, check
 FLOW = FlowConfig(blocks=2, flows=1, layers=1, width=2)
 PNF = PnFConfig(layers=2, width=2, head_width=4)
 DENOISER = DenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=32)
-COLUMNS = ["mix", "k", "source", "si_sdr", "si_sdri", "si_sir", "si_sar", "failure", "residual", "restarts"]
+COLUMNS = ["mix", "k", "source", "si_sdr", "si_sdri", "si_sir", "si_sar", "failure", "residual", "chains_run"]
 
 
 def flow_at(sigma: float) -> TrainPriors:
@@ -70,7 +70,7 @@ PRIORS = {
     "conditional": PriorChoice("conditional", DATA, (CONDITIONAL,)),
 }
 CONFIGS: dict[str, Any] = {
-    "gibbs": GibbsConfig(sigma_max=1.0, sigma_min=0.1, levels=2, swaps=1, restarts=2, draw_steps=2),
+    "gibbs": GibbsConfig(sigma_max=1.0, sigma_min=0.1, levels=2, swaps=1, max_chains=2, draw_steps=2),
     "langevin": LangevinConfig(sigma_max=0.5, sigma_min=0.1, levels=2, steps=2),
     "projection": ProjectionConfig(sigma_max=1.0, levels=3),
     "pnf": PnFSamplerConfig(sigma_max=1.0, levels=2, updates=2),
@@ -126,13 +126,13 @@ def test_every_sampler_makes_its_table(sampler: str, line: Pipeline) -> None:
     table = pd.read_csv(artefact / VALUES)
     check_table(table, PAIR)
     assert table.groupby("mix")["residual"].nunique().eq(1).all() and table["residual"].gt(0).all()
-    assert table["restarts"].isin([1, 2] if sampler == "gibbs" else [1]).all()
+    assert table["chains_run"].isin([1, 2] if sampler == "gibbs" else [1]).all()
     assert artefact.provenance["seconds_per_mix"] > 0 and artefact.provenance["device"] == "cpu"
 
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_every_prior_is_sampled_from(prior: str, line: Pipeline) -> None:
-    short = GibbsConfig(sigma_max=1.0, sigma_min=0.2, levels=1, swap="none", restarts=1, polish=0)
+    short = GibbsConfig(sigma_max=1.0, sigma_min=0.2, levels=1, swap="none", max_chains=1, polish=0)
     config = short if prior == "oracle" else CONFIGS["gibbs"]
     check_table(table_of(line, separation(prior, config=config)), PAIR)
 
@@ -156,7 +156,7 @@ def test_table_is_that_of_the_sampler_itself(line: Pipeline) -> None:
 @pytest.mark.slow
 def test_oracle_separates_what_is_not_hidden(line: Pipeline) -> None:
     mixes = replace(PAIR, length=256, mixes=2)
-    config = GibbsConfig(levels=12, restarts=4)
+    config = GibbsConfig(levels=12, max_chains=4)
     table = table_of(line, separation("oracle", mixes=mixes, config=config))
     assert table["si_sdr"].min() > 15 and table["si_sdri"].min() > 8 and table["residual"].max() < 0.05
     assert set(table["failure"]) == {"none"}
@@ -258,7 +258,7 @@ def test_time_of_a_mix_is_the_samplers_alone(clock: Clock, line: Pipeline, monke
 
     def first_is_slow(*arguments: Any, config: GibbsConfig, **settings: Any) -> Separation:
         clock.time += 6 if levels else 500
-        levels.append((len(arguments[0]), config.levels, config.restarts))
+        levels.append((len(arguments[0]), config.levels, config.max_chains))
         return gibbs(*arguments, config=config, **settings)
 
     monkeypatch.setitem(SAMPLERS, "gibbs", first_is_slow)
@@ -393,7 +393,7 @@ def test_every_choice_says_what_supervision_it_has() -> None:
 def test_every_method_makes_its_table(name: str, line: Pipeline) -> None:
     table = table_of(line, by_method(name))
     check_table(table, LONG)
-    assert table["residual"].isna().all() and table["restarts"].eq(0).all()
+    assert table["residual"].isna().all() and table["chains_run"].eq(0).all()
     gained = table["si_sdri"].mean()
     assert abs(gained) < 1e-6 if name == "mix" else gained > (0 if name == "nmf" else 3)
     again = table_of(Pipeline(Store(line.store.root / "again"), train=True), by_method(name))

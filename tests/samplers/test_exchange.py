@@ -63,17 +63,17 @@ def test_the_order_of_the_sources_does_not_matter() -> None:
 def test_gibbs_with_exchange_separates_and_differs_in_nothing_but_the_end() -> None:
     right = truth()
     mix = right.mean(dim=1, keepdim=True)
-    sizes: dict[str, Any] = {"levels": 8, "restarts": 2, "swaps": 1}
+    sizes: dict[str, Any] = {"levels": 8, "max_chains": 2, "swaps": 1}
     plain = gibbs(mix, PRIORS, config=GibbsConfig(**sizes), generator=seeded(1))
     refined = gibbs_exchange(mix, PRIORS, config=ExchangingGibbsConfig(**sizes), generator=seeded(1))
-    assert refined.restarts.shape == plain.restarts.shape
+    assert refined.chains.shape == plain.chains.shape
     torch.testing.assert_close(refined.sources, right, atol=0.05, rtol=0)
     assert list(refined.trace.columns) == list(plain.trace.columns)
 
 
 def test_the_kept_estimate_exchanges_again() -> None:
     mix = truth().mean(dim=1, keepdim=True)
-    once = ExchangingGibbsConfig(levels=4, restarts=1, swaps=1, again=0)
+    once = ExchangingGibbsConfig(levels=4, max_chains=1, swaps=1, again=0)
     generator = seeded(1)
     kept = gibbs_exchange(mix, PRIORS, config=once, generator=generator).sources
     for again in (1, 2):
@@ -106,7 +106,7 @@ def test_the_right_set_of_sources_is_found() -> None:
     priors = {name: Codebook(name) for name in waves}
     for names in (("sine",), ("square", "saw"), ("sine", "square", "saw")):
         total = torch.stack([waves[name] for name in names]).sum(dim=0)[None, None]
-        config = GibbsConfig(levels=10, restarts=4, swaps=1)
+        config = GibbsConfig(levels=10, max_chains=4, swaps=1)
         found = select_sources(total, priors, config=config, generator=seeded(3))
         assert found.hypotheses == all_subsets(tuple(waves))
         assert found.doubts.shape == (1, 7)

@@ -89,7 +89,7 @@ def test_pnf_priors_can_be_sampled_from(perturb: Callable[..., None]) -> None:
     perturb(net)
     priors = [PnFPrior(net.extract(group)) for group in range(2)]
     assert all(isinstance(prior, DenoisingPrior) for prior in priors)
-    config = PnFSamplerConfig(sigma_max=10.0, levels=4, updates=20, restarts=2)
+    config = PnFSamplerConfig(sigma_max=10.0, levels=4, updates=20, max_chains=2)
     result = pnf(torch.zeros(2, 1, 16), priors, config=config, generator=torch.Generator().manual_seed(0))
     assert result.sources.shape == (2, 2, 16) and result.sources.dtype == torch.float32
     assert result.sources.abs().max() < 2

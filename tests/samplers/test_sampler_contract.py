@@ -27,12 +27,12 @@ from srcsep_core.samplers import (
 )
 
 CHAINS, SIGMA = 3000, 0.3
-FEW: dict[str, Any] = {"levels": 3, "steps": 4, "updates": 4, "restarts": 2, "accept": 0.0}
+FEW: dict[str, Any] = {"levels": 3, "steps": 4, "updates": 4, "max_chains": 2, "accept": 0.0}
 each_sampler = pytest.mark.parametrize("name", SAMPLERS)
 
 
 def short(name: str) -> Any:
-    """The sampler's own configuration with few steps and two restarts."""
+    """The sampler's own configuration with few steps and two chains."""
     config = SAMPLERS[name].config()
     return replace(config, **{field.name: FEW[field.name] for field in fields(config) if field.name in FEW})
 
@@ -67,7 +67,14 @@ def langevin_law(config: Any, weight: Callable[[int], float]) -> Law:
     return Law(config, lambda p: Posterior(p, weight(len(p)) / SIGMA**2, extra=SIGMA**2, step=step))
 
 
-GIBBS: dict[str, Any] = {"sigma_max": SIGMA, "sigma_min": SIGMA, "levels": 1, "sweeps": 40, "restarts": 1, "polish": 0}
+GIBBS: dict[str, Any] = {
+    "sigma_max": SIGMA,
+    "sigma_min": SIGMA,
+    "levels": 1,
+    "sweeps": 40,
+    "max_chains": 1,
+    "polish": 0,
+}
 LANGEVIN = LangevinConfig(SIGMA, SIGMA, levels=1, steps=250, step_scale=0.1, denoise=False)
 PNF = PnFSamplerConfig(SIGMA, SIGMA, levels=1, updates=450, step_scale=0.02, constraint_weight=2.0)
 BLOCKS = {block: replace(PNF, block=block, updates=450 * (LENGTH + block - 1) // block) for block in (1, 3)}
@@ -127,7 +134,7 @@ def test_every_sampler_is_held_against_a_posterior() -> None:
 @each_sampler
 def test_same_seed_gives_the_same_result_and_leaves_the_global_state_alone(name: str) -> None:
     mix, before = MIX.expand(2, 1, LENGTH), torch.get_rng_state()
-    first, again, other = (separate(name, mix, seed=seed).restarts for seed in (3, 3, 4))
+    first, again, other = (separate(name, mix, seed=seed).chains for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.isclose(first, other).any()
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -137,10 +144,10 @@ def test_result_has_a_row_a_mix_adds_up_to_it_and_keeps_the_chain_of_the_least_d
     mixes = torch.stack([MIX, -MIX, 2 * MIX])[:, None].float()
     result = separate(name, mixes)
     assert result.sources.shape == (3, 2, LENGTH) and result.sources.dtype == torch.float32
-    assert result.restarts.shape == (3, 2, 2, LENGTH) and result.doubts.shape == (3, 2)
+    assert result.chains.shape == (3, 2, 2, LENGTH) and result.doubts.shape == (3, 2)
     torch.testing.assert_close(result.sources.mean(dim=1, keepdim=True), mixes, rtol=0, atol=1e-5)
     assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
-    kept = result.restarts[torch.arange(3), result.chosen]
+    kept = result.chains[torch.arange(3), result.chosen]
     missing = mixes - kept.mean(dim=1, keepdim=True)
     torch.testing.assert_close(result.sources, kept + missing)
     if name != "projection":  # whose estimates always add up: it reports the misfit of their posterior means
@@ -162,7 +169,7 @@ def test_callback_gets_states_of_rising_steps_that_stay_as_they_were(name: str) 
     mix = MIX.expand(3, 1, LENGTH)
     watched = separate(name, mix, callback=watch)
     (shape,) = {tuple(state.sources.shape) for state in seen}
-    assert shape in ((3, 2, LENGTH), (6, 2, LENGTH)), "restarts one after the other, or at once"
+    assert shape in ((3, 2, LENGTH), (6, 2, LENGTH)), "chains one after the other, or at once"
     numbers = [state.step for state in seen]
     assert numbers == sorted(set(numbers)) and len({state.steps for state in seen}) == 1
     assert numbers[0] >= 0 and numbers[-1] == seen[0].steps - 1
@@ -175,7 +182,7 @@ def test_mixes_of_a_batch_do_not_touch_each_other(name: str) -> None:
     """A mix that is far away changes nothing of its neighbours."""
     mixes = torch.stack([MIX, -MIX])[:, None]
     far = torch.stack([MIX, MIX + 50])[:, None]
-    ours, theirs = (separate(name, x).restarts for x in (mixes, far))
+    ours, theirs = (separate(name, x).chains for x in (mixes, far))
     torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=1e-9)
     assert not torch.isclose(ours[1], theirs[1]).any()
 
@@ -209,7 +216,7 @@ def test_bad_mix_and_no_priors_are_refused(name: str) -> None:
 def test_senseless_settings_are_refused(name: str) -> None:
     """Those that samplers share; what is their own is in their own tests."""
     config = SAMPLERS[name].config()
-    bad = {"sigma_min": 0.0, "sigma_max": 1e-9, "levels": 0, "restarts": 0, "steps": 0, "updates": 0, "sweeps": 0}
+    bad = {"sigma_min": 0.0, "sigma_max": 1e-9, "levels": 0, "max_chains": 0, "steps": 0, "updates": 0, "sweeps": 0}
     for field, value in bad.items():
         if hasattr(config, field):
             with pytest.raises(InputError, match=f"{value}"):

@@ -1,4 +1,4 @@
-"""What is each sampler's own: its moves, restarts and limits, on mixes they cannot know; see also the contract."""
+"""What is each sampler's own: its moves, chains and limits, on mixes they cannot know; see also the contract."""
 
 import importlib
 import math
@@ -35,7 +35,7 @@ from srcsep_core.samplers.asking import denoise_each, denoise_rows, log_prob_row
 CHAINS, SIGMA = 3000, 0.3
 
 
-EXACT = GibbsConfig(sigma_max=SIGMA, sigma_min=SIGMA, levels=1, sweeps=40, swap="none", restarts=1, polish=0)
+EXACT = GibbsConfig(sigma_max=SIGMA, sigma_min=SIGMA, levels=1, sweeps=40, swap="none", max_chains=1, polish=0)
 
 
 def first(x: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def chains(
 ) -> Tensor:
     """The states (chains, K, T) of independent chains for one mix at the end, before any projection."""
     mix = MIX.expand(count, 1, LENGTH)
-    return sampler(mix, priors, config=config, generator=seeded(seed)).restarts[:, 0]
+    return sampler(mix, priors, config=config, generator=seeded(seed)).chains[:, 0]
 
 
 # Gibbs
@@ -146,7 +146,7 @@ def test_metropolis_swaps_leave_the_posterior_as_it_is() -> None:
     for swaps in (0, 5):
         config = replace(EXACT, swap="metropolis", swaps=swaps)
         result = gibbs(MIX.expand(CHAINS, 1, LENGTH), priors, config=config, generator=seeded(swaps))
-        Posterior(priors, 1 / SIGMA**2).check(result.restarts[:, 0])
+        Posterior(priors, 1 / SIGMA**2).check(result.chains[:, 0])
         accepted.append(result.trace["accepted"].iloc[-1])
     assert accepted[0] == 0 and 0.1 < accepted[1] < 0.9
 
@@ -187,7 +187,7 @@ def locked_pair() -> tuple[Tensor, list[Templates]]:
     return ((u + v) / 2)[None, None], priors
 
 
-LOCKED = GibbsConfig(sigma_max=1.5, sigma_min=0.05, levels=12, restarts=1, polish=0)
+LOCKED = GibbsConfig(sigma_max=1.5, sigma_min=0.05, levels=12, max_chains=1, polish=0)
 
 
 def share_of_failures(result: Separation) -> float:
@@ -208,9 +208,9 @@ def test_refit_swaps_escape_where_single_moves_are_locked_in() -> None:
 
 
 @pytest.mark.parametrize("judge_sigma", [0.0, 0.1])
-def test_restarts_stop_once_the_doubt_is_small_and_the_best_is_kept(judge_sigma: float) -> None:
+def test_chains_stop_once_the_doubt_is_small_and_the_best_is_kept(judge_sigma: float) -> None:
     mix, priors = locked_pair()
-    config = replace(LOCKED, swap="none", restarts=4, accept=0.1, judge_sigma=judge_sigma)
+    config = replace(LOCKED, swap="none", max_chains=4, accept=0.1, judge_sigma=judge_sigma)
     wanted = 0.1 * float(mix.square().mean().sqrt())
     seen: list[State] = []
     result = gibbs(mix.expand(100, -1, -1), priors, config=config, generator=seeded(0), callback=seen.append)
@@ -222,8 +222,8 @@ def test_restarts_stop_once_the_doubt_is_small_and_the_best_is_kept(judge_sigma:
         assert tried[b, :count].all() and not enough[b, : count - 1].any()
         assert enough[b, count - 1] or count == 4
     assert torch.equal(result.chosen, result.doubts.argmin(dim=1))
-    assert result.restarts.shape == (100, 4, 2, 8) and result.sources.shape == (100, 2, 8)
-    kept = result.restarts[torch.arange(100), result.chosen]
+    assert result.chains.shape == (100, 4, 2, 8) and result.sources.shape == (100, 2, 8)
+    kept = result.chains[torch.arange(100), result.chosen]
     missing = mix - kept.mean(dim=1, keepdim=True)
     torch.testing.assert_close(result.sources, kept + missing)
     torch.testing.assert_close(result.residual, missing[:, 0].square().mean(dim=1).sqrt())
@@ -231,13 +231,13 @@ def test_restarts_stop_once_the_doubt_is_small_and_the_best_is_kept(judge_sigma:
     active = [int(tried[:, r].sum()) for r in range(4) for _ in range(config.levels)]
     assert [len(state.sources) for state in seen] == [count for count in active if count]
     assert share_of_failures(result) < 0.5 * share_of_failures(
-        gibbs(mix.expand(100, -1, -1), priors, config=replace(config, restarts=1), generator=seeded(0))
+        gibbs(mix.expand(100, -1, -1), priors, config=replace(config, max_chains=1), generator=seeded(0))
     )
 
 
-def test_all_restarts_run_when_no_residual_is_small_enough() -> None:
+def test_all_chains_run_when_no_residual_is_small_enough() -> None:
     mix, priors = locked_pair()
-    config = replace(LOCKED, levels=2, restarts=3, accept=0.0, judge_sigma=0.0)
+    config = replace(LOCKED, levels=2, max_chains=3, accept=0.0, judge_sigma=0.0)
     result = gibbs(mix, priors, config=config, generator=seeded(0))
     assert result.doubts.isfinite().all()
     assert result.trace["restart"].tolist() == [0, 0, 1, 1, 2, 2]
@@ -276,12 +276,12 @@ def mislabelled_pair() -> tuple[Tensor, list[TightAndLoose]]:
 @pytest.mark.parametrize(("judge_sigma", "right"), [(0.0, False), (0.1, True)])
 def test_estimates_with_mixed_up_labels_add_up_but_do_not_survive_noise(judge_sigma: float, right: bool) -> None:
     mix, priors = mislabelled_pair()
-    config = replace(LOCKED, swap="none", polish=4, restarts=2, accept=0.0, judge_sigma=judge_sigma)
+    config = replace(LOCKED, swap="none", polish=4, max_chains=2, accept=0.0, judge_sigma=judge_sigma)
     result = gibbs(mix.expand(200, -1, -1), priors, config=config, generator=seeded(0))
     own = torch.stack([prior.tight for prior in priors])
-    labelled = (result.restarts - own).abs().mean(dim=(2, 3)) < 0.1
-    swapped = (result.restarts - own.flip(0)).abs().mean(dim=(2, 3)) < 0.3
-    plain = (mix - result.restarts.mean(dim=2)).square().mean(dim=2).sqrt()
+    labelled = (result.chains - own).abs().mean(dim=(2, 3)) < 0.1
+    swapped = (result.chains - own.flip(0)).abs().mean(dim=(2, 3)) < 0.3
+    plain = (mix - result.chains.mean(dim=2)).square().mean(dim=2).sqrt()
     disputed = (labelled.any(dim=1)) & (swapped.any(dim=1))
     assert disputed.sum() > 30
     assert plain[swapped].max() < 0.5 * plain[labelled].min(), "the sum alone speaks for the wrong labels"
@@ -313,7 +313,7 @@ def test_gains_stay_within_their_bounds() -> None:
     config = replace(LOCKED, estimate_gains=True)
     for gain, expected in ((0.001, 0.05), (100.0, 20.0), (-1.0, 0.05)):
         result = gibbs(gain * u.expand(1, 1, 8), [Gaussian(u, 1e-6)], config=config, generator=seeded(0))
-        assert result.restarts.mean().item() == pytest.approx(expected, rel=0.02)
+        assert result.chains.mean().item() == pytest.approx(expected, rel=0.02)
 
 
 # Langevin
@@ -323,12 +323,12 @@ PLAIN = LangevinConfig(sigma_max=SIGMA, sigma_min=SIGMA, levels=1, steps=250, st
 
 def test_langevin_anneals_and_denoises_at_the_end() -> None:
     seen: list[State] = []
-    config = LangevinConfig(sigma_max=2.0, sigma_min=0.2, levels=3, steps=2, restarts=2)
+    config = LangevinConfig(sigma_max=2.0, sigma_min=0.2, levels=3, steps=2, max_chains=2)
     result = langevin(MIX.expand(3, 1, LENGTH), TWO, config=config, generator=seeded(0), callback=seen.append)
     assert [state.sigma for state in seen] == pytest.approx([2.0, math.sqrt(0.4), 0.2])
     clean = denoise_each(TWO, seen[-1].sources, 0.2)
-    torch.testing.assert_close(result.restarts, clean.view(3, 2, 2, LENGTH))
-    kept = result.restarts[torch.arange(3), result.chosen]
+    torch.testing.assert_close(result.chains, clean.view(3, 2, 2, LENGTH))
+    kept = result.chains[torch.arange(3), result.chosen]
     torch.testing.assert_close(result.residual, (MIX - kept.mean(dim=1)).square().mean(dim=1).sqrt())
     assert torch.equal(result.residual, result.doubts.amin(dim=1))
     torch.testing.assert_close(result.sources.mean(dim=1), MIX.expand(3, LENGTH))
@@ -433,11 +433,11 @@ def test_projection_without_churn_is_narrower_than_the_posterior() -> None:
 
 
 def test_projection_reports_the_misfit_of_the_posterior_means() -> None:
-    config = ProjectionConfig(levels=25, restarts=3)
+    config = ProjectionConfig(levels=25, max_chains=3)
     result = projection(MIX.expand(2, 1, LENGTH), TWO, config=config, generator=seeded(0))
     assert result.trace.query("restart == 0")["step"].tolist() == [9, 19, 24]
     assert list(result.trace) == ["restart", "step", "sigma", "residual"]
-    clean = denoise_each(TWO, result.restarts.flatten(0, 1), config.sigma_min).view(2, 3, 2, LENGTH)
+    clean = denoise_each(TWO, result.chains.flatten(0, 1), config.sigma_min).view(2, 3, 2, LENGTH)
     misfit = (MIX - clean.mean(dim=2)).square().mean(dim=2).sqrt()
     torch.testing.assert_close(result.doubts, misfit)
     assert torch.equal(result.chosen, misfit.argmin(dim=1))

@@ -45,7 +45,7 @@ def test_row_of_a_setting_has_the_shares_with_their_intervals(script: ModuleType
     known = torch.stack([codebook_wave("square", 10, WINDOW, 4), codebook_wave("saw", 13, WINDOW, 1)])
     sources = torch.stack([known, torch.stack([codebook_wave("sine", 11, WINDOW), codebook_wave("sine", 5, WINDOW)])])
     drawn = Mixes(sources.mean(dim=1, keepdim=True), sources, torch.ones(2, 2))
-    config = ExchangingGibbsConfig(levels=8, restarts=2, swaps=1)
+    config = ExchangingGibbsConfig(levels=8, max_chains=2, swaps=1)
     row = script.tried(drawn, names, {name: Codebook(name) for name in names}, config, torch.device("cpu"))
     assert (row["n_mixes"], row["all_above_10db"], row["all_above_20db"]) == (2, 0.5, 0.5)
     assert 0 < row["all_above_10db_low"] < 0.5 < row["all_above_10db_high"] < 1

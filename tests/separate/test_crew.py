@@ -26,7 +26,7 @@ def mixes(count: int) -> Tensor:
 
 
 def separator(levels: int = 4) -> PriorSeparator:
-    return PriorSeparator(gibbs, GibbsConfig(levels=levels, restarts=2, accept=0.0), codebook_priors().by_source)
+    return PriorSeparator(gibbs, GibbsConfig(levels=levels, max_chains=2, accept=0.0), codebook_priors().by_source)
 
 
 @dataclass

@@ -186,7 +186,7 @@ def test_silent_windows_stay_silent() -> None:
     result = run(mixed(references), ["sine", "square"])
     windows = result.report["channels"][0]["windows"]
     assert [n for n, one in enumerate(windows) if one["silent"]] == [5, 6, 7]
-    assert all(one["restarts"] == 0 for one in windows if one["silent"])
+    assert all(one["chains_run"] == 0 for one in windows if one["silent"])
     assert result.stems[:, 0, 270:380].abs().max() < 1e-6
 
 
@@ -196,30 +196,30 @@ def test_doubtful_windows_are_searched_again_with_every_restart() -> None:
     calls: list[tuple[int, int]] = []
 
     def stub(mix: Tensor, priors: object, *, config: GibbsConfig, generator: object, callback: object) -> Separation:
-        calls.append((len(mix), config.restarts))
-        restarts = torch.zeros(len(mix), config.restarts, 2, WINDOW)
+        calls.append((len(mix), config.max_chains))
+        chains = torch.zeros(len(mix), config.max_chains, 2, WINDOW)
         for row, heard in enumerate(mix[:, 0]):
             start = next(s for s in range(400 - WINDOW + 1) if torch.equal(total[s : s + WINDOW], heard))
             pair = torch.stack([one[start : start + WINDOW] for one in wave])
-            restarts[row] = pair
+            chains[row] = pair
             if len(calls) <= 2 and start == 144:
-                restarts[row] = pair.flip(0)
-        residuals = torch.full((len(mix), config.restarts), torch.inf)
+                chains[row] = pair.flip(0)
+        residuals = torch.full((len(mix), config.max_chains), torch.inf)
         residuals[:, -1] = 0.0
-        return Separation(restarts[:, 0], residuals[:, 0], residuals[:, 0], residuals, restarts, pd.DataFrame())
+        return Separation(chains[:, 0], residuals[:, 0], residuals[:, 0], residuals, chains, pd.DataFrame())
 
     total = (wave[0] + wave[1]) / 2
     priors = codebook_priors()
-    sampler = PriorSeparator(stub, GibbsConfig(restarts=2), priors.by_source)
+    sampler = PriorSeparator(stub, GibbsConfig(max_chains=2), priors.by_source)
     search = Search(sampler, priors, ["sine", "saw"], SearchConfig(), Crew(torch.device("cpu"), 0, workers=1))
     found = search.run(total, 1.0)
     assert calls == [(4, 1), (4, 1), (2, 1), (1, 1)]
     assert found.report["rounds"] == 1 and found.report["windows_again"] == [3]
-    assert [one["restarts"] for one in found.report["windows"]] == [1, 1, 2, 2, 2, 1, 1, 1]
+    assert [one["chains_run"] for one in found.report["windows"]] == [1, 1, 2, 2, 2, 1, 1, 1]
     torch.testing.assert_close(found.signals, wave)
     assert found.evidence["disagreement"].max() < 1e-6 and len(found.evidence) == 8
     calls.clear()
-    unhelped = replace(search, config=SearchConfig(chains=1)).run(total, 1.0)
+    unhelped = replace(search, config=SearchConfig(max_chains=1)).run(total, 1.0)
     assert unhelped.report["windows"][3]["disagreement"] > 0.5
     assert (unhelped.evidence["disagreement"] > 0.5).tolist() == [n in (2, 3, 4) for n in range(8)]
 
@@ -242,7 +242,7 @@ def test_search_ends_when_chains_in_a_row_have_helped_no_window(solved: int, cha
     one = Crew(torch.device("cpu"), 0, workers=1)
     config = SearchConfig(threshold=1e6, patience=16)
     found = Search(sampler, codebook_priors(), ["sine", "saw"], config, one).run(total, 1.0)
-    assert max(one["restarts"] for one in found.report["windows"]) == chains
+    assert max(one["chains_run"] for one in found.report["windows"]) == chains
 
 
 def test_sampler_that_diverges_is_reported() -> None:
@@ -262,9 +262,9 @@ def test_other_samplers_do_the_job_too(sampler: str) -> None:
     references = sine_and_square(200)
     result = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0))
     torch.testing.assert_close(result.stems.sum(dim=0), mixed(references), atol=1e-6, rtol=0)
-    few = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0, restarts=1))
-    for found, most in ((result, SearchConfig().chains), (few, 1)):
-        assert {one["restarts"] for one in found.report["channels"][0]["windows"]} <= set(range(1, most + 1))
+    few = run(mixed(references), ["sine", "square"], replace(CPU, sampler=sampler, gain=1.0, max_chains=1))
+    for found, most in ((result, SearchConfig().max_chains), (few, 1)):
+        assert {one["chains_run"] for one in found.report["channels"][0]["windows"]} <= set(range(1, most + 1))
 
 
 @pytest.mark.parametrize("method", ["mix", "nmf"])
@@ -323,12 +323,12 @@ FOUR = ("sine", "square", "saw", "triangle")
         (WAVE, ["sine"], {"method": "magic"}, "unknown method 'magic'", "use one of sampler, mix, nmf"),
         (WAVE, ["sine"], {"method": "irm"}, "irm needs the true sources of the mix", "use one of sampler, mix, nmf"),
         (WAVE, ["sine"], {"method": "fastica"}, "needs as many different mixes", "use one of sampler, mix, nmf"),
-        (WAVE, ["sine"], {"method": "nmf", "restarts": 2}, "nmf has no restarts", "use the method sampler"),
+        (WAVE, ["sine"], {"method": "nmf", "max_chains": 2}, "nmf has no chains", "use sampler"),
         (WAVE, ["sine"], {"method": "nmf", "gain": 1.0}, "200 samples but the window 256", "longer signal"),
         (WAVE, ["sine"], {"variant": "relased"}, "unknown variant 'relased'", "whole_periods, uniform_hz, piano_keys"),
         (WAVE, ["sine"], {"profile": "huge"}, "unknown profile 'huge'", "smoke, laptop, full"),
         (WAVE, ["sine"], {"device": "gpu"}, "unknown device 'gpu'", "auto, cpu or cuda"),
-        (WAVE, ["sine"], {"restarts": 0}, "restarts is 0", "at least 1"),
+        (WAVE, ["sine"], {"max_chains": 0}, "max_chains is 0", "at least 1"),
         (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or gain=None"),
         (WAVE, ["sine"], {"stereo": "both"}, "'both'", "auto, mean, each"),
         (WAVE, ["sine"], {"seed": -1}, "seed is -1", "0 or more"),
@@ -387,9 +387,9 @@ def test_folder_holds_stems_that_sum_to_the_mix_a_player_and_a_report(mix_file: 
     details = json.loads((out / record["details"]).read_text())
     settings = details["settings"]
     assert settings["method"] == "sampler" and settings["supervision"] == "single sources"
-    assert settings["sampler"] == "gibbs" and settings["search"]["chains"] == 9
+    assert settings["sampler"] == "gibbs" and settings["search"]["max_chains"] == 9
     (channel,) = details["channels"]
-    assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "restarts", "disagreement"}
+    assert set(channel["windows"][0]) == {"start_s", "silent", "doubt_db", "chains_run", "disagreement"}
     assert len(channel["windows"]) == record["windows"]
     assert record["most_doubtful_window"]["doubt_db"] == max(one["doubt_db"] for one in channel["windows"])
     assert str(tmp_path) not in (out / "separation.json").read_text() + page
@@ -399,7 +399,7 @@ def test_summary_fits_a_screen(tmp_path: Path) -> None:
     long = torch.cat(
         [mixed(sine_and_square(6000)), mixed(sine_and_square(6000), 0.5), 0.1 * mixed(sine_and_square(6000))]
     )
-    result = run(long, ["sine", "square"], replace(CPU, gain=1.0, restarts=1))
+    result = run(long, ["sine", "square"], replace(CPU, gain=1.0, max_chains=1))
     assert sum(len(one["windows"]) for one in result.report["channels"]) > 300
     lines = (result.write(tmp_path / "out") / "separation.json").read_text().splitlines()
     assert len(lines) <= 40 and max(len(line) for line in lines) <= 240
@@ -573,7 +573,7 @@ def test_command_with_priors_trained_on_the_spot(
     toy_mix: Path, tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "shipped_root", lambda: tmp_path / "shipped")
-    arguments = ["--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--restarts", 1, "--gain", "1.0"]
+    arguments = ["--sources", "sine,square", "-p", "smoke", "--device", "cpu", "--max-chains", 1, "--gain", "1.0"]
     out = tmp_path / "stems"
     unasked = srcsep("separate", toy_mix, *arguments, "--out", out)
     assert unasked.exit_code == 1 and len(unasked.output.splitlines()) == 1
@@ -585,7 +585,7 @@ def test_command_with_priors_trained_on_the_spot(
     assert f"sine, square: {out}" in result.stdout and "residual" in result.stdout
     settings = json.loads((out / DETAILS).read_text())["settings"]
     assert settings["prior_key"] == prior_step(get_profile("smoke"), "denoiser", variant="uniform_hz").key
-    assert settings["window"] == 256 and settings["search"]["chains"] == 1
+    assert settings["window"] == 256 and settings["search"]["max_chains"] == 1
     stems = [read_audio(out / name).samples for name in ("01_sine.wav", "02_square.wav")]
     assert (sum(stems) - read_audio(toy_mix).samples).abs().max() <= 1e-6
     again = srcsep("separate", toy_mix, *arguments, "--out", out)
@@ -744,7 +744,7 @@ def test_budget_ends_the_search_and_keeps_what_there_is() -> None:
     assert time.monotonic() - began < 9
     torch.testing.assert_close(result.stems.sum(dim=0), mix, atol=1e-5, rtol=0)
     windows = result.report["channels"][0]["windows"]
-    reached = [one["restarts"] > 0 for one in windows]
+    reached = [one["chains_run"] > 0 for one in windows]
     assert any(reached) and not all(reached) and all(math.isfinite(one["doubt_db"]) for one in windows)
     late = f"the budget of 1 s was over before {reached.count(False)} windows had a chain: there the mix itself"
     assert result.summary["notes"] == [late]

@@ -56,7 +56,7 @@ def no_figures_left() -> Iterator[None]:
         ({"sampler": "metropolis"}, "unknown sampler 'metropolis'"),
         ({"variant": "real"}, "unknown toy variant 'real'"),
         ({"mix_sigma": -0.1}, "sigma -0.1"),
-        ({"restarts": 0}, "restarts is 0; use 1 to"),
+        ({"max_chains": 0}, "max_chains is 0; use 1 to"),
         ({"levels": 61}, "levels is 61; use 2 to 60"),
         ({"sources": (*PAIR, ToySource("saw", 9000.0))}, "frequency of 9000 Hz"),
     ],
@@ -109,7 +109,7 @@ def test_methods_are_explored_without_priors_and_chains(method: str) -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_bands_are_separated_and_every_level_is_a_frame(sampler: str) -> None:
     seen: list[Frame] = []
-    result = explore(replace(SETTINGS, sampler=sampler, restarts=2), PRIORS, seen.append)
+    result = explore(replace(SETTINGS, sampler=sampler, max_chains=2), PRIORS, seen.append)
     assert min(result.si_sdr) > 10
     torch.testing.assert_close(result.estimates.mean(dim=0, keepdim=True), result.mix, atol=1e-5, rtol=0)
     assert [frame.step for frame in result.frames] == list(range(6))
@@ -121,10 +121,10 @@ def test_bands_are_separated_and_every_level_is_a_frame(sampler: str) -> None:
 
 
 def test_the_kept_restart_is_the_one_that_is_shown() -> None:
-    result = explore(replace(SETTINGS, restarts=3, mix_sigma=0.05), PRIORS)
+    result = explore(replace(SETTINGS, max_chains=3, mix_sigma=0.05), PRIORS)
     restart = int(result.separation.chosen[0])
     assert {frame.restart for frame in result.frames} == {restart}
-    torch.testing.assert_close(result.estimates, result.separation.restarts[0, restart])
+    torch.testing.assert_close(result.estimates, result.separation.chains[0, restart])
     assert f"kept restart {restart + 1} of" in result.verdict()
 
 
@@ -205,7 +205,7 @@ def test_a_run_that_is_stopped_keeps_its_last_frame(sampler: str) -> None:
 
 def test_stopped_in_a_later_chain_it_keeps_the_one_that_explains_the_mix_best() -> None:
     seen: list[Frame] = []
-    settings = replace(SETTINGS, sources=(*PAIR, ToySource("saw", LOW * 3)), restarts=4)
+    settings = replace(SETTINGS, sources=(*PAIR, ToySource("saw", LOW * 3)), max_chains=4)
     result = explore(settings, PRIORS, seen.append, lambda: seen[-1:] != [] and seen[-1].restart == 1)
     assert {frame.restart for frame in seen} == {0, 1}
     assert [frame.step for frame in result.frames] == list(range(6)) and result.frames[0].restart == 0

@@ -28,7 +28,7 @@ class SeparateMixes(Step):
     """Separate a set of mixes; the values have one row per mix and source.
 
     Columns: mix, k, source, si_sdr, si_sdri, si_sir, si_sar (dB), failure (see `metrics.failure_kind`), residual
-    (before projection, relative to the mix), restarts (how many were run). Sources of one class are matched to their
+    (before projection, relative to the mix), chains_run (how many of them). Sources of one class are matched to their
     references; others are known by class.
     """
 
@@ -60,11 +60,11 @@ class SeparateMixes(Step):
         parts, seconds = self.separate(drawn, context)
         estimates = torch.cat([part.sources for part in parts]).cpu()
         residual = torch.cat([part.residual for part in parts]).cpu() / drawn.mix[:, 0].square().mean(dim=1).sqrt()
-        restarts = torch.cat([part.doubts.isfinite().sum(dim=1) for part in parts]).cpu()
+        chains = torch.cat([part.doubts.isfinite().sum(dim=1) for part in parts]).cpu()
         table = measure(drawn, estimates, self.mixes.sources)
         count = len(self.mixes.sources)
         table["residual"] = residual.repeat_interleave(count).numpy()
-        table["restarts"] = restarts.repeat_interleave(count).numpy()
+        table["chains_run"] = chains.repeat_interleave(count).numpy()
         table.to_csv(folder / VALUES, index=False, float_format="%.6g")
         return {"device": context.device.type, "threads": torch.get_num_threads(), "seconds_per_mix": seconds}
 
@@ -110,7 +110,7 @@ def _now(device: torch.device) -> float:
 
 
 def measure(drawn: Mixes, estimates: Tensor, names: tuple[str, ...]) -> pd.DataFrame:
-    """Metrics of estimates (B, K, T), a row per mix and source, without residual and restarts (see `SeparateMixes`)."""
+    """Metrics of estimates (B, K, T), a row per mix and source, but residual and chains_run; see `SeparateMixes`."""
     if len(set(names)) < len(names):
         estimates, _ = best_permutation(estimate=estimates, reference=drawn.sources, groups=names)
     found = bss_eval(estimate=estimates, reference=drawn.sources)

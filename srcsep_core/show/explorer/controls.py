@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from srcsep_core.data.toy import SAMPLE_RATES, SOURCES
-from srcsep_core.show.explorer.exploration import MOST_RESTARTS, ExplorerSettings, NamedPriors, separators
+from srcsep_core.show.explorer.exploration import MOST_CHAINS, ExplorerSettings, NamedPriors, separators
 from srcsep_core.show.explorer.scene import ToySource, real_frequency
 from srcsep_core.show.styles import source_style
 
@@ -42,10 +42,10 @@ class Controls:
         self.sampler = w.Dropdown(options=separators(), description="sampler")
         self.sigma = w.FloatSlider(0.0, min=0, max=0.5, step=0.01, description="mix noise")
         self.levels = w.IntSlider(levels, min=2, max=60, description="levels")
-        self.restarts = w.IntSlider(1, min=1, max=MOST_RESTARTS, description="restarts")
+        self.max_chains = w.IntSlider(1, min=1, max=MOST_CHAINS, description="chains")
         self.seed = w.IntText(seed, description="seed")
         self.classes = [self._class(name) for name in SOURCES]
-        settings = [self.variant, self.prior, self.sampler, self.sigma, self.levels, self.restarts, self.seed]
+        settings = [self.variant, self.prior, self.sampler, self.sigma, self.levels, self.max_chains, self.seed]
         for control in settings:
             control.add_class("srcsep-setting")
         self.variant.layout.display = "" if len(priors) > 1 else "none"
@@ -69,7 +69,7 @@ class Controls:
             self.sigma.value,
             self.prior.value,
             self.sampler.value,
-            self.restarts.value,
+            self.max_chains.value,
             self.seed.value,
             self.variant.value,
             length,

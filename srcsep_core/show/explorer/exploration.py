@@ -35,7 +35,7 @@ NamedPriors = Mapping[str, Mapping[str, DenoisingPrior]]
 SAMPLERS = ("gibbs", "projection", "langevin")
 FRAMES = 60  # at most, of a chain
 MOST_SOURCES = 2 * len(SOURCES)
-MOST_RESTARTS = 16
+MOST_CHAINS = 16
 ROUNDING = 1e-6  # a residual (amplitude) below it is that of single precision
 _SIGMA_MAX = 3.0
 _NOISE_SHARE = 1.2  # residual over the mix's noise at which a chain need not be restarted
@@ -53,7 +53,7 @@ class ExplorerSettings:
     mix_sigma: float = 0.0
     prior: str = "denoiser"
     sampler: str = "gibbs"
-    restarts: int = 1
+    max_chains: int = 1
     seed: int = 0
     variant: str = "whole_periods"
     length: int = 1024
@@ -66,7 +66,7 @@ class ExplorerSettings:
         check_choice("sampler", self.sampler, separators())
         if not 0 <= self.mix_sigma < 1:
             raise InputError(f"the noise in the mix has sigma {self.mix_sigma}; use 0 or more, and less than 1")
-        bounds = {"restarts": (1, MOST_RESTARTS), "levels": (2, FRAMES), "length": (16, 16_384)}
+        bounds = {"max_chains": (1, MOST_CHAINS), "levels": (2, FRAMES), "length": (16, 16_384)}
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; use {low} to {high}")
@@ -190,7 +190,7 @@ def explore(
             raise
         return _explored_so_far(settings, scene, recorder)
     restart = int(separation.chosen[0])
-    kept = separation.restarts[0, restart] if settings.mix_sigma else separation.sources[0]
+    kept = separation.chains[0, restart] if settings.mix_sigma else separation.sources[0]
     trace = separation.trace
     residuals = trace.loc[trace["restart"] == restart, "residual"]
     frames = [
@@ -272,15 +272,15 @@ def _separate(settings: ExplorerSettings, mix: Tensor, priors: list[DenoisingPri
     weights = [next(prior.parameters()) for prior in priors if isinstance(prior, nn.Module)]
     mix = mix[None].to(weights[0]) if weights else mix[None]
     generator = torch.Generator(mix.device).manual_seed(settings.seed + 1)
-    noise, levels, restarts = len(priors) * settings.mix_sigma, settings.levels, settings.restarts
+    noise, levels, chains = len(priors) * settings.mix_sigma, settings.levels, settings.max_chains
     if settings.sampler == "projection":
-        reverse = ProjectionConfig(sigma_max=_SIGMA_MAX, levels=10 * levels, restarts=restarts)
+        reverse = ProjectionConfig(sigma_max=_SIGMA_MAX, levels=10 * levels, max_chains=chains)
         return projection(mix, priors, config=reverse, generator=generator, callback=callback)
     if settings.sampler == "langevin":
         low = min(max(0.01, noise), 0.5)
-        walk = LangevinConfig(sigma_max=1.0, sigma_min=low, levels=levels, steps=50, restarts=restarts)
+        walk = LangevinConfig(sigma_max=1.0, sigma_min=low, levels=levels, steps=50, max_chains=chains)
         return langevin(mix, priors, config=walk, generator=generator, callback=callback)
     low = min(max(0.05, noise), _SIGMA_MAX / 2)
     accept = max(0.02, _NOISE_SHARE * settings.mix_sigma / max(float(rms(mix[0])[0]), 1e-12))
-    sweeps = GibbsConfig(sigma_max=_SIGMA_MAX, sigma_min=low, levels=levels, restarts=restarts, accept=accept)
+    sweeps = GibbsConfig(sigma_max=_SIGMA_MAX, sigma_min=low, levels=levels, max_chains=chains, accept=accept)
     return gibbs(mix, priors, config=sweeps, generator=generator, callback=callback)
