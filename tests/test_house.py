@@ -28,6 +28,7 @@ from srcsep_core.benchmark.settings import settings_of
 from srcsep_core.cli import main
 from srcsep_core.data import base
 from srcsep_core.data.base import EvalConfig, Split, World, register_world, variants_of, world_of
+from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import si_sdr
 from srcsep_core.priors import kinds
@@ -40,6 +41,7 @@ from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile, get_profile
 from srcsep_core.run.steps import priors_of
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLERS, Sampler
+from srcsep_core.show.styles import source_style
 from srcsep_core.training.config import TrainConfig
 
 CROP = 256
@@ -60,6 +62,10 @@ class Thunder(World):
     @property
     def typical_rms(self) -> Mapping[str, float]:
         return {"rumble": 0.5, "hiss": 0.1}
+
+    @property
+    def colours(self) -> Mapping[str, str]:
+        return {"rumble": "#123456", "hiss": "#abcdef"}
 
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
         size = 0.5 * torch.randn(batch, 2, 1, generator=generator)
@@ -319,6 +325,13 @@ def test_the_separator_separates_a_file(line: Pipeline, tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "stems" / "separation_details.json").read_text())["settings"]
     assert (settings["method"], settings["supervision"], settings["window"]) == ("wiener", "single sources", CROP)
     assert "wiener" in srcsep("separate", "--help")
+
+
+def test_its_sources_look_as_it_says_and_are_told_apart_without_colour(moved_in: None) -> None:
+    rumble, hiss = source_style("rumble (estimate)"), source_style("hiss")
+    assert (rumble.colour, hiss.colour) == ("#123456", "#abcdef")
+    assert rumble.marker != hiss.marker and rumble.linestyle != hiss.linestyle
+    assert source_style("sine").colour == ToyWorld().colours["sine"]
 
 
 def test_what_is_not_there_is_named_with_what_is(moved_in: None) -> None:

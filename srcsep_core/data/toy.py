@@ -32,6 +32,7 @@ VARIANTS = ("whole_periods", "uniform_hz", "piano_keys")
 
 SAMPLE_RATES = {"whole_periods": 14_700, "uniform_hz": 16_000, "piano_keys": 14_700}
 TYPICAL_AMPLITUDE = 0.9
+COLOURS = {"sine": "#0072B2", "square": "#D55E00", "saw": "#CC79A7", "triangle": "#56B4E9"}
 WAVE_RMS = {"sine": 0.5**0.5, "square": 1.0, "saw": 3**-0.5, "triangle": 3**-0.5}  # at amplitude 1
 _BAND_HZ = (27.0, 4186.0)
 _KEYS = (0.1, 64.9)
@@ -64,6 +65,11 @@ class ToyWorld(World):
     def typical_rms(self) -> Mapping[str, float]:
         """The root mean square of each wave at amplitude 0.9."""
         return {source: TYPICAL_AMPLITUDE * WAVE_RMS[source] for source in self.sources}
+
+    @property
+    def colours(self) -> Mapping[str, str]:
+        """Those of the waves in all figures."""
+        return COLOURS
 
     @property
     def flat_topped(self) -> frozenset[str]:

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 
-from srcsep_core.data.toy import SOURCES
-from srcsep_core.show.panels import label_edges, shared_legend
+from srcsep_core.show.panels import label_edges, named_in, shared_legend
 from srcsep_core.show.styles import source_style
 
 
@@ -45,7 +44,7 @@ def _panel(ax: Axes, part: pd.DataFrame, own: pd.DataFrame | None, column: str, 
         ax.set_yticks([])
         ax.text(0.5, 0.5, "no density without noise", transform=ax.transAxes, ha="center")
         return
-    for source in SOURCES:
+    for source in named_in(part, "prior"):
         line, style = part[part["prior"] == source], source_style(source)
         ax.plot(line[column], line["median"], **style.line, label=source)
         if "q05" in line:

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from srcsep_core.audit.presets import trained_as
-from srcsep_core.data.toy import SOURCES
-from srcsep_core.show.panels import label_edges, shared_legend, with_interval
+from srcsep_core.show.panels import label_edges, named_in, shared_legend, with_interval
 from srcsep_core.show.styles import (
     BOUND,
     GUIDE,
@@ -101,9 +100,11 @@ def noise_curve_figure(curves: dict[str, pd.DataFrame]) -> Figure:
     """
     levels = sorted(set().union(*(table["prior_sigma"] for table in curves.values())))
     rows = len(curves)
-    figure, axes = plt.subplots(rows, 4, figsize=(10, 2.2 * rows + 0.2), sharex=True, sharey="row", squeeze=False)
+    names = named_in(next(iter(curves.values())), "prior")
+    size = (10, 2.2 * rows + 0.2)
+    figure, axes = plt.subplots(rows, len(names), figsize=size, sharex=True, sharey="row", squeeze=False)
     for cells, (title, table) in zip(axes, curves.items(), strict=True):
-        for ax, name in zip(cells, SOURCES, strict=True):
+        for ax, name in zip(cells, names, strict=True):
             for index, sigma in enumerate(levels):
                 part = table[(table["prior"] == name) & (table["prior_sigma"] == sigma)]
                 if len(part):
@@ -120,8 +121,9 @@ def noise_curve_figure(curves: dict[str, pd.DataFrame]) -> Figure:
 
 def gap_figure(gap: pd.DataFrame) -> Figure:
     """How far the exact log-likelihood lies below the oracle's, by source and by kind of prior."""
-    figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
-    for ax, name in zip(axes, SOURCES, strict=True):
+    names = named_in(gap, "source")
+    figure, axes = plt.subplots(1, len(names), figsize=(10, 3.2), sharey=True)
+    for ax, name in zip(axes, names, strict=True):
         for about, part in gap.groupby(["model", "objective", "training", "noise"], sort=False):
             part = part[part["source"] == name]
             style = _gap_style(*map(str, about))

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from srcsep_core.data.toy import SOURCES
 from srcsep_core.show.styles import source_style
 
 
@@ -32,9 +31,14 @@ def label_edges(axes: np.ndarray, *, x: str = "", y: str = "", titles: Iterable[
         ax.set_title(str(title))
 
 
+def named_in(table: pd.DataFrame, column: str) -> list[str]:
+    """The different names in a column, in the order of the table."""
+    return list(dict.fromkeys(table[column]))
+
+
 def lines_by_source(ax: Axes, table: pd.DataFrame, x: str, y: str, *, marked: bool = False, **look: Any) -> None:
     """The column `y` over the column `x`, one line for each value of the column `source`, in the source's look."""
-    for name in SOURCES:
+    for name in named_in(table, "source"):
         part, style = table[table["source"] == name], source_style(name)
         ax.plot(part[x], part[y], **(style.marked if marked else style.line), label=name, **look)
 

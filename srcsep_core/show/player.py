@@ -17,7 +17,7 @@ from torch import Tensor
 from srcsep_core.audio import SILENCE_PEAK, Signal, encode_audio, stack_tracks
 from srcsep_core.errors import InputError
 from srcsep_core.show.assets import asset
-from srcsep_core.show.styles import OTHER, SOURCES, source_style
+from srcsep_core.show.styles import MIX, OTHER, source_style
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -167,4 +167,4 @@ def _encode(samples: Tensor, sample_rate: int) -> str:
 def _colour(name: str) -> str:
     """The colour of the source, or "" for the colour of the page's text, which suits light and dark pages."""
     style = source_style(name)
-    return "" if style in (SOURCES["mix"], OTHER) else style.colour
+    return "" if style in (MIX, OTHER) else style.colour

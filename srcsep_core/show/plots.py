@@ -24,7 +24,7 @@ from matplotlib.image import AxesImage
 from srcsep_core.audio import SILENCE_PEAK, Signal, stack_tracks
 from srcsep_core.errors import InputError
 from srcsep_core.show.spectrograms import draw_spectrogram, samples_of, spectrograms
-from srcsep_core.show.styles import SOURCES, source_style
+from srcsep_core.show.styles import source_style, source_styles
 
 LIKELIHOOD_LABEL = "log-likelihood / (nats/sample)"
 TITLE_WIDTH = 32
@@ -51,7 +51,8 @@ def set_style() -> None:
     """Set the defaults of all figures: for print, no spines at the top and right, constrained layout."""
     import seaborn
 
-    seaborn.set_theme(context="paper", style="ticks", palette=[style.colour for style in SOURCES.values()], rc=_STYLE)
+    palette = [style.colour for style in source_styles().values()]
+    seaborn.set_theme(context="paper", style="ticks", palette=palette, rc=_STYLE)
 
 
 def readable_on(background: Any) -> str:

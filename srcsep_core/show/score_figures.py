@@ -8,8 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from srcsep_core.data.toy import SOURCES
-from srcsep_core.show.panels import label_edges, lines_by_source, shared_legend
+from srcsep_core.show.panels import label_edges, lines_by_source, named_in, shared_legend
 from srcsep_core.show.styles import GUIDE, prior_style
 
 
@@ -19,8 +18,9 @@ def score_against_oracle_figure(scores: pd.DataFrame, models: Mapping[str, str],
     `models` is name in `scores` to name in the table of priors. `power` of the signals gives the dotted line, a score
     that knows nothing of them. Bands are 95 % intervals.
     """
-    figure, axes = plt.subplots(2, len(SOURCES), figsize=(10, 5.4), sharex=True, sharey="row")
-    for (top, bottom), name in zip(axes.T, SOURCES, strict=True):
+    names = named_in(scores, "source")
+    figure, axes = plt.subplots(2, len(names), figsize=(10, 5.4), sharex=True, sharey="row")
+    for (top, bottom), name in zip(axes.T, names, strict=True):
         own = scores[scores["source"] == name].set_index("quantity")
         for model, prior in models.items():
             style, found = prior_style(prior), own[own["model"] == model]

@@ -15,6 +15,8 @@ from typing import Any
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from srcsep_core.data.base import variants_of, world_of
+
 
 @dataclass(frozen=True)
 class Style:
@@ -42,13 +44,8 @@ class Style:
 
 DASHDOTDOT, SPARSE, LONG = (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2))
 
-SOURCES = {
-    "sine": Style("#0072B2", "o", "-"),
-    "square": Style("#D55E00", "s", "--"),
-    "saw": Style("#CC79A7", "D", "-."),
-    "triangle": Style("#56B4E9", "^", ":"),
-    "mix": Style("#000000", "x", DASHDOTDOT),
-}
+MIX = Style("#000000", "x", DASHDOTDOT)
+LOOKS = (("o", "-"), ("s", "--"), ("D", "-."), ("^", ":"), ("v", DASHDOTDOT), ("P", LONG), ("X", SPARSE), ("*", "-"))
 PRESETS = {
     "published": Style("#000000", "x", ":"),
     "released": Style("#E69F00", "o", "--"),
@@ -115,8 +112,16 @@ SPARE = tuple(
 
 def source_style(name: str) -> Style:
     """The look of the first source named in `name` ("sine (estimate)" is a sine), else a neutral grey."""
-    words = re.findall(r"[a-z]+", name.lower())
-    return next((SOURCES[word] for word in words if word in SOURCES), OTHER)
+    known = source_styles()
+    return next((known[word] for word in re.findall(r"[a-z]+", name.lower()) if word in known), OTHER)
+
+
+def source_styles() -> dict[str, Style]:
+    """The look of every source that a world gives a colour, and of the mix."""
+    worlds = [world_of(variant) for variant in variants_of()]
+    looks = {name: LOOKS[k % len(LOOKS)] for world in worlds for k, name in enumerate(world.colours)}
+    colours = {name: colour for world in worlds for name, colour in world.colours.items()}
+    return {name: Style(colour, *looks[name]) for name, colour in colours.items()} | {"mix": MIX}
 
 
 def preset_style(name: str) -> Style:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from srcsep_core.data.toy import SOURCES
 from srcsep_core.show.panels import label_edges, lines_by_source, shared_legend
 
 NATS = "nats/sample"
@@ -22,7 +21,7 @@ def terms_figure(curves: pd.DataFrame) -> Figure:
     `curves` has the columns objective, source, step and the `TERMS`.
     """
     objectives = list(dict.fromkeys(curves["objective"]))
-    window = max(1, len(curves) // (2 * len(SOURCES) * 100))
+    window = max(1, len(curves) // (2 * curves["source"].nunique() * 100))
     figure, axes = plt.subplots(len(objectives), 3, figsize=(10, 5), sharex=True, sharey="col")
     for row, objective in zip(axes, objectives, strict=True):
         part = curves[curves["objective"] == objective]
@@ -49,7 +48,9 @@ def losses_figure(curves: Mapping[str, pd.DataFrame], bounds: Sequence[float]) -
 def denoising_loss_figure(curve: pd.DataFrame) -> Figure:
     """The denoising loss by step, running means."""
     figure, ax = plt.subplots(figsize=(7, 3))
-    lines_by_source(ax, _smoothed(curve, "loss", max(1, len(curve) // len(SOURCES) // 40), "mean"), "step", "loss")
+    lines_by_source(
+        ax, _smoothed(curve, "loss", max(1, len(curve) // curve["source"].nunique() // 40), "mean"), "step", "loss"
+    )
     ax.set(xlabel="step", ylabel="denoising loss", yscale="log")
     shared_legend(figure, 1, right=True)
     return figure

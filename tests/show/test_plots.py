@@ -61,7 +61,8 @@ def contrast(first: Any, second: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    "background", [*(style.colour for style in styles.SOURCES.values()), styles.OTHER.colour, "white", "#777777"]
+    "background",
+    [*(style.colour for style in styles.source_styles().values()), styles.OTHER.colour, "white", "#777777"],
 )
 def test_text_is_readable_on_its_background(background: str) -> None:
     chosen = readable_on(background)

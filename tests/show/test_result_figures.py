@@ -51,7 +51,7 @@ def test_every_way_to_train_a_prior_has_a_look_of_its_own() -> None:
 def test_each_kind_of_prior_has_a_line_below_the_oracle() -> None:
     gap = table("gap_to_oracle")
     figure = noise_figures.gap_figure(gap)
-    assert [ax.get_title() for ax in figure.axes] == list(styles.SOURCES)[:4]
+    assert [ax.get_title() for ax in figure.axes] == list(styles.source_styles())[:4]
     kinds = len(gap.drop_duplicates(["model", "objective", "training", "noise"]))
     lines = figure.axes[0].lines
     assert len({(line.get_color(), line.get_marker()) for line in lines}) == len(lines) == kinds
@@ -66,7 +66,7 @@ def test_verdicts_stand_in_their_columns() -> None:
 def test_scores_have_a_row_for_each_objective() -> None:
     figure = score_figures.scores_figure(table("scores"))
     assert [ax.get_title() for ax in figure.axes] == ["objective likelihood"] * 3 + ["objective quarter_log_det"] * 3
-    assert labels(figure.axes[0]) == list(styles.SOURCES)[:4]
+    assert labels(figure.axes[0]) == list(styles.source_styles())[:4]
 
 
 def test_statistics_and_causes_are_named() -> None:

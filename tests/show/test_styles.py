@@ -18,7 +18,7 @@ from srcsep_core.show.player import player
 from srcsep_core.show.styles import Style
 
 TABLES = {
-    "sources": styles.SOURCES,
+    "sources": styles.source_styles(),
     "presets": styles.PRESETS,
     "priors": styles.PRIORS,
     "samplers": styles.SAMPLERS,
@@ -55,7 +55,7 @@ def test_no_two_of_a_table_share_a_colour_or_a_line(name: str) -> None:
 
 
 def test_colours_differ_in_greyscale_too() -> None:
-    assert least_step(styles.SOURCES) > 6
+    assert least_step(styles.source_styles()) > 6
     assert least_step(styles.PRESETS) > 15
     assert least_step(styles.THRESHOLDS) > 15
 
