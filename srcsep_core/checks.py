@@ -8,6 +8,15 @@ from torch import Tensor
 from srcsep_core.errors import InputError
 
 
+def check_multiple(what: str, length: int, factor: int) -> None:
+    """Raise `InputError` unless `length` samples are a multiple of `factor` that a network can take."""
+    if length < 1 or length % factor:
+        raise InputError(
+            f"the {what} has {length} samples, not a multiple of {factor}, which the network needs; "
+            f"use {factor * max(1, length // factor)}"
+        )
+
+
 def check_waveform(
     x: Tensor, *, multiple_of: int = 1, channels: int | None = 1, dtype: torch.dtype | None = None
 ) -> None:

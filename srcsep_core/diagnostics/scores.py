@@ -22,7 +22,7 @@ from torch.nn.functional import cosine_similarity
 from srcsep_core.checks import check_waveform
 from srcsep_core.diagnostics.discrimination import describe, interval, resample
 from srcsep_core.errors import InputError
-from srcsep_core.priors.base import DenoisingPrior, ScorePrior
+from srcsep_core.priors.base import DenoisingPrior, ScorePrior, denoised_from_score
 
 QUANTITIES = (
     "gradient_norm_squared_per_sample",
@@ -131,12 +131,12 @@ def _measures(score: Tensor, exact: Tensor | None, x: Tensor, x0: Tensor, sigma:
     """The columns of a batch, each (B,), from scores and signals (B, T) in float64."""
     found = {
         "gradient_norm_squared_per_sample": score.square().mean(dim=1),
-        "denoising_mse": (x + sigma**2 * score - x0).square().mean(dim=1),
+        "denoising_mse": (denoised_from_score(x, score, sigma) - x0).square().mean(dim=1),
         "alignment_clean": cosine_similarity(score, x0 - x, dim=1),
     }
     if exact is None:
         return found
-    mse = (x + sigma**2 * exact - x0).square().mean(dim=1)
+    mse = (denoised_from_score(x, exact, sigma) - x0).square().mean(dim=1)
     return found | {
         "identity": 1 / sigma**2 - mse / sigma**4,
         "oracle_mse": mse,

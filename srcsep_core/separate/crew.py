@@ -21,12 +21,9 @@ from srcsep_core.errors import InputError
 from srcsep_core.progress import Progress
 from srcsep_core.run.executors import cores
 from srcsep_core.samplers.base import Separation, State, rms
+from srcsep_core.stopping import Stopped
 
 SMALL_BATCH = 16  # windows of a worker on a processor
-
-
-class Stopped(Exception):
-    """The time is up, or another worker failed."""
 
 
 @dataclass

@@ -21,8 +21,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from srcsep_core.checks import check_multiple
 from srcsep_core.data.base import World, add_noise
-from srcsep_core.errors import DivergenceError, InputError
+from srcsep_core.errors import DivergenceError
 from srcsep_core.priors.kinds import Task
 from srcsep_core.progress import Progress
 from srcsep_core.training.config import TrainConfig
@@ -103,16 +104,7 @@ def train(
     to another run (`run_key`) or cannot be read is set aside with a warning. Raises `DivergenceError` if the
     loss stops being finite or runs away; the last good checkpoint stays.
     """
-    if config.crop < task.multiple_of:
-        raise InputError(
-            f"the crop of {config.crop} samples is shorter than {task.multiple_of} (2**blocks); "
-            f"use at least {task.multiple_of}"
-        )
-    if config.crop % task.multiple_of:
-        raise InputError(
-            f"the crop of {config.crop} samples is not a multiple of {task.multiple_of} "
-            f"(2**blocks); use {config.crop - config.crop % task.multiple_of}"
-        )
+    check_multiple("crop", config.crop, task.multiple_of)
 
     def fresh() -> _Run:
         run = _Run(task, data, config, device, work_folder, run_key)

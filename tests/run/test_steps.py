@@ -516,7 +516,8 @@ def test_noise_curve_uses_one_set_of_clean_signals_at_every_level() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "remedy"), [(30, "30, not a multiple of 4 .*; use 28"), (2, "2, not a multiple of 4 .*; use 4")]
+    ("length", "remedy"),
+    [(30, "30 samples, not a multiple of 4.*; use 28"), (2, "2 samples, not a multiple of 4.*; use 4")],
 )
 def test_length_that_the_priors_cannot_take_is_named(length: int, remedy: str, line: Pipeline) -> None:
     subject = subject_of(prior_step(TINY, "flowavenet"))
@@ -528,7 +529,7 @@ def test_length_that_the_priors_cannot_take_is_named(length: int, remedy: str, l
         RandomInput(subject, length, 1),
     ]
     for step in wrong:
-        with pytest.raises(InputError, match=f"length of the test signals is {remedy}"):
+        with pytest.raises(InputError, match=f"the test signal has {remedy}"):
             line.run(step)
         assert line.store.find(step.name, step.key) is None
 

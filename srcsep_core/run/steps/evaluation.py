@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from srcsep_core import diagnostics
+from srcsep_core.checks import check_multiple
 from srcsep_core.config import resolved
 from srcsep_core.data.base import EvalConfig, World
 from srcsep_core.errors import InputError
@@ -260,9 +261,4 @@ class RandomInput(Evaluation):
 
 def check_length(priors: LikelihoodSet, length: int) -> None:
     """Raise `InputError` if the priors cannot take signals of `length` samples."""
-    factor = priors.multiple_of
-    if length % factor:
-        raise InputError(
-            f"the length of the test signals is {length}, not a multiple of {factor} (2**blocks); "
-            f"use {factor * max(1, length // factor)}"
-        )
+    check_multiple("test signal", length, priors.multiple_of)
