@@ -2,28 +2,26 @@
 
     python scripts/calibrate_trust.py --fit 16 --held-out 12
 
-Separates labelled recordings of every kind (`separate.cases`), fits the model to those of one seed, writes it to
-srcsep_core/separate/trust.json, the verdicts on those of another seed to data/measured/trust.csv, and their ROC and
-calibration to figures/trust.png. What is done is cached: a stopped run goes on.
+Separates labelled recordings of every kind (`separate.cases`) with the shipped denoiser, fits the model to those of one
+seed, writes it to srcsep_core/separate/trust.json, the verdicts on those of another seed to data/measured/trust.csv,
+and their ROC and calibration to figures/trust.png. What is done is cached: a stopped run goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
-import pandas as pd
 import torch
 
-from srcsep_core.paths import figures_folder, measured_folder, project_root
+from srcsep_core.paths import REFERENCE, figures_folder, measured_folder, project_root
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.report.results import write_table
+from srcsep_core.run.artefacts import write_json
 from srcsep_core.run.executors import prepare
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import get_profile
-from srcsep_core.run.steps import VALUES
 from srcsep_core.separate.calibration import (
-    JudgeCases,
     auroc,
     by_kind,
     calibration_steps,
@@ -31,6 +29,7 @@ from srcsep_core.separate.calibration import (
     detection,
     fit,
     judged,
+    windows_of,
 )
 from srcsep_core.separate.cases import FIT_SEED, HELD_OUT_SEED
 from srcsep_core.separate.job import SeparateConfig
@@ -41,27 +40,21 @@ from srcsep_core.show.trust_figures import trust_figure
 LENGTHS_S = (0.2, 0.1, 0.2, 0.4)  # four windows, two, four, eight
 
 
-def windows_of(pipeline: Pipeline, steps: Sequence[JudgeCases]) -> pd.DataFrame:
-    """The labelled windows of all steps."""
-    return pd.concat([pd.read_csv(pipeline.run(step) / VALUES) for step in steps], ignore_index=True)
-
-
 @click.command()
 @click.option("--fit", "fit_count", default=16, show_default=True, help="Recordings of a kind to fit to.")
 @click.option("--held-out", "held_count", default=12, show_default=True, help="Recordings of a kind to check on.")
-@click.option("--profile", default="laptop", show_default=True, help="Whose denoiser.")
-def main(fit_count: int, held_count: int, profile: str) -> None:
+def main(fit_count: int, held_count: int) -> None:
     """Fit the model and check it."""
     log_to_stderr()
     pipeline = Pipeline(device=torch.device("cpu"), progress=True)
-    chosen = get_profile(profile)
+    chosen = get_profile(REFERENCE)
     fitting = calibration_steps(chosen, FIT_SEED, fit_count, LENGTHS_S)
     checking = calibration_steps(chosen, HELD_OUT_SEED, held_count, LENGTHS_S)
     prepare(pipeline, [*fitting, *checking])
     made_with = {"sampler": SeparateConfig().sampler, "prior_key": fitting[0].trained.key}
     model = fit(windows_of(pipeline, fitting), made_with)
     path = project_root() / "srcsep_core" / "separate" / MODEL
-    path.write_text(model.to_json(), encoding="utf-8")
+    write_json(path, asdict(model))
     click.echo(f"the model: {path}")
     for name, steps in (("fitted", fitting), ("held out", checking)):
         table = judged(windows_of(pipeline, steps), model)
@@ -72,8 +65,8 @@ def main(fit_count: int, held_count: int, profile: str) -> None:
         )
     click.echo(by_kind(table).to_string(index=False))
     click.echo(f"AUROC of the held out: {auroc(table):.3f}")
-    click.echo(f"the verdicts on the held out: {write_table(table, measured_folder(profile), 'trust')}")
-    points, folder = curves(table), figures_folder(profile)
+    click.echo(f"the verdicts on the held out: {write_table(table, measured_folder(REFERENCE), 'trust')}")
+    points, folder = curves(table), figures_folder(REFERENCE)
     set_style()
     save_figure(trust_figure(points, (found["false_alarms"], found["caught"])), folder, "trust")
     click.echo(f"their curves: {write_table(points, folder, 'trust')}")

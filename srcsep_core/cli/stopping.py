@@ -38,6 +38,7 @@ def ends_early(stop: Callable[[], bool], said: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if not stop():
             raise KeyboardInterrupt
+        _heard.clear()  # errors to come are errors
         click.echo(said, err=True)
 
     if before is not _hear:  # it is ignored, or not ours

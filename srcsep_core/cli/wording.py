@@ -14,7 +14,7 @@ OPTIONS = {
     r"allow_clipped=True": "--allow-clipped",
     r"gain=None": "--gain auto",
     r"levels='auto'": "--levels auto",
-    r"max_chains": "--max-chains",
+    r"\bmax_chains\b": "--max-chains",
     r"mono\(samples\)": "--mono",
     r"mono=True": "--mono",
     r"overwrite=True": "--overwrite",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,13 @@ AUTO = "auto"
 CANCELLED = 0.3  # of the loudest channel, the root mean square of the mean that is too little left
 
 
-def pick_sources(channels: Tensor, search: Search, sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
+def pick_sources(
+    channels: Tensor, search: Search, sets: Sequence[tuple[str, ...]], gain: float | None = None
+) -> pd.DataFrame:
     """The sets of classes tried on channels (C, T), the likeliest first: sources, p, doubt_db, gain.
 
-    They are tried on the mean of the channels, which holds what only some of them do; if channels all but cancel in it,
-    on the loudest.
+    They are tried on the mean of the channels, which holds what only some of them do, but not what is in two of them
+    with opposite signs; if channels all but cancel in it, on the loudest. Without a `gain` one is found for each set.
 
     `p` is the probability that the sources of a window are right under the set (the middle one of the windows tried),
     over the sum of all where that is above 1. `search` is that of any set; where its time is up, the sets that are left
@@ -41,13 +44,21 @@ def pick_sources(channels: Tensor, search: Search, sets: Sequence[tuple[str, ...
     if rms(channel) < CANCELLED * rms(channels).max():
         channel = channels[rms(channels).argmax()]
     rows = list[dict[str, Any]]()
-    for names in sets:
+    for names in _by_turns(sets):
         if rows and search.crew.clock.over:
             break
-        gain, evidence = replace(search, sources=names).try_few(channel)
+        used, evidence = replace(search, sources=names).try_few(channel, gain)
         p = float(np.median(model.window.probability(evidence)))
         doubt = float(evidence["doubt_db"].median())
-        rows.append({"sources": "+".join(names), "p": p, "doubt_db": doubt, "gain": gain})
+        rows.append({"sources": "+".join(names), "p": p, "doubt_db": doubt, "gain": used})
     found = pd.DataFrame(rows)
     found["p"] /= max(1.0, float(found["p"].sum()))
     return found.sort_values("p", ascending=False, kind="stable", ignore_index=True)
+
+
+def _by_turns(sets: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Sets in an order that has one of every size early, for where there is no time for all."""
+    sizes: dict[int, list[tuple[str, ...]]] = {}
+    for names in sets:
+        sizes.setdefault(len(names), []).append(names)
+    return [names for turn in zip_longest(*sizes.values()) for names in turn if names]

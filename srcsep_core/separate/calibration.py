@@ -21,6 +21,7 @@ from sklearn.model_selection import GroupKFold
 from srcsep_core.config import resolved
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.progress import Progress
+from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import VALUES, TrainPriors, prior_step
 from srcsep_core.run.steps.base import Context, Step
@@ -53,6 +54,7 @@ class JudgeCases(Step):
     seed: int
     lengths_s: tuple[float, ...]
     search: SearchConfig = field(default_factory=SearchConfig)
+    precision: str = "rounded"
 
     name = "judged"
     version = 3
@@ -70,17 +72,29 @@ class JudgeCases(Step):
     def config(self) -> dict[str, Any]:
         search = resolved(replace(self.search, workers=0))
         facts = {"kind": self.kind, "first": self.first, "count": self.count, "seed": self.seed}
-        return {**facts, "lengths_s": list(self.lengths_s), "search": search, "data": self.trained.data.fingerprint}
+        return {
+            **facts,
+            "lengths_s": list(self.lengths_s),
+            "search": search,
+            "precision": self.precision,
+            "data": self.trained.data.fingerprint,
+        }
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         world = self.trained.data
         assert isinstance(world, ToyWorld)
-        rows, search = [], replace(self.search, workers=1)  # the cases of other steps run beside it
+        config = SeparateConfig(
+            profile=self.trained.label,
+            variant=world.variant,
+            device=context.device.type,
+            precision=self.precision,
+            search=replace(self.search, workers=1),  # the cases of other steps run beside it
+        )
+        rows = []
         with Progress(self.count, self.title, show=context.progress) as bar:
             for number in range(self.first, self.first + self.count):
                 seconds = self.lengths_s[number % len(self.lengths_s)]
                 case = draw_case(world, self.kind, number, self.seed, seconds)
-                config = SeparateConfig(variant=world.variant, device=context.device.type, search=search)
                 result = separate_audio(case.mix, case.sample_rate, case.named, config)
                 evidence = result.evidence[0]
                 window = int(result.report["settings"]["window"])
@@ -99,6 +113,12 @@ class JudgeCases(Step):
                 bar.advance()
         pd.concat(rows, ignore_index=True).to_csv(folder / VALUES, index=False, float_format="%.6g")
         return {"device": context.device.type}
+
+
+def windows_of(pipeline: Pipeline, steps: Sequence[JudgeCases]) -> pd.DataFrame:
+    """The labelled windows of all steps, which are made where they are not yet."""
+    tables = [pd.read_csv(pipeline.run(step) / VALUES, dtype={"better": str}) for step in steps]
+    return pd.concat(tables, ignore_index=True).fillna({"better": ""})
 
 
 def calibration_steps(

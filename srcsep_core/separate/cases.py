@@ -60,10 +60,13 @@ class _Draw:
         """One of low..high."""
         return low + int(torch.randint(high - low + 1, (), generator=self.generator))
 
+    def shuffled(self, of: Sequence[str] = SOURCES) -> list[str]:
+        """Classes in any order."""
+        return [of[k] for k in torch.randperm(len(of), generator=self.generator).tolist()]
+
     def some(self, count: int, of: Sequence[str] = SOURCES) -> tuple[str, ...]:
         """So many different classes, in their usual order."""
-        chosen = torch.randperm(len(of), generator=self.generator)[:count].tolist()
-        return tuple(of[k] for k in sorted(chosen))
+        return tuple(sorted(self.shuffled(of)[:count], key=SOURCES.index))
 
     def waves(self, names: Sequence[str], frequencies: Sequence[float] | None = None) -> Tensor:
         """A source of every class, (K, T), by the world's law; `frequencies` (Hz) replace the drawn ones."""
@@ -95,7 +98,10 @@ class _Scene:
 
 
 def _right(draw: _Draw) -> _Scene:
-    names = draw.some(draw.integer(2, 4))
+    """One to four sources, in a fifth of the cases two of them of one class."""
+    names = draw.some(draw.integer(1, 4))
+    if draw.integer(1, 5) == 1:
+        names = (names[0], *names[:3])
     return _Scene(names, names, draw.waves(names))
 
 
@@ -166,7 +172,7 @@ def _music(draw: _Draw) -> _Scene:
 def _near(draw: _Draw) -> _Scene:
     """Two sources, of one class or two, with pitches at most 8 Hz, or an octave or a twelfth apart."""
     names = (draw.some(1)[0],) * 2 if draw.integer(0, 2) == 0 else draw.some(2)
-    base = draw.uniform(100, 1500)
+    base = draw.uniform(100, 1390)
     other = base + draw.uniform(0.5, 8) if draw.integer(0, 1) else base * draw.integer(2, 3)
     return _Scene(names, names, draw.waves(names, (base, other)))
 
@@ -199,24 +205,23 @@ def _change(draw: _Draw) -> _Scene:
 
 
 def _clipped(draw: _Draw) -> _Scene:
-    names = draw.some(draw.integer(2, 3))
+    names = draw.some(draw.integer(1, 4))
     return _Scene(names, names, draw.waves(names), clip=draw.uniform(0.4, 0.95))
 
 
 def _noisy(draw: _Draw) -> _Scene:
     """White noise 5 to 35 dB below the sum."""
-    names = draw.some(draw.integer(2, 3))
+    names = draw.some(draw.integer(1, 4))
     waves, noise = draw.waves(names), draw.noise()
     level = waves.sum(dim=0).square().mean().sqrt() * 10 ** (-draw.uniform(5, 35) / 20)
     return _Scene(names, names, waves, extra=level * noise)
 
 
 def _passing(draw: _Draw) -> _Scene:
-    """A fourth source, or white noise, sounds for 64 ms and spoils a window of two or three others."""
-    order = torch.randperm(len(SOURCES), generator=draw.generator).tolist()
-    names, intruder = tuple(SOURCES[k] for k in sorted(order[1:])), SOURCES[order[0]]
-    names = names[: draw.integer(2, 3)]
-    extra = draw.waves((intruder,))[0] if draw.integer(0, 1) else 0.6 * draw.noise()
+    """Another source, or white noise, sounds for 64 ms and spoils a window of two to four."""
+    order, noisy = draw.shuffled(), draw.integer(0, 1) == 1
+    names = tuple(sorted(order[: draw.integer(2, 4 if noisy else 3)], key=SOURCES.index))
+    extra = 0.6 * draw.noise() if noisy else draw.waves(order[-1:])[0]
     span = round(0.064 * draw.world.sample_rate)
     start = draw.integer(0, max(0, draw.length - span))
     heard = torch.zeros(draw.length)

@@ -36,6 +36,18 @@ class Clock:
     stopped: bool = False
     begun: bool = False
 
+    def share(self, parts: int) -> Clock:
+        """A clock for one of so many parts of what is left, which stops with this one."""
+        if self.budget_s is None:
+            return Clock(None, self)
+        return Clock(max(0.0, self.budget_s - (time.monotonic() - self.started)) / parts, self)
+
+    def begin(self) -> None:
+        """There is something to stop from now on."""
+        self.begun = True
+        if self.within is not None:
+            self.within.begin()
+
     def stop(self) -> bool:
         """End now; returns whether anything had begun."""
         self.stopped = True
@@ -72,15 +84,22 @@ class Crew:
     begun: int = 0
 
     def separate(
-        self, mixes: Tensor, sources: Sequence[str], separator: Separator, title: str, times: int = 1
+        self,
+        mixes: Tensor,
+        sources: Sequence[str],
+        separator: Separator,
+        title: str,
+        times: int = 1,
+        *,
+        first: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Every chain's sources (B, R, K, W) and doubts (B, R) for mixes (B, W), on the CPU.
 
         Every mix is separated so many `times`, side by side; R is that times the separator's own chains. Where the time
-        was up first, the mix itself is the estimate of every source, with an infinite doubt. Raises `InputError` if
-        every chain of a window diverged.
+        was up first, or every chain diverged, the mix itself is the estimate of every source, with an infinite doubt.
+        Raises `InputError` where all chains of a window diverge if they are its `first`.
         """
-        self.clock.begun = True
+        self.clock.begin()
         parts = self._split(mixes.repeat_interleave(times, dim=0))
         generators = [self._generator(self.begun + index) for index in range(len(parts))]
         self.begun += len(parts)
@@ -115,7 +134,7 @@ class Crew:
         ran = torch.cat(reached).view(len(mixes), times).all(dim=1)
         doubts = doubts.reshape(len(mixes), -1)
         lost = int((ran & ~doubts.isfinite().any(dim=1)).sum())
-        if lost:
+        if lost and first:
             raise InputError(
                 f"every chain diverged in {lost} of {len(mixes)} windows; use another sampler, seed or gain"
             )

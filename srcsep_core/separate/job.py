@@ -189,10 +189,9 @@ def separate_audio(
     search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
     tried, notes = pd.DataFrame(), list(recording.notes)
     if sources == (AUTO,):
-        share = None if clock.budget_s is None else clock.budget_s / 3
-        trying = replace(search, crew=replace(crew, clock=Clock(share, clock)))
+        trying = replace(search, crew=replace(crew, clock=clock.share(3)))
         sets = all_subsets(_known(config, priors))
-        tried = pick_sources(heard[recording.sounding], trying, sets)
+        tried = pick_sources(heard[recording.sounding], trying, sets, config.gain)
         if len(tried) < len(sets):
             notes.append(
                 f"a third of the budget was over when {len(tried)} of {len(sets)} sets of sources had been tried"
@@ -200,7 +199,12 @@ def separate_audio(
             log.warning(notes[-1])
         sources = tuple(str(tried["sources"].iloc[0]).split("+"))
         search = replace(search, sources=sources)
-    found = [search.run(heard[c], config.gain) for c in recording.sounding]
+    found = []
+    for remaining, c in zip(range(len(recording.sounding), 0, -1), recording.sounding, strict=True):
+        own = replace(search, crew=replace(search.crew, clock=clock.share(remaining)))
+        found.append(own.run(heard[c], config.gain))
+    if clock.stopped and not any(one.chains_run for one in found):
+        raise InputError("the search was stopped before any window had a chain; give it more time")
     estimates = torch.stack([one.signals / (one.gain * len(sources)) for one in found], dim=1)  # (K, C, T)
     stems = heard.new_zeros(len(sources), *heard.shape)
     stems[:, recording.sounding] = _align_channels(estimates, sources)

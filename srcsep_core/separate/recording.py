@@ -18,6 +18,7 @@ STEREO = ("auto", "mean", "each")
 ALIKE_DB = -60.0
 FULL_SCALE = 0.9999
 CLIPPED_RUN, CLIPPED_RUNS = 3, 8
+LARGEST_PEAK = 1e6
 LARGEST_KERNEL = 2e7  # taps of a resampler, about
 
 
@@ -129,6 +130,8 @@ def _check(samples: Tensor, sample_rate: int, *, flat_tops: bool, window: int, r
         raise InputError(
             f"the sample rate {sample_rate} Hz cannot be resampled to {rate} Hz in small steps; use 44100 or 48000"
         )
+    if float(samples.abs().max()) > LARGEST_PEAK:
+        raise InputError(f"the signal peaks at {float(samples.abs().max()):.3g}; scale it, as full scale is 1")
     runs = clipped_runs(samples)
     if runs >= CLIPPED_RUNS and not flat_tops:
         raise InputError(

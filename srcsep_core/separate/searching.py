@@ -20,6 +20,7 @@ from torch import Tensor
 from srcsep_core.baselines.base import Separator
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
+from srcsep_core.progress import Progress
 from srcsep_core.samplers.base import rms
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate.crew import Crew
@@ -30,6 +31,7 @@ from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, window_s
 AMPLITUDE = 0.9  # that a peak is taken to
 GAIN_MARGIN_DB = 3.0
 SILENCE = 1e-3  # of the whole signal's root mean square
+JUDGED = 32  # windows at once
 FEW = 4  # windows: with less there are no neighbours to tell, and every window gets a second chain at once
 
 
@@ -41,8 +43,8 @@ class SearchConfig:
     GPU. A window gets one chain, and up to `more` at a time until it has `max_chains`, while its doubt is above
     `accept` of the mix (root mean squares) or it differs by more than `threshold` (root mean square, sources at
     amplitude about 0.9) from a neighbour that is no more doubtful by itself; unless all its chains, two or more, say
-    the same: then others would as well. It ends as well when `patience` chains in a row, in any windows, have left as
-    many windows in doubt as before: with wrong classes all of them are, and stay so. The gain is tried on
+    the same: then others would as well. It ends as well when `patience` chains in a row have left as many windows
+    in doubt as before, `least` of them in each: with wrong classes all of them are, and stay so. The gain is tried on
     `gain_windows` windows. `budget_s`: seconds after which the best found so far is taken (None: no limit); `workers`:
     see `crew.Crew`.
     """
@@ -54,17 +56,18 @@ class SearchConfig:
     max_chains: int = 9
     more: int = 2
     patience: int = 16
+    least: int = 3
     gain_windows: int = 3
     budget_s: float | None = None
     workers: int = 0
     join: JoinConfig = field(default_factory=JoinConfig)
 
     def __post_init__(self) -> None:
-        check_least(self, 1, "batch", "max_chains", "more", "patience", "gain_windows")
+        check_least(self, 1, "batch", "max_chains", "more", "patience", "least", "gain_windows")
         check_least(self, 0, "accept", "workers")
         if not self.threshold > 0:
             raise InputError(f"SearchConfig.threshold is {self.threshold}; use a number above 0")
-        if self.budget_s is not None and not self.budget_s > 0:
+        if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise InputError(f"the budget is {self.budget_s:g} s; use a number above 0, or leave it out")
 
 
@@ -79,6 +82,11 @@ class Found:
     gain: float
     report: dict[str, Any]
     evidence: pd.DataFrame
+
+    @property
+    def chains_run(self) -> int:
+        """How many chains the windows had, all together."""
+        return sum(int(window["chains_run"]) for window in self.report["windows"])
 
 
 @dataclass(frozen=True)
@@ -125,10 +133,8 @@ class Search:
         first = 2 if len(starts) < FEW else 1
         separator, count = (chains.single(), min(first, self.config.max_chains)) if chains else (self.separator, 1)
         candidates, doubts = self._silence(mixes, active)
-        found = self.crew.separate(mixes[active], self.sources, separator, "separating", count)
+        found = self.crew.separate(mixes[active], self.sources, separator, "separating", count, first=True)
         candidates, doubts = _append(candidates, doubts, active, *found)
-        if self.crew.clock.stopped and not bool(doubts[active, 1:].isfinite().any()):
-            raise InputError("the search was stopped before any window had a chain; give it more time")
         again, estimated, count, idle = list[int](), list[bool](), 0, 0
         while True:
             usable = _usable(doubts, mixes)
@@ -138,9 +144,9 @@ class Search:
             had = doubts[:, 1:].isfinite().sum(dim=1)
             doubtful = self._doubtful(joined, usable, mixes, rival, had) & active & (had < self.config.max_chains)
             left = int(doubtful.sum())
-            idle = idle + count * again[-1] if again and left >= again[-1] else 0
+            idle = idle + count if again and left >= again[-1] else 0
             cut_short = chains is not None and left > 0 and self.crew.clock.over
-            if chains is None or cut_short or not left or idle >= self.config.patience:
+            if chains is None or cut_short or not left or self._hopeless(idle, left):
                 break
             again.append(left)
             count = int(torch.minimum(had, self.config.max_chains - had)[doubtful].min().clamp(1, self.config.more))
@@ -167,23 +173,26 @@ class Search:
             evidence = self._evidence(kept, mixes, neighbours(joined.disagreement), rival, active, starts)
         return Found(joined.signals.float(), gain, report, evidence)
 
-    def try_few(self, channel: Tensor) -> tuple[float, pd.DataFrame]:
-        """The gain of a channel (T,), and the evidence on the few windows that it was tried on, each on its own."""
+    def try_few(self, channel: Tensor, gain: float | None = None) -> tuple[float, pd.DataFrame]:
+        """The gain of a channel (T,), and the evidence on the few windows that it was tried on, each on its own.
+
+        Without a `gain` the best is found.
+        """
         assert isinstance(self.separator, PriorSeparator)
         window = self.heard.window or len(channel)
         cuts = cut(channel, window_starts(len(channel), window, self.config.overlap or window // 4), window)
-        few = self._try_gains(cuts[rms(cuts) > SILENCE * rms(channel)], self.separator)
+        few = self._try_gains(cuts[rms(cuts) > SILENCE * rms(channel)], self.separator, gain)
         apart, best = torch.zeros(len(few.mixes)), few.doubts.argmin(dim=1)
         kept = few.candidates[torch.arange(len(best)), best]
         return few.gain, self._ask(kept, few.mixes, apart, torch.full_like(apart, MOST))
 
-    def _try_gains(self, cuts: Tensor, chains: PriorSeparator | None) -> _Few:
+    def _try_gains(self, cuts: Tensor, chains: PriorSeparator | None, given: float | None = None) -> _Few:
         """The gain that leaves about the lowest doubt of a few windows (N, W), and the doubts (dB) of all tried.
 
         Tried are, the likelier first: 1 and 1 / K, as the file may be a mean or a sum just so; what takes the peak to
         0.9; what takes the root mean square of the windows to that of a mix of sources of amplitude 0.9; and 15 %
         less and more. The first within 3 dB of the lowest doubt is taken, for that floor falls as the gain grows.
-        Without chains it is that of the root mean square.
+        Without chains it is that of the root mean square. Only a gain that is `given` is tried, if one is.
         """
         count = len(self.sources)
         level = math.sqrt(sum(self.heard.typical_rms[source] ** 2 for source in self.sources)) / count
@@ -192,7 +201,7 @@ class Search:
             return _Few(expected, {}, cuts[:0], cuts[:0], cuts[:0])
         near = [gain for gain in (1.0, 1 / count, AMPLITUDE / float(cuts.abs().max())) if 0.7 < gain / expected < 1.4]
         gains: list[float] = []
-        for gain in (*near, expected, 0.85 * expected, 1.15 * expected):
+        for gain in (given,) if given else (*near, expected, 0.85 * expected, 1.15 * expected):
             if all(abs(math.log(gain / other)) > 0.03 for other in gains):
                 gains.append(gain)
         some = torch.linspace(0, len(cuts) - 1, min(self.config.gain_windows, len(cuts))).round().long()
@@ -235,13 +244,19 @@ class Search:
         return found
 
     def _ask(self, kept: Tensor, mixes: Tensor, disagreement: Tensor, rival: Tensor) -> pd.DataFrame:
+        """The evidence on windows, asked for in batches: so many more signals are denoised as there are classes."""
         judges = None if self.judges is None else self.judges.by_source
         generator = torch.Generator(self.crew.device).manual_seed(self.crew.seed)
-        kept, total, disagreement, rival = (
-            part.to(self.crew.device) for part in (kept, len(self.sources) * mixes, disagreement, rival)
-        )
-        typical = self.heard.typical_rms
-        return window_evidence(kept, total, disagreement, rival, self.sources, judges, typical, generator)
+        parts = [part.split(JUDGED) for part in (kept, len(self.sources) * mixes, disagreement, rival)]
+        tables = []
+        with Progress(len(parts[0]), "judging", show=self.crew.progress) as bar:
+            for some in zip(*parts, strict=True):
+                kept, total, apart, other = (part.to(self.crew.device) for part in some)
+                typical = self.heard.typical_rms
+                found = window_evidence(kept, total, apart, other, self.sources, judges, typical, generator)
+                tables.append(found)
+                bar.advance()
+        return pd.concat(tables, ignore_index=True)
 
     def _doubtful(self, joined: Joined, doubts: Tensor, mixes: Tensor, rival: Tensor, had: Tensor) -> Tensor:
         """The windows to try again after `had` chains, (N,): see `SearchConfig`."""
@@ -251,6 +266,10 @@ class Search:
         both = torch.nn.functional.pad(differ & fine, (1, 1))
         agreed = (rival >= MOST) & (had > 1)
         return (own | both[1:] | both[:-1]) & ~agreed
+
+    def _hopeless(self, idle: int, left: int) -> bool:
+        """Whether `idle` chains, in each of the windows `left` in doubt, are enough to have helped none."""
+        return idle >= self.config.least and idle * left >= self.config.patience
 
     def _windows(
         self, joined: Joined, mixes: Tensor, doubts: Tensor, starts: Sequence[int], active: Tensor

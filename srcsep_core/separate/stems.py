@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -74,11 +76,13 @@ def write_folder(out: Path, names: Iterable[str], fill: Callable[[Path], None], 
             for name in names:
                 (building / name).stat()  # raises where it vanished
             if there:
-                _exchange(target, building, names)
+                with _uninterrupted():
+                    _exchange(target, building, names)
             else:
                 os.replace(building, target)
         finally:
-            shutil.rmtree(building, ignore_errors=True)
+            if not any(building.glob("before/*")):  # what could not be moved back stays
+                shutil.rmtree(building, ignore_errors=True)
             with suppress(OSError):  # the first one that holds something ends it
                 for parent in lacking:
                     parent.rmdir()
@@ -104,6 +108,23 @@ def _exchange(target: Path, building: Path, names: list[str]) -> None:
         for path in sorted(aside.iterdir(), key=lambda path: path.name == RECORD):
             os.replace(path, target / path.name)
         raise
+    shutil.rmtree(aside)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold a Ctrl-C back until the end, which is milliseconds away."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _ours(out: Path) -> set[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -74,10 +74,6 @@ class TrustModel:
     window: Logistic
     whole: Logistic
     made_with: Mapping[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """The text of `trust.json`."""
-        return json.dumps(asdict(self), indent=1) + "\n"
 
 
 def whole_features(logits: np.ndarray) -> pd.DataFrame:

@@ -54,6 +54,13 @@ def test_sources_are_heard_in_whichever_channel_they_are(monkeypatch: pytest.Mon
     assert pick_sources(cancelling, search(), [("sine",), ("square",)])["sources"].iloc[0] == "sine"
 
 
+def test_sets_of_every_size_come_early_and_a_given_gain_is_the_one_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [len(names) for names in auto._by_turns(all_subsets(("a", "b", "c")))] == [1, 2, 3, 1, 2, 1, 2]
+    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    found = pick_sources(2 * codebook_wave("sine", 10, 500)[None], search(), [("sine",), ("square",)], gain=0.5)
+    assert found["gain"].eq(0.5).all() and found["sources"].iloc[0] == "sine"
+
+
 def test_without_a_model_the_sources_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "trust_model", lambda: None)
     with pytest.raises(InputError, match="name the sources"):

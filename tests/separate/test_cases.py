@@ -36,6 +36,14 @@ def test_case_is_what_it_is_called(kind: str) -> None:
     assert not torch.equal(again.mix, other.mix) and not torch.equal(again.mix, held.mix)
 
 
+def test_right_ones_have_one_to_four_sources_and_some_of_them_two_of_a_class() -> None:
+    named = [drawn("right classes", number).named for number in range(40)]
+    assert {len(names) for names in named} == {1, 2, 3, 4}
+    twice = [names for names in named if len(set(names)) < len(names)]
+    assert 2 < len(twice) < 20 and all(drawn("right classes", n).answerable for n in range(40))
+    assert {len(drawn("passing sound", number).named) for number in range(20)} == {2, 3, 4}
+
+
 @pytest.mark.parametrize("kind", ["right classes", "near pitches", "note change", "unequal levels"])
 def test_references_add_up_to_the_mix(kind: str) -> None:
     case = drawn(kind)

@@ -97,7 +97,18 @@ def test_one_chain_of_a_window_may_diverge_but_not_all() -> None:
     doubts = Crew(CPU, 0, workers=1).separate(mixes(1), NAMES, Diverging(1), "", times=4)[1]
     assert doubts.isfinite().sum() == 2, "two batches of two, one chain lost in each"
     with pytest.raises(InputError, match="every chain diverged in 1 of 1 windows"):
-        Crew(CPU, 0, workers=1).separate(mixes(1), NAMES, Diverging(2), "", times=4)
+        Crew(CPU, 0, workers=1).separate(mixes(1), NAMES, Diverging(2), "", times=4, first=True)
+    later = Crew(CPU, 0, workers=1).separate(mixes(1), NAMES, Diverging(2), "", times=4)[1]
+    assert not later.isfinite().any(), "there are chains from before"
+
+
+def test_a_share_of_a_clock_is_of_what_is_left_and_stops_with_it() -> None:
+    whole = Clock(100.0, started=time.monotonic() - 40)
+    part = whole.share(3)
+    assert part.budget_s == pytest.approx(20, abs=0.5) and not part.over
+    whole.stop()
+    assert part.over and not part.stopped
+    assert Clock().share(2).budget_s is None and Clock(1.0, started=time.monotonic() - 9).share(2).over
 
 
 def test_time_that_is_up_leaves_the_mix_with_an_infinite_doubt() -> None:

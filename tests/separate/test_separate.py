@@ -38,11 +38,11 @@ from srcsep_core.samplers.base import Separation
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate import SeparateConfig, Separated, crew, job, separate_audio, separate_file, separated
-from srcsep_core.separate.crew import Crew
+from srcsep_core.separate.crew import Clock, Crew
 from srcsep_core.separate.evidence import FEATURES
 from srcsep_core.separate.record import summary_of
 from srcsep_core.separate.recording import clipped_runs, prepare
-from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.searching import Found, Search, SearchConfig
 from srcsep_core.separate.stems import DETAILS, RECORD
 from srcsep_core.separate.trust import Verdict
 
@@ -245,6 +245,28 @@ def test_search_ends_when_chains_in_a_row_have_helped_no_window(solved: int, cha
     assert max(one["chains_run"] for one in found.report["windows"]) == chains
 
 
+def test_time_is_shared_among_channels_and_what_one_has_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop when the second channel begins: the first keeps its stems, the second is the mix."""
+    clock, ran = Clock(100.0), list[float]()
+    run_one = Search.run
+
+    def run_and_stop(self: Search, channel: Tensor, gain: float | None = None) -> Found:
+        ran.append(self.crew.clock.budget_s or 0.0)
+        if len(ran) == 2:
+            clock.stop()
+        return run_one(self, channel, gain)
+
+    monkeypatch.setattr(Search, "run", run_and_stop)
+    sine, square = sine_and_square(500)
+    mix = torch.stack([sine + square, sine - square]) / 2
+    config = replace(CPU, gain=1.0)
+    result = separate_audio(mix, RATE, ["sine", "square"], config, priors=codebook_priors(), clock=clock)
+    assert ran[0] == pytest.approx(50, abs=1) and 50 < ran[1] <= 100
+    first, second = (channel["windows"] for channel in result.report["channels"])
+    assert all(one["chains_run"] for one in first) and not any(one["chains_run"] for one in second)
+    assert result.summary["notes"][-1].startswith("stopped after")
+
+
 def test_sampler_that_diverges_is_reported() -> None:
     def stub(mix: Tensor, priors: object, **_: object) -> Separation:
         lost = torch.full((len(mix), 1), torch.nan)
@@ -332,6 +354,7 @@ FOUR = ("sine", "square", "saw", "triangle")
         (WAVE, ["sine"], {"gain": -1.0}, "gain is -1", "positive number, or gain=None"),
         (WAVE, ["sine"], {"stereo": "both"}, "'both'", "auto, mean, each"),
         (WAVE, ["sine"], {"seed": -1}, "seed is -1", "0 or more"),
+        (1e30 * WAVE, ["sine"], {}, "peaks at", "scale it"),
     ],
 )
 def test_mistake_names_value_and_remedy(
@@ -676,7 +699,8 @@ def test_ctrl_c_keeps_the_best_found_or_the_folder_where_nothing_is_found_yet(
         stopping._heard.clear()
     said = "Stopping with the best found so far; Ctrl-C again to stop at once\n"
     if not found:
-        assert result.stderr == f"{said}Stopped: {out} is as it was\n" and result.exit_code == 130
+        assert result.stderr.startswith(f"{said}Error: the search was stopped before any window had a chain")
+        assert result.exit_code == 1 and not out.exists()
         return
     assert result.stderr.startswith(said)
     torch.testing.assert_close(

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,40 @@ def test_interrupted_at_any_move_the_folder_is_as_it_was(there: str, tmp_path: P
     mine = {"notes.txt": "mine"} if there == "an earlier separation" else {}
     assert contents(tmp_path).keys() == {*NAMES, *mine}
     assert contents(out)["01_sine.wav"] == "new" and (out / RECORD).exists()
+
+
+def test_ctrl_c_while_files_are_exchanged_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also several of them: the folder holds the new files, and nothing else is left."""
+    out = tmp_path / "out"
+    write_folder(out, NAMES, filling("old"), overwrite=False)
+    replace = os.replace
+
+    def move(source: Path, target: Path) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        replace(source, target)
+
+    monkeypatch.setattr(stems.os, "replace", move)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(out, NAMES, filling("new"), overwrite=True)
+    assert contents(out).keys() == {*NAMES} and contents(out)["01_sine.wav"] == "new"
+
+
+def test_files_that_cannot_be_moved_back_are_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write_folder(out, NAMES, filling("old"), overwrite=False)
+    replace, moves = os.replace, list[int]()
+
+    def move(source: Path, target: Path) -> None:
+        moves.append(1)
+        if len(moves) > 2:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(stems.os, "replace", move)
+    with pytest.raises(InputError, match="No space left"):
+        write_folder(out, NAMES, filling("new"), overwrite=True)
+    kept = [path.name for path in out.rglob("*") if path.is_file() and path.read_text() != "new"]
+    assert set(NAMES) <= set(kept)
 
 
 @pytest.mark.parametrize("existed", [False, True])

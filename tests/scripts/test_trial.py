@@ -1,0 +1,46 @@
+"""The script that tries the command on a dozen mixes: what its mixes hold, and when a result is right."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "trial.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("trial", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["trial"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_dozen_mixes_of_one_second(script: ModuleType) -> None:
+    mixes = [make() for make in script.MIXES]
+    assert len({mix.name for mix in mixes}) == len(mixes) == 12
+    for mix in mixes:
+        assert mix.mix.shape[1] == mix.truth.shape[1] == script.RATE and len(mix.truth) == len(mix.named)
+        assert 0.05 < np.abs(mix.mix).max() <= 1
+
+
+def test_true_stems_are_right_and_those_of_a_mix_of_other_classes_never(script: ModuleType) -> None:
+    for make in script.MIXES:
+        mix = make()
+        found = script.worst(mix, mix.truth + 1e-3 * np.random.default_rng(0).standard_normal(mix.truth.shape))
+        wrong = mix.name in ("wrong classes", "white noise", "a voice-like sound")
+        assert (found == -math.inf) if wrong else (found > 20 or mix.name == "one class too few"), mix.name
+
+
+def test_sources_of_one_class_may_come_in_either_order(script: ModuleType) -> None:
+    (mix,) = (make() for make in script.MIXES if make().name == "two sines, 440 and 445 Hz")
+    assert script.worst(mix, mix.truth[::-1]) > 60
