@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # The claims, settled
+# # The claims
 #
 # **Question.** Which of the conclusions of the paper and the thesis stand once the likelihood is a likelihood?
 #

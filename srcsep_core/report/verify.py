@@ -39,6 +39,7 @@ RULES = {
             "prior_samples",
             "score_samples",
             "separation_chain",
+            "separation_example",
             "separation_unconstrained",
             "separation_rerun",
             "tour_separation",

@@ -32,7 +32,7 @@ from srcsep_core.audit.comparison import compare
 from srcsep_core.audit.presets import FLOW, WAVENET, Preset
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells
 from srcsep_core.audit.tables import FACTS, select
-from srcsep_core.benchmark.controls import MEAN_CONSTRAINT, TRUE_START
+from srcsep_core.benchmark.controls import FLOW_SETTINGS, LONG_CHAINS, MEAN_CONSTRAINT, TRUE_START
 from srcsep_core.data.toy import SOURCES
 
 LEVELS = (0.01, 0.027, 0.077, 0.359)
@@ -219,6 +219,7 @@ SQUARE = (AT_ZERO | {"prior": "square"}, described(-7.1))
 SIGNS = {"sine": -1, "square": 1, "saw": 1, "triangle": -1}
 MOVED = tuple((AT_ZERO | {"prior": prior}, described(5 + 0.1 * sign)) for prior, sign in SIGNS.items())
 HEARD = tuple((LOUD | {"prior": prior}, described(3.2)) for prior in ("sine", "saw"))
+OTHER_LEVEL = ({"prior_sigma": 0.027, "data_sigma": 0.05}, described(3.5))
 MARGIN = "margin under {}, exact"
 RULES = {
     "accuracy of flows": Rule(
@@ -293,12 +294,13 @@ RULES = {
     },
     "noise beyond": Rule(
         BEYOND,
-        "least fall, exact",
+        "largest of the least falls, exact",
         "noise",
         {"data_sigma": 0.1, "prior": "square"},  # from 4 without noise, by less than 1
         described(3.1),
         described(2.9),
         0.077,
+        given=(OTHER_LEVEL,),
     ),
 }
 LIKELIHOOD = "numbers printed as log-likelihoods are log-likelihoods"
@@ -310,6 +312,13 @@ def test_verdict_turns_where_its_rule_says(rule: Rule, base: Results) -> None:
     for (released, exact), expected in verdicts.items():
         found = row(ledger(rule.put(rule.put(base, "released", released), "exact", exact)), rule.phrase)
         assert (found["verdict"], found["number"]) == (expected, rule.number), (released, exact)
+
+
+def test_noise_beyond_the_level_must_be_likely_in_every_case(base: Results) -> None:
+    likely = RULES["noise beyond"].put(RULES["noise beyond"].put(base, "released", True), "exact", True)
+    cells, _ = OTHER_LEVEL
+    unlikely = put(likely, "noise", facts(FLOW["exact"], 0.077) | cells, **described(2.0))
+    assert [row(ledger(results), BEYOND)["verdict"] for results in (likely, unlikely)] == [HOLDS, AS_RELEASED]
 
 
 def number(found: pd.Series) -> list[float]:
@@ -355,7 +364,8 @@ def test_number_of_a_fall_is_the_source_that_falls_least(
     phrase: str, sigma: float, noise_level: float, base: Results
 ) -> None:
     where = facts(FLOW["exact"], sigma) | {"prior": "triangle"}
-    results = put(base, "noise", where | {"data_sigma": noise_level}, median=1, median_low=0.5, median_high=1.75)
+    results = put(base, "noise", facts(FLOW["exact"], 0.077) | OTHER_LEVEL[0], **OTHER_LEVEL[1])
+    results = put(results, "noise", where | {"data_sigma": noise_level}, median=1, median_low=0.5, median_high=1.75)
     (cell,) = select(results.noise, **where, data_sigma=0.0)["n"]
     assert number(row(ledger(results), phrase)) == pytest.approx([3, 3.5 - 1.75, 4.5 - 0.5, cell])
 
@@ -759,6 +769,16 @@ def test_pairs_are_those_pooled_where_they_are_and_one_pair_elsewhere(claim: Cal
     assert "50% of the mixes of all pairs (any 2; sine+square alone where they were not pooled) or more" in found.why
     whole = pd.DataFrame([*flows, separated("oracle", "langevin", 0.8, **pooled)])
     assert "in 50% of the mixes of all pairs (any 2) or more" in claim(whole).why
+
+
+@pytest.mark.parametrize("claim", [langevin_fails, cannot_separate])
+def test_long_chains_count_as_well_and_other_controls_do_not(claim: Callable[[pd.DataFrame], Claim]) -> None:
+    extra = [
+        separated("flow-likelihood-tuned", "langevin", share, group="controls", control=control, n_mixes=30)
+        for control, share in ((LONG_CHAINS, 0.4), (FLOW_SETTINGS, 0.9))
+    ]
+    found = claim(benchmark(*extra))
+    assert (found.value, found.n, found.verdict) == (0.4, 30, HOLDS)
 
 
 @pytest.mark.parametrize("claim", [langevin_fails, cannot_separate])

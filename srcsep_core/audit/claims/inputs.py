@@ -34,6 +34,7 @@ def zero_likely(results: Results) -> Claim:
     }
     number = margin(found["exact"], "square")
     return settled(
+        "zero_likely",
         "A zero input is highly likely under noise-free priors, except under square (paper Table 1)",
         "4.8, -7.0e2, 4.4, 1.8 (sine, square, saw, triangle)",
         [
@@ -59,6 +60,7 @@ def zero_changes(results: Results, sigma: float) -> Claim:
         same[p] = sum(np.sign(change[s]) == printed[s] for s in SOURCES)
         texts[p] = f"change {', '.join(f'{s} {short(change[s])}' for s in SOURCES)} ({same[p]} of 4 signs as printed)"
     return settled(
+        "zero_changes",
         f"Fine-tuning at sigma {sigma:g} makes zero less likely for sine and triangle, "
         "more for saw and square (paper 3.4)",
         "4.8 to -0.5, -7.0e2 to -3.1, 4.4 to 5.1, 1.8 to -2.0e11",
@@ -77,6 +79,7 @@ def noise_unlikely(results: Results) -> Claim:
     source = str(found["exact"]["value"].idxmax())
     number = margin(found["exact"], source)
     return settled(
+        "noise_unlikely",
         "Noise N(0, 0.5) is highly unlikely under noise-free priors (paper Table 1)",
         "-2.7e13, -3.4e9, -1.4e5, -1.1e11",
         [
@@ -101,6 +104,7 @@ def noise_likely(results: Results, sigma: float) -> Claim:
         FAILS: "noise lies below the class in ours, whichever way it is measured",
     }[verdict(held["released"], held["exact"])]
     return settled(
+        "noise_likely",
         f"Priors conditioned on sigma {sigma:g} find noise N(0, 0.5) as likely as data, for sine and saw (paper 3.4)",
         "4.4 (sine) and 5.1 (saw), as in-class",
         [f"against the class' 5 % quantile: {by_source(found[p])} nats/sample" for p in FLOW],

@@ -21,8 +21,12 @@ COMMAND = "srcsep notebooks 11"
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the ledger; `low` and `high` bound (95 %) the number that decides, `n` is how many signals it has."""
+    """One row of the ledger; `low` and `high` bound (95 %) the number that decides, `n` is how many signals it has.
 
+    Tables and pages know it by its `id`.
+    """
+
+    id: str
     claim: str
     printed: str
     released: str
@@ -69,12 +73,19 @@ NO_NUMBER = Number(np.nan, np.nan, np.nan, 0)
 
 
 def settled(
-    claim: str, printed: str, texts: Sequence[str], found: str, why: str, name: str = "", number: Number = NO_NUMBER
+    id: str,
+    claim: str,
+    printed: str,
+    texts: Sequence[str],
+    found: str,
+    why: str,
+    name: str = "",
+    number: Number = NO_NUMBER,
 ) -> Claim:
     """A row of the ledger; `texts` are what released, exact and oracle say, `number` is the one that decides."""
     released, exact, oracle = texts
     low, high = number.low, number.high
-    return Claim(claim, printed, released, exact, oracle, found, why, name, number.value, low, high, number.n)
+    return Claim(id, claim, printed, released, exact, oracle, found, why, name, number.value, low, high, number.n)
 
 
 def worst(table: pd.DataFrame, column: str) -> Number:
