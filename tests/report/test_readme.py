@@ -96,7 +96,7 @@ def test_table_without_the_rows_is_named() -> None:
         numbers_block(separation[separation["group"] != "known"], discrimination)
     with pytest.raises(InputError, match=re.escape("discrimination.csv")):
         numbers_block(separation, discrimination[discrimination["training"] != "noise-free"])
-    with pytest.raises(InputError, match="0 claims that begin 'Toy flow"):
+    with pytest.raises(InputError, match="0 claims called 'flows_discriminate'"):
         claims_block(claims[1:])
 
 
