@@ -11,7 +11,7 @@ import pandas as pd
 
 from srcsep_core.audit.claims.measures import AS_RELEASED, UNDECIDED
 from srcsep_core.benchmark.controls import LONG_CHAINS
-from srcsep_core.benchmark.results import PAIRS, pairs_of
+from srcsep_core.benchmark.results import pairs_of
 from srcsep_core.errors import InputError
 from srcsep_core.paths import project_root
 
@@ -112,10 +112,10 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
         ("Four sources, denoiser, Gibbs sampling; 16 kHz, any pitch", _rows(known, variant=["uniform_hz"])),
         ("The same; whole periods", _rows(known, variant=["whole_periods"])),
         (
-            "{pairs}, true density, Langevin (the paper's), best of {settings} settings",
+            "Pairs, true density, Langevin (the paper's), best of {settings} settings",
             _rows(pairs, prior=["oracle"], sampler=["langevin"]),
         ),
-        ("{pairs}, small flows of the paper's kind, best of {settings} settings", flows),
+        ("Pairs, small flows of the paper's kind, best of {settings} settings", flows),
     )
     lines = ["| what | measured | n | table |", "|---|---|---|---|"]
     for what, rows in shares:
@@ -123,8 +123,7 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
         share, low, high = (
             f"{100 * best[name]:.0f}" for name in ("all_above_10db", "all_above_10db_low", "all_above_10db_high")
         )
-        named = "Pairs" if best["sources"] == PAIRS else str(best["sources"]).capitalize()
-        what = what.format(pairs=named, settings=len(rows))
+        what = what.format(settings=len(rows))
         lines.append(f"| {what} | {share}% [{low}, {high}] separated | {best['n_mixes']} | `separation.csv` |")
     worst = _best(noise_free.assign(negative=-noise_free["auroc"]), "negative", "discrimination")
     interval = f"[{worst['auroc_low']:.2f}, {worst['auroc_high']:.2f}]"
@@ -154,7 +153,7 @@ def claims_block(claims: pd.DataFrame) -> str:
 
 
 def shown_verdict(row: Mapping[str, Any]) -> str:
-    """The verdict that the README shows: `NOT_SETTLED` where protocols differ, or where `UNSETTLED` names the claim."""
+    """The verdict that the README shows: `NOT_SETTLED` where presets differ, or where `UNSETTLED` names the claim."""
     verdict = str(row["verdict"])
     if verdict == AS_RELEASED or row["id"] in UNSETTLED:
         return NOT_SETTLED

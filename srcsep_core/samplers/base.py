@@ -46,10 +46,10 @@ class Separation:
 
     sources (B, K, T): the kept estimates, whose mean is the mix where the sampler projects;
     residual (B,): root mean square of the mix minus the mean of the estimates, before projection;
-    chosen (B,): which restart was kept; doubts (B, R): the lowest was kept; the residual, or what the sampler has
-    instead (root mean square), infinite where a restart was not needed;
+    chosen (B,): which chain was kept; doubts (B, R): the lowest was kept; the residual, or what the sampler has
+    instead (root mean square), infinite where a chain was not needed;
     chains (B, R, K, T): all of them, before projection;
-    trace: one row per restart and noise level (or recorded step), averaged over mixes: step, sigma, restart, residual,
+    trace: one row per chain (`restart`) and noise level (or recorded step), averaged over mixes: step, sigma, residual,
     and what the sampler adds (accepted: share of proposals accepted; change: root mean square of the last move).
 
     What works without chains has R = 0, a residual of NaN and an empty trace (`without_chains`).
@@ -79,7 +79,7 @@ class Trace:
     rows: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, step: int, sigma: float, restart: int, **figures: Tensor) -> None:
-        """Record figures of one restart, each (B,), averaged over mixes."""
+        """Record figures of one chain, each (B,), averaged over mixes."""
         means = {name: float(value.float().mean()) for name, value in figures.items()}
         self.rows.append({"restart": restart, "step": step, "sigma": sigma, **means})
 
@@ -151,7 +151,7 @@ class Chains:
             self.callback(State(step, steps, sigma, sources))
 
     def keep(self, sources: Tensor, residual: Tensor) -> Separation:
-        """The best restart of every mix, from sources (M, K, T) and residuals (M,); see `keep_best`."""
+        """The best chain of every mix, from sources (M, K, T) and residuals (M,); see `keep_best`."""
         chains = sources.view(*self.shape, *sources.shape[1:])
         return keep_best(self.total, chains, residual.view(self.shape), self.trace)
 

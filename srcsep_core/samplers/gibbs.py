@@ -91,7 +91,7 @@ def gibbs(
 
     `refine` changes the sources (M, K, T) of the chains after the last level, before the polishing (see `exchange`).
 
-    The trace has, by restart and level, averaged over the mixes that needed that restart: residual, accepted (share of
+    The trace has, by chain and level, averaged over the mixes that needed that chain: residual, accepted (share of
     swaps), change (root mean square of the last sweep's move). Raises `InputError` for a bad mix, and for Metropolis
     swaps with priors that have no density at a noise level.
     """

@@ -50,7 +50,7 @@ class PriorSeparator:
             return self
 
     def shortest(self) -> PriorSeparator | None:
-        """The same sampler at one noise level, with one restart; None for one that has no levels to cut down."""
+        """The same sampler at one noise level, with one chain; None for one that has no levels to cut down."""
         return self.single(levels=1) if hasattr(self.config, "levels") else None
 
 

@@ -3,14 +3,14 @@
 Every window gets one chain. Where its doubt is large, or the joined sources disagree in what two windows share, the
 windows concerned get more chains, all of which become candidates, and the windows are joined anew: until nothing is
 doubtful, the doubtful windows have had their chains, or the time is up. What speaks for and against the result is
-collected beside it (`evidence`).
+collected beside it (`judging`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -20,18 +20,16 @@ from torch import Tensor
 from srcsep_core.baselines.base import Separator
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
-from srcsep_core.progress import Progress
 from srcsep_core.samplers.base import rms
 from srcsep_core.samplers.separator import PriorSeparator
 from srcsep_core.separate.crew import Crew
-from srcsep_core.separate.evidence import MOST, neighbours, rivals, window_evidence
+from srcsep_core.separate.evidence import MOST, neighbours, rivals
+from srcsep_core.separate.judging import Judge
 from srcsep_core.separate.separators import SourcePriors, Windows
-from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, window_starts
+from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, sounding, window_starts
 
 AMPLITUDE = 0.9  # that a peak is taken to
 GAIN_MARGIN_DB = 3.0
-SILENCE = 1e-3  # of the whole signal's root mean square
-JUDGED = 32  # windows at once
 FEW = 4  # windows: with less there are no neighbours to tell, and every window gets a second chain at once
 
 
@@ -117,6 +115,10 @@ class Search:
     judges: SourcePriors | None = None
     estimate: bool = False
 
+    @property
+    def _judge(self) -> Judge:
+        return Judge(self.sources, self.heard, self.judges, self.crew)
+
     def run(self, channel: Tensor, gain: float | None = None) -> Found:
         """Separate a channel (T,) at the rate heard; without a `gain` one is found, with chains by trying."""
         window = self.heard.window or len(channel)
@@ -124,7 +126,7 @@ class Search:
         chains = self.separator if isinstance(self.separator, PriorSeparator) else None
         starts = window_starts(len(channel), window, overlap)
         cuts = cut(channel, starts, window)
-        active = rms(cuts) > SILENCE * rms(channel)
+        active = sounding(cuts, channel)
         tried: dict[float, float] = {}
         if gain is None:
             few = self._try_gains(cuts[active], chains)
@@ -167,10 +169,10 @@ class Search:
             "windows": self._windows(joined, mixes, doubts, starts, active),
         }
         if chains is None:
-            evidence = self._evidence_of(joined.signals, gain * channel)
+            evidence = self._judge.whole(joined.signals, gain * channel)
         else:
             kept = chosen[torch.arange(len(mixes))[:, None], joined.orders]
-            evidence = self._evidence(kept, mixes, neighbours(joined.disagreement), rival, active, starts)
+            evidence = self._judge.windows(kept, mixes, neighbours(joined.disagreement), rival, active, starts)
         return Found(joined.signals.float(), gain, report, evidence)
 
     def try_few(self, channel: Tensor, gain: float | None = None) -> tuple[float, pd.DataFrame]:
@@ -181,10 +183,10 @@ class Search:
         assert isinstance(self.separator, PriorSeparator)
         window = self.heard.window or len(channel)
         cuts = cut(channel, window_starts(len(channel), window, self.config.overlap or window // 4), window)
-        few = self._try_gains(cuts[rms(cuts) > SILENCE * rms(channel)], self.separator, gain)
+        few = self._try_gains(cuts[sounding(cuts, channel)], self.separator, gain)
         apart, best = torch.zeros(len(few.mixes)), few.doubts.argmin(dim=1)
         kept = few.candidates[torch.arange(len(best)), best]
-        return few.gain, self._ask(kept, few.mixes, apart, torch.full_like(apart, MOST))
+        return few.gain, self._judge.ask(kept, few.mixes, apart, torch.full_like(apart, MOST))
 
     def _try_gains(self, cuts: Tensor, chains: PriorSeparator | None, given: float | None = None) -> _Few:
         """The gain that leaves about the lowest doubt of a few windows (N, W), and the doubts (dB) of all tried.
@@ -218,45 +220,6 @@ class Search:
         candidates = mixes.new_zeros(len(mixes), 1, len(self.sources), mixes.shape[1])
         doubts = torch.where(active, torch.inf, rms(mixes))
         return candidates, doubts[:, None]
-
-    def _evidence_of(self, signals: Tensor, heard: Tensor) -> pd.DataFrame:
-        """The evidence on signals (K, T) that were found at once, in windows of the judges, of what was heard (T,)."""
-        window = self.judges.window if self.judges else None
-        if window is None or len(heard) < window:
-            return replace(self, judges=None)._evidence_in(signals, heard, len(heard))
-        return self._evidence_in(signals, heard, window)
-
-    def _evidence_in(self, signals: Tensor, heard: Tensor, window: int) -> pd.DataFrame:
-        starts = window_starts(len(heard), window, window // 4)
-        mixes, kept = cut(heard, starts, window), torch.stack([cut(one, starts, window) for one in signals], dim=1)
-        apart, active = mixes.new_zeros(len(mixes)), rms(mixes) > SILENCE * rms(heard)
-        return self._evidence(kept.to(mixes), mixes, apart, torch.full_like(apart, MOST), active, starts)
-
-    def _evidence(
-        self, kept: Tensor, mixes: Tensor, disagreement: Tensor, rival: Tensor, active: Tensor, starts: Sequence[int]
-    ) -> pd.DataFrame:
-        """The evidence on the windows that are not silent; `window` is their number."""
-        found = self._ask(kept[active], mixes[active], disagreement[active], rival[active])
-        rate, begin = self.heard.sample_rate, torch.tensor(starts)[active].numpy()
-        found.insert(0, "window", torch.arange(len(mixes))[active].numpy())
-        found.insert(1, "start_s", begin / rate)
-        found.insert(2, "end_s", (begin + mixes.shape[1]) / rate)
-        return found
-
-    def _ask(self, kept: Tensor, mixes: Tensor, disagreement: Tensor, rival: Tensor) -> pd.DataFrame:
-        """The evidence on windows, asked for in batches: so many more signals are denoised as there are classes."""
-        judges = None if self.judges is None else self.judges.by_source
-        generator = torch.Generator(self.crew.device).manual_seed(self.crew.seed)
-        parts = [part.split(JUDGED) for part in (kept, len(self.sources) * mixes, disagreement, rival)]
-        tables = []
-        with Progress(len(parts[0]), "judging", show=self.crew.progress) as bar:
-            for some in zip(*parts, strict=True):
-                kept, total, apart, other = (part.to(self.crew.device) for part in some)
-                typical = self.heard.typical_rms
-                found = window_evidence(kept, total, apart, other, self.sources, judges, typical, generator)
-                tables.append(found)
-                bar.advance()
-        return pd.concat(tables, ignore_index=True)
 
     def _doubtful(self, joined: Joined, doubts: Tensor, mixes: Tensor, rival: Tensor, had: Tensor) -> Tensor:
         """The windows to try again after `had` chains, (N,): see `SearchConfig`."""

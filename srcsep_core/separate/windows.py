@@ -24,8 +24,10 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
+from srcsep_core.samplers.base import rms
 
 MAX_ORDERS = 24
+SILENCE = 1e-3  # of the whole signal's root mean square
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ def window_starts(length: int, window: int, overlap: int) -> list[int]:
 def cut(x: Tensor, starts: Sequence[int], window: int) -> Tensor:
     """The windows of a signal (T,): (N, window)."""
     return torch.stack([x[start : start + window] for start in starts])
+
+
+def sounding(windows: Tensor, whole: Tensor) -> Tensor:
+    """Which windows (N, W) of a signal (T,) are not silent beside the whole of it, (N,)."""
+    return rms(windows) > SILENCE * rms(whole)
 
 
 def class_orders(classes: Sequence[str]) -> Tensor:

@@ -125,7 +125,7 @@ def test_the_kept_restart_is_the_one_that_is_shown() -> None:
     restart = int(result.separation.chosen[0])
     assert {frame.restart for frame in result.frames} == {restart}
     torch.testing.assert_close(result.estimates, result.separation.chains[0, restart])
-    assert f"kept restart {restart + 1} of" in result.verdict()
+    assert f"kept chain {restart + 1} of" in result.verdict()
 
 
 def test_the_same_settings_give_the_same_result() -> None:

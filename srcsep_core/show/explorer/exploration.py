@@ -99,7 +99,7 @@ class ExplorerSettings:
 class ExplorerResult:
     """A separation beside the truth, all on the CPU but `separation`.
 
-    mix (1, T); sources and estimates (K, T); si_sdr (dB), one a source; frames of the restart that was kept. Sources of
+    mix (1, T); sources and estimates (K, T); si_sdr (dB), one a source; frames of the chain that was kept. Sources of
     one class are put in the order with the highest SI-SDR. The estimates add up to the mix, unless it has noise: then
     they are the kept chain as it ended. `separation` is None for a run that was stopped: its estimates are the last
     frame.
@@ -136,7 +136,7 @@ class ExplorerResult:
         if not self.settings.has_chains:
             return f"{self._unexplained(last.residual)}; no chains."
         tried = int(separation.doubts[0].isfinite().sum())
-        kept = f"kept restart {int(separation.chosen[0]) + 1} of {tried}"
+        kept = f"kept chain {int(separation.chosen[0]) + 1} of {tried}"
         return f"{self._unexplained(float(separation.residual[0]))}; {kept}."
 
     def _unexplained(self, residual: float) -> str:

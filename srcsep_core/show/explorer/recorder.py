@@ -51,10 +51,10 @@ class Recorder:
         self._step += 1
 
     def chain(self, restart: int) -> list[Frame]:
-        """The frames of one restart, in order."""
+        """The frames of one chain, in order."""
         return [frame for frame in self.frames if frame.restart == restart]
 
     def closest(self) -> int:
-        """The restart whose last frame has the lowest residual; the first one where none is known."""
+        """The chain whose last frame has the lowest residual; the first one where none is known."""
         last = {frame.restart: frame for frame in self.frames}
         return min(last, key=lambda restart: math.inf if self.hidden else last[restart].residual)
