@@ -1,6 +1,7 @@
 """Shared by the tests: one thread, one seed, a private cache, tiny networks, generators, child processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from srcsep_core.cli import stopping
 from srcsep_core.priors.flowavenet import FlowConfig
 
 if TYPE_CHECKING:
@@ -29,6 +31,15 @@ def one_thread() -> None:
 def same_weights() -> None:
     """Networks start from the same weights every time; PyTorch draws them from its global random state."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Every test starts with Python's own Ctrl-C: a command that was stopped leaves the process one that kills it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+    stopping._heard.clear()
 
 
 @pytest.fixture
