@@ -25,8 +25,8 @@ def log_to_stderr() -> None:
 
 
 def interactive() -> bool:
-    """Whether a bar can be redrawn in place: a terminal or a Jupyter kernel."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    """Whether a bar can be redrawn in place: stderr is a terminal or that of a Jupyter kernel."""
+    return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
 
 
 class _Bar:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 import threading
 import time
 from pathlib import Path
@@ -31,6 +33,17 @@ def test_a_stage_that_takes_too_long_never_counts_for_more_than_itself() -> None
 
 def test_clock() -> None:
     assert [clock(seconds) for seconds in (0, 83.4, 3723)] == ["00:00", "01:23", "1:02:03"]
+
+
+def test_a_process_that_only_knows_of_kernels_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stderr decides: a bar in a log file cannot be redrawn."""
+    from ipykernel.iostream import OutStream
+
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert not progress.interactive()
+    monkeypatch.setattr(sys, "stderr", OutStream.__new__(OutStream))
+    monkeypatch.setattr(OutStream, "isatty", lambda _: False)
+    assert progress.interactive()
 
 
 def test_a_log_has_lines_while_a_stage_runs(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
