@@ -1,11 +1,13 @@
 """Try `srcsep separate` as a user would, on a dozen mixes, and say what came of each.
 
-    python scripts/trial.py --out trial.csv
-    python scripts/trial.py --out before.csv --checkout ../older-checkout
+    python scripts/trial.py --out data/measured/trial_before.csv --checkout ../older-checkout --limit 600
+    python scripts/trial.py --out data/measured/trial.csv --before data/measured/trial_before.csv
 
 Every mix goes through the command line, in a process of its own. Columns: mix; the classes named; wall seconds with
-all that starting costs; the exit code; the lowest SI-SDR (dB) of its stems; `said`, the verdict that was printed, or
-nothing; and `told`, whether that was right: trust where every source is above 10 dB, else not.
+all that starting costs; the exit code; the lowest SI-SDR (dB) of its stems; `told`, whether what was said was right,
+which is trust where every source is above 10 dB, else not; and `said`, the verdict that was printed, or nothing. What
+took longer than the limit has no exit code. Mixes that are in the table already are not tried again. With `--before`
+both tables go to docs/trial.md.
 """
 
 from __future__ import annotations
@@ -29,9 +31,18 @@ import torch
 from srcsep_core.data.toy import waveform
 from srcsep_core.metrics import best_permutation, si_sdr
 
+ROOT = Path(__file__).resolve().parents[1]
 RATE, SECONDS = 16_000, 1.0
 RIGHT_DB = 10.0
 Wave = np.ndarray
+TITLE = """# A dozen mixes, as a user would try them
+
+Every mix is a second at 16 kHz, separated by `srcsep separate` at the command line on two cores: before there were a
+verdict and the search of now, and now. Made by `python scripts/trial.py`, which says what the mixes are; the tables are
+`data/measured/trial_before.csv` and `trial.csv`. Told rightly: "trust" where every source is above 10 dB, "do not
+trust" where not. Seconds hold all that starting costs.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -124,48 +135,77 @@ def worst(mix: Mix, stems: Wave) -> float:
     return float(si_sdr(estimate=estimate, reference=reference).min())
 
 
-def tried(mix: Mix, checkout: Path, folder: Path, options: tuple[str, ...]) -> dict[str, object]:
-    """The row of one mix."""
+def tried(
+    mix: Mix, checkout: Path, folder: Path, options: tuple[str, ...], limit: float | None = None
+) -> dict[str, object]:
+    """The row of one mix, which is stopped after `limit` seconds."""
     path, out = folder / "mix.wav", folder / mix.name.replace(" ", "_")
     soundfile.write(path, mix.mix.T, RATE, subtype="FLOAT")
     command = [sys.executable, "-c", "from srcsep_core.cli import main; main()", "separate", str(path)]
     command += ["--sources", ",".join(mix.named), "--out", str(out), *options]
     started = time.monotonic()
-    ran = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(checkout)}, cwd=checkout, capture_output=True, text=True
-    )
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    named = {"mix": mix.name, "named": "+".join(mix.named)}
+    try:
+        ran = subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        late = {"seconds": limit, "exit": None, "worst_si_sdr": None, "told": False}
+        return {**named, **late, "said": f"stopped after {limit:g} s"}
     seconds = time.monotonic() - started
     kept = sorted(out.glob("0[1-9]_*.wav"))[: len(mix.named)] if out.exists() else []
     stems = [soundfile.read(stem, always_2d=True)[0].mean(axis=1) for stem in kept]
     found = worst(mix, np.stack(stems)) if len(stems) == len(mix.named) else math.nan
     said = next((line for line in ran.stdout.splitlines() if line.startswith(("trust", "do not trust"))), "nothing")
     told = said != "nothing" and said.startswith("trust") == (found > RIGHT_DB)
-    row = {"mix": mix.name, "named": "+".join(mix.named), "seconds": round(seconds, 1), "exit": ran.returncode}
-    return {**row, "worst_si_sdr": round(found, 1), "told": told, "said": said}
+    row = {"seconds": round(seconds, 1), "exit": ran.returncode}
+    return {**named, **row, "worst_si_sdr": round(found, 1), "told": told, "said": said}
+
+
+def page(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Markdown: both tables beside each other, and how often the user was told rightly."""
+    head = "| mix | named | seconds before | now | worst SI-SDR before, dB | now, dB | said before | now |"
+    lines = [head, "|---" * 8 + "|"]
+    for _, row in before.merge(after, on=["mix", "named"], suffixes=("_before", "_now")).iterrows():
+        cells = [row["mix"], row["named"]]
+        cells += [f"{row[f'seconds_{when}']:.0f}" for when in ("before", "now")]
+        cells += [_decibels(row[f"worst_si_sdr_{when}"]) for when in ("before", "now")]
+        lines.append(f"| {' | '.join([*cells, row['said_before'], row['said_now']])} |")
+    told = [f"{int(table['told'].sum())} of {len(table)}" for table in (before, after)]
+    return TITLE + "\n".join(lines) + f"\n\nTold rightly: {told[0]} before, {told[1]} now.\n"
+
+
+def _decibels(value: float) -> str:
+    return "" if math.isnan(value) else "a source is not there" if math.isinf(value) else f"{value:.1f}"
 
 
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The table to write.")
 @click.option(
     "--checkout",
-    default=Path(__file__).resolve().parents[1],
+    default=ROOT,
     type=click.Path(path_type=Path, exists=True),
     help="The checkout whose command is tried; default: this one.",
 )
+@click.option("--before", type=click.Path(path_type=Path, exists=True), help="A table to show beside: docs/trial.md.")
+@click.option("--limit", type=float, help="Seconds that a mix may take.")
 @click.option("--only", multiple=True, help="Only the mixes whose name holds this.")
 @click.argument("options", nargs=-1)
-def main(out: Path, checkout: Path, only: tuple[str, ...], options: tuple[str, ...]) -> None:
+def main(
+    out: Path, checkout: Path, before: Path | None, limit: float | None, only: tuple[str, ...], options: tuple[str, ...]
+) -> None:
     """Try every mix, with more options of `srcsep separate` after --."""
-    rows = []
+    table = pd.read_csv(out) if out.exists() else pd.DataFrame({"mix": []})
     with tempfile.TemporaryDirectory() as folder:
         for make in MIXES:
             mix = make()
-            if not only or any(part in mix.name for part in only):
-                rows.append(tried(mix, checkout.resolve(), Path(folder), options))
-                click.echo(rows[-1])
-    table = pd.DataFrame(rows)
-    table.to_csv(out, index=False)
+            if mix.name not in set(table["mix"]) and (not only or any(part in mix.name for part in only)):
+                row = tried(mix, checkout.resolve(), Path(folder), options, limit)
+                table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+                table.to_csv(out, index=False)
+                click.echo(row)
     click.echo(table.to_string(index=False))
+    if before is not None:
+        (ROOT / "docs" / "trial.md").write_text(page(pd.read_csv(before), table))
 
 
 if __name__ == "__main__":
