@@ -3,8 +3,8 @@
     python scripts/calibrate_trust.py --fit 16 --held-out 12
 
 Separates labelled recordings of every kind (`separate.cases`) with the shipped denoiser, fits the model to those of one
-seed, writes it to srcsep_core/separate/trust.json, the verdicts on those of another seed to data/measured/trust.csv,
-and their ROC and calibration to figures/trust.png. What is done is cached: a stopped run goes on.
+seed, writes it to srcsep_core/separate/trust.json, and the verdicts on those of another seed to
+data/measured/trust.csv, which notebook 13 shows. What is done is cached: a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict
 import click
 import torch
 
-from srcsep_core.paths import REFERENCE, figures_folder, measured_folder, project_root
+from srcsep_core.paths import REFERENCE, measured_folder, project_root
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.report.results import write_table
 from srcsep_core.run.artefacts import write_json
@@ -25,7 +25,6 @@ from srcsep_core.separate.calibration import (
     auroc,
     by_kind,
     calibration_steps,
-    curves,
     detection,
     fit,
     judged,
@@ -34,8 +33,6 @@ from srcsep_core.separate.calibration import (
 from srcsep_core.separate.cases import FIT_SEED, HELD_OUT_SEED
 from srcsep_core.separate.job import SeparateConfig
 from srcsep_core.separate.trust import MODEL
-from srcsep_core.show.plots import save_figure, set_style
-from srcsep_core.show.trust_figures import trust_figure
 
 LENGTHS_S = (0.2, 0.1, 0.2, 0.4)  # four windows, two, four, eight
 
@@ -58,18 +55,10 @@ def main(fit_count: int, held_count: int) -> None:
     click.echo(f"the model: {path}")
     for name, steps in (("fitted", fitting), ("held out", checking)):
         table = judged(windows_of(pipeline, steps), model)
-        found = detection(table)
-        click.echo(
-            f"{name}: {found['caught']:.1%} of {found['wrong']} wrong results caught, "
-            f"{found['false_alarms']:.1%} of {found['right']} right ones doubted"
-        )
+        click.echo(f"{name}:\n{detection(table).round(3).to_string()}")
     click.echo(by_kind(table).to_string(index=False))
     click.echo(f"AUROC of the held out: {auroc(table):.3f}")
     click.echo(f"the verdicts on the held out: {write_table(table, measured_folder(REFERENCE), 'trust')}")
-    points, folder = curves(table), figures_folder(REFERENCE)
-    set_style()
-    save_figure(trust_figure(points, (found["false_alarms"], found["caught"])), folder, "trust")
-    click.echo(f"their curves: {write_table(points, folder, 'trust')}")
 
 
 if __name__ == "__main__":

@@ -14,18 +14,28 @@ from srcsep_core.benchmark.controls import LONG_CHAINS
 from srcsep_core.benchmark.results import pairs_of
 from srcsep_core.errors import InputError
 from srcsep_core.paths import project_root
+from srcsep_core.separate.calibration import detection
 
 NUMBERS = (
-    "<!-- numbers: written by `srcsep readme` from data/measured/separation.csv and figures/discrimination.csv -->",
+    "<!-- numbers: written by `srcsep readme` from the tables named in it -->",
     "<!-- /numbers -->",
 )
 CLAIMS = ("<!-- claims: written by `srcsep readme` from figures/claims.csv -->", "<!-- /claims -->")
-TABLES = ("data/measured/separation.csv", "figures/discrimination.csv", "figures/claims.csv")
+TABLES = (
+    "data/measured/separation.csv",
+    "figures/discrimination.csv",
+    "data/measured/trust.csv",
+    "figures/claims.csv",
+)
 NOT_SETTLED = "not settled"
 
 # Flows of other kinds than the paper's: told sigma, or trained at each level from fresh weights.
 _OTHER_FLOWS = ("flow-wide", "flow-conditional", "flow-scratch")
 _FOUR = "sine+square+saw+triangle"
+_OF_VERDICTS = {
+    "caught": "Wrong separations, distrusted",
+    "false alarms": "Right separations, distrusted",
+}
 
 # Claims whose verdict awaits a rule: our own replica did not show what was printed, or the failure of small flows does
 # not exclude larger ones.
@@ -84,8 +94,8 @@ PLAIN_CLAIMS = (
 VERDICTS = ("holds", "does not hold", NOT_SETTLED, "undecided")
 
 
-def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str:
-    """Markdown: five headline numbers, each with its interval, its n and its table.
+def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame, trust: pd.DataFrame) -> str:
+    """Markdown: seven headline numbers, each with its interval, its n and its table.
 
     Raises `InputError` if a table lacks a row that one of them comes from.
     """
@@ -131,6 +141,9 @@ def numbers_block(separation: pd.DataFrame, discrimination: pd.DataFrame) -> str
         f"| Noise-free flows, worst pair told apart | AUROC {worst['auroc']:.2f} {interval} | {worst['n']} | "
         "`discrimination.csv` |"
     )
+    for name, row in detection(trust).iterrows():
+        share, low, high = (f"{100 * row[part]:.0f}" for part in ("share", "low", "high"))
+        lines.append(f"| {_OF_VERDICTS[str(name)]} | {share}% [{low}, {high}] | {row['n']:.0f} | `trust.csv` |")
     return "\n".join(lines)
 
 
@@ -172,10 +185,8 @@ def update_readme(readme: Path | None = None, folder: Path | None = None) -> str
     for marker in (*NUMBERS, *CLAIMS):
         if marker not in text:
             raise InputError(f"{readme} lacks the line {marker!r}; put it back")
-    separation, discrimination, claims = (
-        _table(folder / Path(name).name if folder else project_root() / name) for name in TABLES
-    )
-    text = _between(text, NUMBERS, numbers_block(separation, discrimination))
+    *measured, claims = (_table(folder / Path(name).name if folder else project_root() / name) for name in TABLES)
+    text = _between(text, NUMBERS, numbers_block(*measured))
     return _between(text, CLAIMS, claims_block(claims))
 
 

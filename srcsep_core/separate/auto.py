@@ -33,9 +33,9 @@ def pick_sources(
     They are tried on the mean of the channels, which holds what only some of them do, but not what is in two of them
     with opposite signs; if channels all but cancel in it, on the loudest. Without a `gain` one is found for each set.
 
-    `p` is the probability that the sources of a window are right under the set (the middle one of the windows tried),
-    over the sum of all where that is above 1. `search` is that of any set; where its time is up, the sets that are left
-    are not tried, but one always is.
+    `p` is the probability that this set is right and no other: the odds that the sources of a window are right under it
+    (the middle one of the windows tried, which get few chains), over 1, for none of them, and the odds of all. `search`
+    is that of any set; where its time is up, the sets that are left are not tried, but one always is.
     """
     model = trust_model()
     if model is None:
@@ -43,16 +43,17 @@ def pick_sources(
     channel = channels.mean(dim=0)
     if rms(channel) < CANCELLED * rms(channels).max():
         channel = channels[rms(channels).argmax()]
-    rows = list[dict[str, Any]]()
+    rows, logits = list[dict[str, Any]](), [0.0]
     for names in _by_turns(sets):
         if rows and search.crew.clock.over:
             break
         used, evidence = replace(search, sources=names).try_few(channel, gain)
-        p = float(np.median(model.window.probability(evidence)))
+        logits.append(float(np.median(model.window.logit(evidence))))
         doubt = float(evidence["doubt_db"].median())
-        rows.append({"sources": "+".join(names), "p": p, "doubt_db": doubt, "gain": used})
+        rows.append({"sources": "+".join(names), "doubt_db": doubt, "gain": used})
+    odds = np.exp(np.array(logits) - max(logits))
     found = pd.DataFrame(rows)
-    found["p"] /= max(1.0, float(found["p"].sum()))
+    found.insert(1, "p", (odds / odds.sum())[1:])
     return found.sort_values("p", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -171,15 +171,17 @@ def judged(windows: pd.DataFrame, model: TrustModel) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def detection(table: pd.DataFrame) -> dict[str, float]:
-    """Of verdicts (`judged`): the share of wrong results that are caught, and of right ones that are doubted."""
-    right, trusted = table["worst_si_sdr"] > RIGHT_DB, table["verdict"] == "trust"
-    return {
-        "wrong": int((~right).sum()),
-        "caught": float((~trusted[~right]).mean()),
-        "right": int(right.sum()),
-        "false_alarms": float((~trusted[right]).mean()),
-    }
+def detection(table: pd.DataFrame) -> pd.DataFrame:
+    """Of verdicts (`judged`): how many wrong results are caught, and right ones doubted (`false alarms`).
+
+    Two rows: share, its exact binomial interval (95 %; low, high), and n, of how many.
+    """
+    right, doubted = table["worst_si_sdr"] > RIGHT_DB, table["verdict"] != "trust"
+    rows = {}
+    for name, some in (("caught", doubted[~right]), ("false alarms", doubted[right])):
+        share = binomtest(int(some.sum()), len(some)).proportion_ci()
+        rows[name] = {"share": some.mean(), "low": share.low, "high": share.high, "n": len(some)}
+    return pd.DataFrame(rows).T.astype({"n": int})
 
 
 def _groups(windows: pd.DataFrame) -> np.ndarray:

@@ -11,17 +11,28 @@ from srcsep_core.show.styles import GUIDE, OTHER
 AIM = {"caught": 0.95, "doubted": 0.05}
 
 
-def trust_figure(curves: pd.DataFrame, point: tuple[float, float]) -> Figure:
-    """The ROC and the calibration of verdicts (`separate.calibration.curves`).
+def trust_figure(curves: pd.DataFrame, found: pd.DataFrame) -> Figure:
+    """The ROC and the calibration of verdicts (`separate.calibration.curves`); the aim is shaded.
 
-    `point`: the share of right results doubted and of wrong ones caught, at the threshold in use; the aim is shaded.
+    `found`: what the threshold in use comes to (`separate.calibration.detection`), marked with its intervals.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
     roc = curves[curves["curve"] == "roc"]
     left.fill_between([0, AIM["doubted"]], AIM["caught"], 1, color="0.9", zorder=0, label="aim")
     left.plot([0, 1], [0, 1], **GUIDE)
     left.plot(roc["x"], roc["y"], color=OTHER.colour, drawstyle="steps-post", label="every threshold")
-    left.plot(*point, color="black", marker="o", linestyle="", label="the threshold in use")
+    doubted, caught = found.loc["false alarms"], found.loc["caught"]
+    left.errorbar(
+        doubted["share"],
+        caught["share"],
+        xerr=[[doubted["share"] - doubted["low"]], [doubted["high"] - doubted["share"]]],
+        yerr=[[caught["share"] - caught["low"]], [caught["high"] - caught["share"]]],
+        color="black",
+        marker="o",
+        linestyle="",
+        capsize=2,
+        label="the threshold in use",
+    )
     left.set(xlabel="share of right results doubted", ylabel="share of wrong results caught")
     fit = curves[curves["curve"] == "calibration"]
     spread = [fit["y"] - fit["low"], fit["high"] - fit["y"]]

@@ -38,6 +38,16 @@ def test_right_set_is_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["gain"].iloc[0] == 1.0
 
 
+def test_probabilities_are_of_one_set_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    wave, sets = codebook_wave("sine", 10, 500)[None], [("sine",), ("square",)]
+    sums = []
+    for bias in (0.0, -200.0):
+        whole = TrustModel(replace(CENTRED, bias=bias), CENTRED)
+        monkeypatch.setattr(auto, "trust_model", lambda whole=whole: whole)
+        sums.append(pick_sources(wave, search(), sets)["p"].sum())
+    assert 0.5 < sums[0] < 1 and sums[1] < 1e-6, "what is none of the sets is none of them"
+
+
 def test_time_that_is_up_leaves_sets_untried_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
     late = replace(search(), crew=Crew(torch.device("cpu"), 0, Clock(1e-9)))

@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from srcsep_core.paths import REFERENCE, measured_table
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.steps import prior_step
 from srcsep_core.separate.calibration import auroc, by_kind, curves, detection, fit, judged
 from srcsep_core.separate.evidence import FEATURES
+from srcsep_core.separate.job import SeparateConfig
 from srcsep_core.separate.trust import TrustModel, Verdict, trust_model, verdict, whole_features
-from srcsep_core.show.trust_figures import trust_figure
+from srcsep_core.show.trust_figures import AIM, trust_figure
 
 GOOD = {"residual_db": -38, "doubt_db": -33, "error": -0.8, "error_wide": -0.9, "margin": -0.5, "loudness_db": 0.5}
 GOOD |= {"disagreement": 0.01, "rival": 2.0}
@@ -44,13 +48,15 @@ def model() -> TrustModel:
 def test_fitted_to_some_it_tells_others_apart(model: TrustModel) -> None:
     table = judged(labelled(80, 1), model)
     found = detection(table)
-    assert found == {"wrong": 40, "caught": 1.0, "right": 40, "false_alarms": 0.0}
+    assert found["n"].to_dict() == {"caught": 40, "false alarms": 40}
+    assert found["share"].to_dict() == {"caught": 1.0, "false alarms": 0.0}
+    assert found.loc["caught", "low"] == pytest.approx(0.025 ** (1 / 40)) and found.loc["caught", "high"] == 1
     assert table.columns.tolist() == [
         *("case", "sources_named", "sources_true", "n", "worst_si_sdr", "p_trust"),
         *("verdict", "residual_db", "doubt_db", "disagreement"),
     ]
     mixed_up = judged(labelled(80, 1).assign(worst_si_sdr=lambda t: 26 - t["worst_si_sdr"]), model)
-    assert detection(mixed_up)["caught"] == 0.0
+    assert detection(mixed_up).loc["caught", "share"] == 0.0
 
 
 def test_probabilities_are_those_that_were_seen() -> None:
@@ -152,6 +158,23 @@ def test_curves_and_counts_are_of_the_verdicts(model: TrustModel) -> None:
     assert roc["x"].is_monotonic_increasing and roc["y"].is_monotonic_increasing
     assert (roc[roc["y"] == 1]["x"] == 0).any(), "all caught, none doubted"
     assert calibration["n"].sum() == 40 and (calibration["low"] <= calibration["y"]).all()
-    figure = trust_figure(points, (0.0, 1.0))
+    figure = trust_figure(points, detection(table))
     left, right = figure.axes
+    (marked,) = left.containers
+    assert marked.lines[0].get_xydata().tolist() == [[0, 1]]
     assert left.get_ylabel() == "share of wrong results caught" and right.get_xlabel() == "probability said"
+
+
+def test_aim_is_not_excluded_on_recordings_that_the_shipped_model_was_not_fitted_to() -> None:
+    """A wrong separation is distrusted in 95 % of the cases, a right one in 5 % at most, as far as so many can tell."""
+    found = detection(pd.read_csv(measured_table("trust")))
+    assert found["n"].min() >= 40, found
+    assert found.loc["caught", "high"] >= AIM["caught"] and found.loc["caught", "low"] > 0.8, found
+    assert found.loc["false alarms", "low"] <= AIM["doubted"] and found.loc["false alarms", "high"] < 0.2, found
+
+
+def test_shipped_model_is_of_the_shipped_denoiser_and_the_default_sampler() -> None:
+    step = prior_step(get_profile(REFERENCE), "denoiser", variant="uniform_hz")
+    shipped = trust_model()
+    assert shipped is not None
+    assert shipped.made_with == {"sampler": SeparateConfig().sampler, "prior_key": step.key}
