@@ -137,6 +137,7 @@ def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> 
         "score_denoising",
         "score_against_oracle",
         "score_samples",
+        "trust",
     ):
         assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv"} <= written
     index = (smoke / "gallery" / "index.html").read_text()
