@@ -30,10 +30,10 @@ import torch
 
 from srcsep_core.data.toy import waveform
 from srcsep_core.metrics import best_permutation, si_sdr
+from srcsep_core.separate.cases import RIGHT_DB
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, SECONDS = 16_000, 1.0
-RIGHT_DB = 10.0
 Wave = np.ndarray
 TITLE = """# A dozen mixes, as a user would try them
 

@@ -176,12 +176,26 @@ def detection(table: pd.DataFrame) -> pd.DataFrame:
 
     Two rows: share, its exact binomial interval (95 %; low, high), and n, of how many.
     """
-    right, doubted = table["worst_si_sdr"] > RIGHT_DB, table["verdict"] != "trust"
+    right, doubted = _right(table), _doubted(table)
     rows = {}
     for name, some in (("caught", doubted[~right]), ("false alarms", doubted[right])):
         share = binomtest(int(some.sum()), len(some)).proportion_ci()
         rows[name] = {"share": some.mean(), "low": share.low, "high": share.high, "n": len(some)}
     return pd.DataFrame(rows).T.astype({"n": int})
+
+
+def mistaken(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts (`judged`) that are wrong: wrong results that are trusted, and right ones that are doubted."""
+    return table[_right(table) == _doubted(table)]
+
+
+def _right(table: pd.DataFrame) -> pd.Series:
+    """Whether every source of a recording is above 10 dB."""
+    return table["worst_si_sdr"] > RIGHT_DB
+
+
+def _doubted(table: pd.DataFrame) -> pd.Series:
+    return table["verdict"] != "trust"
 
 
 def _groups(windows: pd.DataFrame) -> np.ndarray:
@@ -233,7 +247,7 @@ def curves(table: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     among them (y) with its exact binomial interval (95 %).
     """
     table = table.dropna(subset="p_trust").sort_values("p_trust", kind="stable")
-    right, p = (table["worst_si_sdr"] > RIGHT_DB).to_numpy(), table["p_trust"].to_numpy()
+    right, p = _right(table).to_numpy(), table["p_trust"].to_numpy()
     rows: list[dict[str, Any]] = []
     for at in (0.0, *np.unique(p), np.inf):
         caught, doubted = float((p[~right] < at).mean()), float((p[right] < at).mean())
@@ -247,13 +261,12 @@ def curves(table: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
 
 def auroc(table: pd.DataFrame) -> float:
     """The probability that a right result has a higher p than a wrong one."""
-    right = table["worst_si_sdr"] > RIGHT_DB
-    return float(roc_auc_score(right, table["p_trust"]))
+    return float(roc_auc_score(_right(table), table["p_trust"]))
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """Verdicts (`judged`) by kind of recording: n, right, right_doubted, wrong, wrong_doubted."""
-    right, doubted = table["worst_si_sdr"] > RIGHT_DB, table["verdict"] != "trust"
+    right, doubted = _right(table), _doubted(table)
     facts = table.assign(n=1, right=right, right_doubted=right & doubted, wrong=~right, wrong_doubted=~right & doubted)
     counted = ["n", "right", "right_doubted", "wrong", "wrong_doubted"]
     return facts.groupby("case", sort=False)[counted].sum().reset_index()

@@ -28,6 +28,7 @@ from srcsep_core.report.readme import (
     shown_verdict,
     update_readme,
 )
+from srcsep_core.separate.calibration import detection
 
 ROOT = project_root()
 README = ROOT / "README.md"
@@ -78,6 +79,16 @@ def test_numbers_have_their_n_interval_and_table() -> None:
         assert re.search(r"\d\S* \[\S+, \S+\]", measured)
         assert int(n) > 0
         assert table.strip("`") in [Path(name).name for name in TABLES]
+
+
+def test_limits_have_the_numbers_of_the_verdicts() -> None:
+    found = detection(tables()[2])
+    caught, alarms = (
+        f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}] of the {of}"
+        for of, (_, row) in zip(("wrong results", "right ones"), found.iterrows(), strict=True)
+    )
+    prose = " ".join((ROOT / "docs/running.md").read_text().split())
+    assert f"{found['n'].sum()} others" in prose and f"it distrusts {caught} and {alarms}" in prose
 
 
 def test_changed_tables_change_the_blocks() -> None:

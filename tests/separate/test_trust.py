@@ -11,7 +11,7 @@ import pytest
 from srcsep_core.paths import REFERENCE, measured_table
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step
-from srcsep_core.separate.calibration import auroc, by_kind, curves, detection, fit, judged
+from srcsep_core.separate.calibration import auroc, by_kind, curves, detection, fit, judged, mistaken
 from srcsep_core.separate.evidence import FEATURES
 from srcsep_core.separate.job import SeparateConfig
 from srcsep_core.separate.trust import TrustModel, Verdict, trust_model, verdict, whole_features
@@ -153,6 +153,8 @@ def test_curves_and_counts_are_of_the_verdicts(model: TrustModel) -> None:
     assert auroc(table) == 1.0
     counts = by_kind(table).set_index("case")
     assert counts.loc["right"].tolist() == [20, 20, 0, 0, 0] and counts.loc["wrong"].tolist() == [20, 0, 0, 20, 20]
+    assert mistaken(table).empty
+    assert mistaken(table.assign(verdict="trust"))["case"].eq("wrong").sum() == 20
     points = curves(table)
     roc, calibration = (points[points["curve"] == name] for name in ("roc", "calibration"))
     assert roc["x"].is_monotonic_increasing and roc["y"].is_monotonic_increasing
