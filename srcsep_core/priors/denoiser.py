@@ -115,6 +115,10 @@ class DenoiserSet(Trained):
         """The set with a network in bfloat16."""
         return replace(self, denoiser=self.denoiser.rounded())
 
+    def traced(self) -> DenoiserSet:
+        """The set with a network that runs without Python between its operations."""
+        return replace(self, denoiser=self.denoiser.traced())
+
     def prior(self, source: str) -> ClassDenoiser:
         """One source's prior."""
         return ClassDenoiser(self.denoiser, self.index(source))

@@ -170,7 +170,8 @@ def source_priors(asked: Request, pipeline: Pipeline) -> SourcePriors:
     else:
         step = prior_step(asked.profile, asked.prior, variant=asked.variant)
         found = pipeline.priors(step)
-        find, key = (found.rounded() if asked.rounded(pipeline.device) else found).prior, step.key
+        found = found.rounded() if asked.rounded(pipeline.device) else found
+        find, key = (found.traced() if pipeline.device.type == "cpu" else found).prior, step.key
     return SourcePriors(**vars(asked.windows), by_source={source: find(source) for source in world.sources}, key=key)
 
 

@@ -284,6 +284,16 @@ def test_senseless_configuration_is_refused(change: dict[str, object], message: 
         replace(TINY, **change)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("round_off", [False, True])
+def test_traced_copy_finds_the_same_bits(make_denoiser: MakeDenoiser, round_off: bool) -> None:
+    """For any number of signals, however often it is asked: what runs it is remade after the first calls."""
+    denoiser = make_denoiser().rounded() if round_off else make_denoiser()
+    copy = denoiser.traced()
+    for count in (2, 2, 2, 1, 5, 70, 2):
+        x, label = noise(count, 1, denoiser.config.window), torch.arange(count) % denoiser.config.classes
+        assert torch.equal(copy.denoise_rows(x, 0.3, label), denoiser.denoise_rows(x, 0.3, label))
+
+
 def test_rounded_copy_is_off_by_little_of_the_noise(make_denoiser: MakeDenoiser) -> None:
     denoiser = make_denoiser()
     copy = denoiser.rounded()
