@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -15,15 +16,16 @@ from bands import BANDS, slow_bands
 from matplotlib.figure import Figure
 
 from srcsep_core.errors import InputError
+from srcsep_core.samplers import SAMPLERS, LangevinConfig
 from srcsep_core.show.explorer import interrupts
 from srcsep_core.show.explorer import widget as module
 from srcsep_core.show.explorer.exploration import (
     ROUNDING,
-    SAMPLERS,
     ExplorerSettings,
     draw_scene,
     explore,
     frames_table,
+    samplers,
     separators,
 )
 from srcsep_core.show.explorer.figures import noise_levels_figure, spread, trace_of_frames, waves_of_frame
@@ -103,10 +105,12 @@ def test_methods_are_explored_without_priors_and_chains(method: str) -> None:
     assert torch.equal(frame.sources, result.estimates) and frame.residual < 1e-6
     assert (min(result.si_sdr) > 2) == (method == "nmf"), "equally loud sources stand at about 0 dB in their mix"
     assert result.verdict().endswith("no chains.")
-    assert set(separators()) >= {*SAMPLERS, "mix", "nmf"} and not {"irm", "fastica"} & set(separators())
+    assert set(separators()) >= {"gibbs", "langevin", "projection", "mix", "nmf"} and not {"irm", "fastica"} & set(
+        separators()
+    )
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", samplers())
 def test_bands_are_separated_and_every_level_is_a_frame(sampler: str) -> None:
     seen: list[Frame] = []
     result = explore(replace(SETTINGS, sampler=sampler, max_chains=2), PRIORS, seen.append)
@@ -118,6 +122,14 @@ def test_bands_are_separated_and_every_level_is_a_frame(sampler: str) -> None:
     assert all(frame.residual >= 0 and frame.sources.shape == (2, LENGTH) for frame in result.frames)
     assert not torch.equal(result.frames[0].sources, result.frames[1].sources)
     assert len(seen) in (6, 12)
+
+
+def test_a_sampler_that_is_registered_is_explored_with_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SAMPLERS, "new", replace(SAMPLERS["langevin"], config=partial(LangevinConfig, steps=7)))
+    assert separators()[0] == ExplorerSettings.sampler and "new" in separators()
+    assert len(explore(replace(SETTINGS, sampler="new"), PRIORS).frames) == SETTINGS.levels
+    assert replace(SETTINGS, sampler="new", max_chains=3).chains_in_turn == 1
+    assert replace(SETTINGS, sampler="gibbs-exchange", max_chains=3).chains_in_turn == 3
 
 
 def test_the_kept_restart_is_the_one_that_is_shown() -> None:
@@ -188,7 +200,7 @@ class Asked:
         return self.times >= self.first
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", samplers())
 def test_a_run_that_is_stopped_keeps_its_last_frame(sampler: str) -> None:
     """It stops in the midst of a level: at the third tensor operation after the one that saw the fourth frame."""
     seen: list[Frame] = []
@@ -211,7 +223,7 @@ def test_stopped_in_a_later_chain_it_keeps_the_one_that_explains_the_mix_best() 
     assert [frame.step for frame in result.frames] == list(range(6)) and result.frames[0].restart == 0
 
 
-@pytest.mark.parametrize("sampler", [*SAMPLERS, "nmf"])
+@pytest.mark.parametrize("sampler", [*samplers(), "nmf"])
 def test_stopped_before_there_is_a_frame_there_is_no_result(sampler: str) -> None:
     with pytest.raises(Stopped):
         explore(replace(SETTINGS, sampler=sampler, length=512), PRIORS, stopped=Asked(10))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,22 +23,22 @@ from srcsep_core.data.toy import mix as mean_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, si_sdr
 from srcsep_core.priors.base import DenoisingPrior
+from srcsep_core.samplers import SAMPLERS
 from srcsep_core.samplers.base import Callback, Separation, residual_of, rms
-from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
-from srcsep_core.samplers.langevin import LangevinConfig, langevin
-from srcsep_core.samplers.projection import ProjectionConfig, projection
 from srcsep_core.show.explorer.recorder import Frame, Recorder
 from srcsep_core.show.explorer.scene import Scene, ToySource, real_frequency
 from srcsep_core.stopping import Stopped, StopWhen
 
 NamedPriors = Mapping[str, Mapping[str, DenoisingPrior]]
 
-SAMPLERS = ("gibbs", "projection", "langevin")
 FRAMES = 60  # at most, of a chain
 MOST_SOURCES = 2 * len(SOURCES)
 MOST_CHAINS = 16
 ROUNDING = 1e-6  # a residual (amplitude) below it is that of single precision
-_SIGMA_MAX = 3.0
+HIDDEN = "projection"  # what its chains leave of the mix is not known before they end
+FINER = {"projection": 10}  # noise levels for one of the explorer's
+WIDE = {"sigma_max": 3.0, "sigma_min": 0.05}
+OWN: Mapping[str, Mapping[str, float]] = {"gibbs": WIDE, "gibbs-exchange": WIDE, "langevin": {"steps": 50}}
 _NOISE_SHARE = 1.2  # residual over the mix's noise at which a chain need not be restarted
 
 
@@ -46,7 +47,8 @@ class ExplorerSettings:
     """Everything that determines an exploration; `sampler` is one of `separators()`.
 
     `mix_sigma` is the standard deviation of the noise in the mix. `prior` names one of the priors passed to `explore`.
-    `levels` noise levels; at each, gibbs has one sweep and two swaps, projection ten steps and langevin fifty.
+    `levels` noise levels; at each, gibbs has one sweep and two swaps, projection ten steps and langevin fifty. Samplers
+    that are new here run as they are configured by default.
     """
 
     sources: tuple[ToySource, ...]
@@ -80,7 +82,12 @@ class ExplorerSettings:
     @property
     def has_chains(self) -> bool:
         """Whether it is a sampler, which runs chains under a prior, and no method."""
-        return self.sampler in SAMPLERS
+        return self.sampler in samplers()
+
+    @property
+    def chains_in_turn(self) -> int:
+        """How many chains run one after the other at most: those of a sampler that accepts one, and ends."""
+        return self.max_chains if self.has_chains and hasattr(SAMPLERS[self.sampler].config, "accept") else 1
 
     @property
     def sample_rate(self) -> int:
@@ -180,7 +187,7 @@ def explore(
         with StopWhen(stopped):
             return _explore_method(settings, scene)
     chosen = _chosen_priors(settings, priors)
-    hidden = settings.sampler == "projection"
+    hidden = settings.sampler == HIDDEN
     recorder = Recorder(scene.mix, len(settings.sources), hidden=hidden, callback=callback)
     try:
         with StopWhen(stopped):
@@ -220,9 +227,15 @@ def _compared(
     return ExplorerResult(settings, scene.mix, scene.sources, estimates, scores, ordered, separation)
 
 
+def samplers() -> tuple[str, ...]:
+    """The samplers to explore, the default first: those that recordings can be separated with."""
+    found = [name for name, one in SAMPLERS.items() if one.windows is not None]
+    return tuple(sorted(found, key=lambda name: name != ExplorerSettings.sampler))
+
+
 def separators() -> tuple[str, ...]:
     """What `ExplorerSettings.sampler` may be: samplers, and methods that need neither the truth nor training."""
-    return (*SAMPLERS, *(name for name, one in all_methods().items() if not one.needs and not one.model))
+    return (*samplers(), *(name for name, one in all_methods().items() if not one.needs and not one.model))
 
 
 def _explore_method(settings: ExplorerSettings, scene: Scene) -> ExplorerResult:
@@ -272,15 +285,19 @@ def _separate(settings: ExplorerSettings, mix: Tensor, priors: list[DenoisingPri
     weights = [next(prior.parameters()) for prior in priors if isinstance(prior, nn.Module)]
     mix = mix[None].to(weights[0]) if weights else mix[None]
     generator = torch.Generator(mix.device).manual_seed(settings.seed + 1)
-    noise, levels, chains = len(priors) * settings.mix_sigma, settings.levels, settings.max_chains
-    if settings.sampler == "projection":
-        reverse = ProjectionConfig(sigma_max=_SIGMA_MAX, levels=10 * levels, max_chains=chains)
-        return projection(mix, priors, config=reverse, generator=generator, callback=callback)
-    if settings.sampler == "langevin":
-        low = min(max(0.01, noise), 0.5)
-        walk = LangevinConfig(sigma_max=1.0, sigma_min=low, levels=levels, steps=50, max_chains=chains)
-        return langevin(mix, priors, config=walk, generator=generator, callback=callback)
-    low = min(max(0.05, noise), _SIGMA_MAX / 2)
-    accept = max(0.02, _NOISE_SHARE * settings.mix_sigma / max(float(rms(mix[0])[0]), 1e-12))
-    sweeps = GibbsConfig(sigma_max=_SIGMA_MAX, sigma_min=low, levels=levels, max_chains=chains, accept=accept)
-    return gibbs(mix, priors, config=sweeps, generator=generator, callback=callback)
+    config = _config(settings, len(priors) * settings.mix_sigma, float(rms(mix[0])[0]))
+    return SAMPLERS[settings.sampler](mix, priors, config=config, generator=generator, callback=callback)
+
+
+def _config(settings: ExplorerSettings, noise: float, loudness: float) -> Any:
+    """The sampler's configuration, where it has such settings, for a mix with `noise` in the constraint."""
+    sampler = SAMPLERS[settings.sampler]
+    usual = sampler.config(**OWN.get(settings.sampler, {}))
+    known = {field.name for field in fields(usual)}
+    levels = FINER.get(settings.sampler, 1) * settings.levels
+    chosen: dict[str, float] = {"levels": levels, "max_chains": settings.max_chains}
+    if "sigma_min" in known and settings.sampler != HIDDEN:
+        chosen["sigma_min"] = min(max(usual.sigma_min, noise), usual.sigma_max / 2)
+    if "accept" in known:
+        chosen["accept"] = max(0.02, _NOISE_SHARE * settings.mix_sigma / max(loudness, 1e-12))
+    return replace(usual, **{name: value for name, value in chosen.items() if name in known})

@@ -142,8 +142,7 @@ class _Explorer:
     def _watcher(self, settings: ExplorerSettings) -> Callable[[Frame], None]:
         """A callback that advances the progress bar and now and then draws the chain."""
         references, frames = draw_scene(settings).sources, list[Frame]()
-        chains = settings.max_chains if settings.sampler == "gibbs" else 1
-        self.progress.value, self.progress.max = 0, chains * settings.levels
+        self.progress.value, self.progress.max = 0, settings.chains_in_turn * settings.levels
         self.progress.layout.display = ""
 
         def watch(frame: Frame) -> None:
