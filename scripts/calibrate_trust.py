@@ -4,7 +4,7 @@
 
 Separates labelled recordings of every kind (`separate.cases`) with the shipped denoiser, fits the model to those of one
 seed, writes it to srcsep_core/separate/trust.json, and the verdicts on those of another seed to
-data/measured/trust.csv, which notebook 13 shows. About two hours on two cores; a stopped run goes on from the cache,
+data/measured/trust.csv, which notebook 13 shows. About three hours on two cores; a stopped run goes on from the cache,
 and so does one with more recordings.
 """
 
@@ -39,7 +39,7 @@ LENGTHS_S = (0.2, 0.1, 0.2, 0.4)  # four windows, two, four, eight
 
 
 @click.command()
-@click.option("--fit", "fit_count", default=8, show_default=True, help="Recordings of a kind to fit to.")
+@click.option("--fit", "fit_count", default=16, show_default=True, help="Recordings of a kind to fit to.")
 @click.option("--held-out", "held_count", default=8, show_default=True, help="Recordings of a kind to check on.")
 def main(fit_count: int, held_count: int) -> None:
     """Fit the model and check it."""
