@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from srcsep_core.paths import measured_table
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "trial.py"
 
 
@@ -68,3 +70,10 @@ def test_page_has_both_tables(script: ModuleType) -> None:
     assert "| a | sine | 81 | 30 | 14.3 | 14.5 | nothing | trust: so |" in text
     assert "| b | sine | 872 | 40 | a source is not there |  | nothing | stopped after 600 s |" in text
     assert text.endswith("Told rightly: 0 of 2 before, 1 of 2 now.\n")
+
+
+def test_page_is_of_the_committed_tables(script: ModuleType) -> None:
+    before, now = (pd.read_csv(measured_table(name)) for name in ("trial_before", "trial"))
+    assert set(before["mix"]) == set(now["mix"]) == {make().name for make in script.MIXES}
+    assert (SCRIPT.parents[1] / "docs" / "trial.md").read_text() == script.page(before, now)
+    assert now["told"].sum() > before["told"].sum() == 0, "nothing was told before"
