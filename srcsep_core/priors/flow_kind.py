@@ -13,8 +13,6 @@ from srcsep_core.priors.flow import Flow, FlowPrior, FlowTerms
 from srcsep_core.priors.kinds import Kind, Task, restored
 from srcsep_core.priors.sets import Trained
 
-CACHED_SAMPLES = 16_384  # of a call: of more, what the layers make leaves a processor's cache
-
 
 @dataclass(frozen=True)
 class FlowSet(Trained):
@@ -34,12 +32,9 @@ class FlowSet(Trained):
     @torch.no_grad()
     def likelihoods(self, x: Tensor) -> dict[str, Tensor]:
         """`log_pz`, and `log_prob` = log p_Z + log |det|."""
-        device = next(self.flow.parameters()).device
-        rows = max(1, CACHED_SAMPLES // x.shape[2]) if device.type == "cpu" else len(x)
-        parts = [self.flow.source_terms(some.to(device), self.sigma) for some in x.split(rows)]
-        log_pz = torch.cat([part.log_pz.double().mean(dim=2) for part in parts])
-        log_det = torch.cat([part.log_det.double().mean(dim=2) for part in parts])
-        return {"log_pz": log_pz, "log_prob": log_pz + log_det}
+        terms = self.flow.source_terms(x.to(next(self.flow.parameters()).device), self.sigma)
+        log_pz = terms.log_pz.double().mean(dim=2)
+        return {"log_pz": log_pz, "log_prob": log_pz + terms.log_det.double().mean(dim=2)}
 
     def prior(self, source: str) -> FlowPrior:
         """One source's prior, cut out of the grouped network."""
@@ -88,4 +83,15 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
     def load(size: Any, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowSet:
         return FlowSet(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
 
-    return Kind(name, step, step, config, task, load, ("likelihood", "quarter_log_det"), density=True, ladder=True)
+    return Kind(
+        name=name,
+        step=step,
+        section=step,
+        config=config,
+        task=task,
+        load=load,
+        objectives=("likelihood", "quarter_log_det"),
+        density=True,
+        ladder=True,
+        batch_samples=16_384,  # of more, what the layers make leaves the processor's cache
+    )

@@ -72,15 +72,6 @@ def test_log_prob_less_log_pz_of_a_flow_is_its_log_determinant(flows: FlowSet, s
     torch.testing.assert_close(found["log_pz"], terms.log_pz.double().mean(dim=2), rtol=0, atol=1e-12)
 
 
-def test_flows_asked_for_few_signals_at_a_time_say_the_same_in_the_same_order(
-    flows: FlowSet, signals: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = flows.likelihoods(signals)["log_prob"]
-    monkeypatch.setattr("srcsep_core.priors.flow_kind.CACHED_SAMPLES", 2 * LENGTH)
-    assert len(signals) > 2 and not torch.equal(whole[0], whole[1])
-    torch.testing.assert_close(flows.likelihoods(signals)["log_prob"], whole, rtol=1e-5, atol=1e-6)
-
-
 @torch.no_grad()
 def test_mean_sigmoid_of_a_wavenet_is_what_its_network_reports(perturb: Perturb, signals: Tensor) -> None:
     priors = wavenet_set(replace(WAVENET, output="sigmoid"), perturb)
