@@ -34,9 +34,10 @@ from srcsep_core.metrics import si_sdr
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
-from srcsep_core.show.explorer.exploration import ExplorerSettings, explore, frames_table
+from srcsep_core.show.explorer.exploration import explore, frames_table
 from srcsep_core.show.explorer.figures import noise_levels_figure, spread
 from srcsep_core.show.explorer.scene import ToySource
+from srcsep_core.show.explorer.settings import ExplorerSettings
 from srcsep_core.show.explorer.widget import explorer, listen
 from srcsep_core.show.listening_grid import listening_grid
 

@@ -21,16 +21,14 @@ from srcsep_core.show.explorer import interrupts
 from srcsep_core.show.explorer import widget as module
 from srcsep_core.show.explorer.exploration import (
     ROUNDING,
-    ExplorerSettings,
     draw_scene,
     explore,
     frames_table,
-    samplers,
-    separators,
 )
 from srcsep_core.show.explorer.figures import noise_levels_figure, spread, trace_of_frames, waves_of_frame
 from srcsep_core.show.explorer.recorder import Frame
 from srcsep_core.show.explorer.scene import ToySource, real_frequency
+from srcsep_core.show.explorer.settings import ExplorerSettings, samplers, separators
 from srcsep_core.show.explorer.widget import explorer, listen
 from srcsep_core.stopping import Stopped
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from srcsep_core.data.toy import SAMPLE_RATES, SOURCES
-from srcsep_core.show.explorer.exploration import MOST_CHAINS, ExplorerSettings, NamedPriors, separators
+from srcsep_core.show.explorer.exploration import NamedPriors
 from srcsep_core.show.explorer.scene import ToySource, real_frequency
+from srcsep_core.show.explorer.settings import MOST_CHAINS, ExplorerSettings, separators
 from srcsep_core.show.styles import source_style
 
 FREQUENCIES_HZ = {"whole_periods": (28.0, 1130.0), "uniform_hz": (28.0, 4186.0), "piano_keys": (28.0, 4186.0)}

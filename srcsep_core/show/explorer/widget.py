@@ -19,10 +19,11 @@ from srcsep_core.data.toy import VARIANTS
 from srcsep_core.errors import InputError
 from srcsep_core.show.assets import asset
 from srcsep_core.show.explorer.controls import Controls, line
-from srcsep_core.show.explorer.exploration import ExplorerResult, ExplorerSettings, NamedPriors, draw_scene, explore
+from srcsep_core.show.explorer.exploration import ExplorerResult, NamedPriors, draw_scene, explore
 from srcsep_core.show.explorer.figures import trace_of_frames, waves_of_frame
 from srcsep_core.show.explorer.interrupts import stopped_by_interrupts
 from srcsep_core.show.explorer.recorder import Frame
+from srcsep_core.show.explorer.settings import ExplorerSettings
 from srcsep_core.show.player import player
 from srcsep_core.show.tables import table_html
 from srcsep_core.stopping import Stopped
