@@ -4,8 +4,8 @@
 
 Separates labelled recordings of every kind (`separate.cases`) with the shipped denoiser, fits the model to those of one
 seed, writes it to srcsep_core/separate/trust.json, and the verdicts on those of another seed to
-data/measured/trust.csv, which notebook 13 shows. About three hours on two cores; a stopped run goes on from the cache,
-and so does one with more recordings.
+data/measured/trust.csv, which notebook 13 shows. It takes hours; a stopped run goes on from the cache, and so does one
+with more recordings.
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ Every mix is a second at 16 kHz, separated by `srcsep separate` at the command l
 AMX): before there were a verdict and the search of now (commit dae7177), and now. Made by `python scripts/trial.py`,
 which says what the mixes are; the tables are `data/measured/trial_before.csv` and `trial.csv`. Told rightly: "trust"
 where every source is above 10 dB, "do not trust" where not. Seconds hold all that starting costs; a limit of 600 was
-set before. With two cores to itself (`--only "all four"`) the mix of four took 193 seconds before and 74 to 77 now: a
-second thread gained little before, and has windows of its own now. Two channels that differ are separated each now,
-and cost twice.
+set before. Two channels that differ are separated each now, with sources of other levels in each, which takes longer.
 
 """
 

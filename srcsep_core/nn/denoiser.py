@@ -270,13 +270,13 @@ class Attention(nn.Module):
 
 def _rotate(x: Tensor) -> Tensor:
     """Rotate the halves of each head (B, H, T, D) by an angle that grows with time."""
-    cos, sin = _turns(int(x.shape[2]), int(x.shape[3]) // 2, x.device)
+    cos, sin = _rotations(int(x.shape[2]), int(x.shape[3]) // 2, x.device)
     first, second = x.float().chunk(2, dim=3)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], 3).to(x.dtype)
 
 
 @cache
-def _turns(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _rotations(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosine and sine of the angles by time and place in the half of a head, (length, size) each."""
     rates = 100.0 ** (-torch.arange(size, device=device, dtype=torch.float32) / size)
     angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * rates
