@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.diagnostics.likelihood import Evaluate, in_batches
+from srcsep_core.diagnostics.likelihood import Evaluate
 from srcsep_core.errors import InputError
 
 CONSTANT_LEVELS = tuple(round(k / 15 - 1, 4) for k in range(31))
@@ -52,11 +52,19 @@ def _table(
     evaluate: Evaluate, sources: Sequence[str], x: Tensor, labels: pd.DataFrame, batch_size: int
 ) -> pd.DataFrame:
     """Long table of `evaluate` on the inputs `x` (N, 1, T), whose row n is described by row n of `labels`."""
-    frames = [
-        labels.assign(prior=prior, protocol=protocol, value=values[:, g])
-        for protocol, values in in_batches(evaluate, sources, x, batch_size).items()
-        for g, prior in enumerate(sources)
-    ]
+    frames = []
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        for protocol, values in evaluate(batch).items():
+            if values.shape != (len(batch), len(sources)):
+                raise InputError(
+                    f"the values under protocol {protocol!r} have shape {tuple(values.shape)} for {len(batch)} inputs "
+                    f"and {len(sources)} priors; return one value for each pair"
+                )
+            found = values.detach().double().cpu().numpy()
+            described = labels.iloc[start : start + batch_size]
+            for g, prior in enumerate(sources):
+                frames.append(described.assign(prior=prior, protocol=protocol, value=found[:, g]))
     return pd.concat(frames, ignore_index=True)[["prior", "protocol", *labels.columns, "value"]]
 
 

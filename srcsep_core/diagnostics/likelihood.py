@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -37,8 +37,7 @@ def likelihood_table(
     count, kinds, length = signals.shape
     rows = signals.transpose(0, 1).reshape(-1, 1, length)
     about = pd.DataFrame({"source": np.repeat(priors.sources, count), "signal": np.tile(np.arange(count), kinds)})
-    values = in_batches(single(priors), priors.sources, rows, batch_size, "cross-likelihood", progress)
-    table = _by_prior(values, priors.sources, about)
+    table = _in_batches(single(priors), priors.sources, rows, about, batch_size, "cross-likelihood", progress)
     return table[["source", "prior", "signal", *protocols_of(table)]]
 
 
@@ -51,8 +50,7 @@ def noise_curve_table(
     """
     rows = torch.cat(list(signals.values()))
     about = pd.concat([pd.DataFrame({"data_sigma": sigma, "signal": range(len(x))}) for sigma, x in signals.items()])
-    values = in_batches(priors.likelihoods, priors.sources, rows, batch_size, "noise curve", progress)
-    table = _by_prior(values, priors.sources, about)
+    table = _in_batches(priors.likelihoods, priors.sources, rows, about, batch_size, "noise curve", progress)
     return table[["data_sigma", "prior", "signal", *protocols_of(table)]]
 
 
@@ -79,31 +77,23 @@ def protocol_values(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return table.drop(columns=found).assign(value=table[protocol])
 
 
-def in_batches(
-    evaluate: Evaluate, sources: Sequence[str], rows: Tensor, batch_size: int, name: str = "", progress: bool = False
-) -> dict[str, np.ndarray]:
-    """`evaluate` on all `rows` (N, C, T), a batch at a time: by protocol, (N, G), whatever the size of a batch.
-
-    Raises `InputError` if `evaluate` returns another shape.
-    """
-    found: dict[str, list[np.ndarray]] = {}
+def _in_batches(
+    evaluate: Evaluate,
+    sources: tuple[str, ...],
+    rows: Tensor,
+    about: pd.DataFrame,
+    batch_size: int,
+    name: str,
+    progress: bool,
+) -> pd.DataFrame:
+    """`evaluate` on the `rows`: of each batch a table a prior, with what `about` says of the rows, and the values."""
+    frames = []
     with Progress(-(-len(rows) // batch_size), name, show=progress) as bar:
-        for batch in rows.split(batch_size):
-            for protocol, values in evaluate(batch).items():
-                if values.shape != (len(batch), len(sources)):
-                    raise InputError(
-                        f"the values under protocol {protocol!r} have shape {tuple(values.shape)} for {len(batch)} "
-                        f"inputs and {len(sources)} priors; return one value for each pair"
-                    )
-                found.setdefault(protocol, []).append(values.detach().double().cpu().numpy())
+        for start in range(0, len(rows), batch_size):
+            part = slice(start, start + batch_size)
+            values = {p: found.detach().cpu().numpy() for p, found in evaluate(rows[part]).items()}
+            for g, source in enumerate(sources):
+                own = {protocol: array[:, g] for protocol, array in values.items()}
+                frames.append(about[part].assign(prior=source, **own))
             bar.advance()
-    return {protocol: np.concatenate(parts) for protocol, parts in found.items()}
-
-
-def _by_prior(values: Mapping[str, np.ndarray], sources: Sequence[str], about: pd.DataFrame) -> pd.DataFrame:
-    """For each prior in turn, what `about` says of the rows and their values (N, G) by protocol."""
-    frames = [
-        about.assign(prior=source, **{protocol: array[:, g] for protocol, array in values.items()})
-        for g, source in enumerate(sources)
-    ]
     return pd.concat(frames, ignore_index=True)

@@ -83,15 +83,4 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
     def load(size: Any, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowSet:
         return FlowSet(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
 
-    return Kind(
-        name=name,
-        step=step,
-        section=step,
-        config=config,
-        task=task,
-        load=load,
-        objectives=("likelihood", "quarter_log_det"),
-        density=True,
-        ladder=True,
-        batch_samples=16_384,  # of more, what the layers make leaves the processor's cache
-    )
+    return Kind(name, step, step, config, task, load, ("likelihood", "quarter_log_det"), density=True, ladder=True)

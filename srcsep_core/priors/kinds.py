@@ -48,8 +48,7 @@ class Kind:
     objectives: what it can be trained for, the true likelihood (or the only one) first; adapt(config, objective): the
     network for an objective.
     density: it has likelihoods that are evaluated. scored: samplers can use it. ladder: samplers take its sets through
-    a `NoiseLadder`, one set a level. batch_samples: how many samples a processor evaluates at once (0: as many as
-    asked for).
+    a `NoiseLadder`, one set a level. batch_samples: how many samples to evaluate at once (0: as many as asked for).
     """
 
     name: str

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -457,9 +456,6 @@ def test_progress_does_not_change_a_table(line: Pipeline, tmp_path: Path) -> Non
 # Signals
 
 
-CPU, CUDA = (SimpleNamespace(device=torch.device(kind), progress=False, run=None) for kind in ("cpu", "cuda"))
-
-
 class Recording:
     """In place of priors: keeps the signals that it is asked about."""
 
@@ -478,7 +474,7 @@ class Recording:
 def signals_of(step: CrossLikelihood) -> torch.Tensor:
     """The signals (N, K, T) that a cross-likelihood evaluates."""
     priors = Recording()
-    step.evaluate(priors, CPU)
+    step.evaluate(priors, progress=False)
     rows = torch.cat([x[:, 0] for x in priors.seen])
     return rows.view(len(SOURCES), -1, rows.shape[1]).transpose(0, 1)
 
@@ -510,19 +506,10 @@ def test_amplitude_of_the_test_signals_is_one_or_as_in_training() -> None:
     assert len(training.unique()) == 20
 
 
-def test_a_processor_evaluates_as_many_samples_at_once_as_the_kind_says() -> None:
-    trained = prior_step(get_profile("smoke"), "flowavenet")
-    flows = replace(cross(), subject=Subject(trained, DATA, 0.0))
-    samples = trained.kind.batch_samples
-    assert samples and flows.batch(16, samples // 4, CPU) == 4 and flows.batch(16, 2 * samples, CPU) == 1
-    assert flows.batch(16, samples // 4, CUDA) == 16
-    assert cross().batch(16, 4000, CPU) > 16, "a call of the oracle costs as such"
-
-
 def test_noise_curve_uses_one_set_of_clean_signals_at_every_level() -> None:
     priors = Recording()
     config = EvalConfig(signals=3, length=16, data_sigma=0.7)
-    NoiseCurve(Subject(None, DATA, 0.1), config, data_sigmas=(0.0, 0.1, 0.2)).evaluate(priors, CPU)
+    NoiseCurve(Subject(None, DATA, 0.1), config, data_sigmas=(0.0, 0.1, 0.2)).evaluate(priors, progress=False)
     clean, low, high = torch.cat(priors.seen).split(3)
     assert torch.equal(clean, DATA.test_set(replace(config, data_sigma=0.0)))
     torch.testing.assert_close(2 * (low - clean), high - clean, rtol=0, atol=1e-6)

@@ -128,22 +128,22 @@ class Evaluation(Step):
     def settings(self) -> dict[str, Any]:
         """What the values depend on besides the subject."""
 
-    def batch(self, size: int, length: int, context: Context) -> int:
+    def batch(self, size: int, length: int) -> int:
         """How many signals of `length` samples to evaluate at once; `size` unless the model has its own best.
 
-        A call of the oracle costs as such; other kinds say how many samples suit a processor.
+        A call of the oracle costs as such; other kinds say how many samples suit them.
         """
         if self.subject.trained is None:
             return ORACLE_BATCH
-        samples = self.subject.trained.kind.batch_samples if context.device.type == "cpu" else 0
+        samples = self.subject.trained.kind.batch_samples
         return max(1, samples // length) if samples else size
 
     @abstractmethod
-    def evaluate(self, priors: LikelihoodSet, context: Context) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         """The table."""
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
-        table = self.evaluate(self.subject.load(context), context)
+        table = self.evaluate(self.subject.load(context), context.progress)
         table.to_csv(folder / VALUES, index=False, float_format="%.9g")
         return {"device": context.device.type}
 
@@ -169,12 +169,13 @@ class CrossLikelihood(Evaluation):
         del evaluation["batch_size"]
         return {"evaluation": evaluation}
 
-    def evaluate(self, priors: LikelihoodSet, context: Context) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         config = self.evaluation
         check_length(priors, config.length)
         signals = self.subject.data.test_set(config)
-        size = self.batch(config.batch_size, config.length, context)
-        return diagnostics.likelihood_table(priors, signals, batch_size=size, progress=context.progress)
+        return diagnostics.likelihood_table(
+            priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
+        )
 
 
 @dataclass(frozen=True)
@@ -196,12 +197,13 @@ class NoiseCurve(Evaluation):
         del evaluation["batch_size"], evaluation["data_sigma"]
         return {"evaluation": evaluation, "data_sigmas": list(self.data_sigmas)}
 
-    def evaluate(self, priors: LikelihoodSet, context: Context) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         config = self.evaluation
         check_length(priors, config.length)
         signals = {s: self.subject.data.test_set(config, sigma=s) for s in self.data_sigmas}
-        size = self.batch(config.batch_size, config.length, context)
-        return diagnostics.noise_curve_table(priors, signals, batch_size=size, progress=context.progress)
+        return diagnostics.noise_curve_table(
+            priors, signals, batch_size=self.batch(config.batch_size, config.length), progress=progress
+        )
 
 
 @dataclass(frozen=True)
@@ -220,11 +222,10 @@ class ConstantInput(Evaluation):
     def settings(self) -> dict[str, Any]:
         return {"length": self.length, "levels": list(diagnostics.CONSTANT_LEVELS)}
 
-    def evaluate(self, priors: LikelihoodSet, context: Context) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         check_length(priors, self.length)
         evaluate = diagnostics.single(priors)
-        size = self.batch(8, self.length, context)
-        return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=size)
+        return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=self.batch(8, self.length))
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,7 @@ class RandomInput(Evaluation):
         sigmas = list(diagnostics.RANDOM_SIGMAS)
         return {"length": self.length, "draws": self.draws, "seed": self.seed, "input_sigmas": sigmas}
 
-    def evaluate(self, priors: LikelihoodSet, context: Context) -> pd.DataFrame:
+    def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         check_length(priors, self.length)
         return diagnostics.random_table(
             diagnostics.single(priors),
@@ -254,7 +255,7 @@ class RandomInput(Evaluation):
             self.length,
             draws=self.draws,
             seed=self.seed,
-            batch_size=self.batch(8, self.length, context),
+            batch_size=self.batch(8, self.length),
         )
 
 
