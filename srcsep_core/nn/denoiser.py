@@ -185,7 +185,7 @@ class PreconditionedNet(nn.Module):
     def traced(self) -> PreconditionedNet:
         """A copy whose raw network runs without Python between its operations; the same numbers to the last bit.
 
-        Threads that ask at the same time wait for one another's Python otherwise, the more the fewer signals they ask of.
+        Threads that ask at the same time wait for one another's Python otherwise.
         (`torch.jit.trace` is deprecated; what replaces it needs a compiler, or has Python between the operations.)
         """
         example = torch.zeros(2, 1, self.config.window), torch.zeros(2), torch.zeros(2, dtype=torch.long)
