@@ -53,6 +53,7 @@ class World(ABC):
     """
 
     name: ClassVar[str]
+    aligned: ClassVar[bool] = False  # whether the sources of one draw belong together, as the stems of a song
     variant: str
     sources: tuple[str, ...]
 

@@ -60,18 +60,18 @@ def draw_mixes(data: World, config: MixConfig, *, split: Split = "test") -> Mixe
     """The deterministic set, on the CPU; what is tuned on is of the split `validation`.
 
     Every source is drawn with a seed made of the set's own, the names of all its classes in order, and its place among
-    them: another set of classes, or another order, is another draw, and so are two sources of one class. A smaller set
-    is the start of a larger one.
+    them: another set of classes, or another order, is another draw, and so are two sources of one class. Sources that
+    belong together (`World.aligned`) are drawn at once. A smaller set is the start of a larger one.
     """
     low, high = config.gains
     columns, gain_columns = [], []
-    for k, name in enumerate(config.sources):
+    for k, names in enumerate([config.sources] if data.aligned else [(name,) for name in config.sources]):
         generator = _generator(config, str(k))
-        own = data.only((name,))
+        own = data.only(names)
         waves, gains = [], []
         for _ in range(0, config.mixes, BLOCK):
             waves.append(own.draw(BLOCK, config.length, generator, split=split))
-            gains.append(low * (high / low) ** torch.rand(BLOCK, 1, generator=generator))
+            gains.append(low * (high / low) ** torch.rand(BLOCK, len(names), generator=generator))
         columns.append(torch.cat(waves)[: config.mixes])
         gain_columns.append(torch.cat(gains)[: config.mixes])
     scale = torch.cat(gain_columns, dim=1)

@@ -10,15 +10,20 @@ import torch
 from bands import BANDS
 from matplotlib.colors import to_rgb
 
-from srcsep_core.data.toy import SOURCES
+from srcsep_core.data.base import all_sources, variants_of, world_of
 from srcsep_core.show import styles
 from srcsep_core.show.assets import asset
 from srcsep_core.show.explorer.widget import explorer
 from srcsep_core.show.player import player
 from srcsep_core.show.styles import Style
 
+WORLDS = {world.name: world for world in map(world_of, variants_of())}
+SOURCES_OF = {
+    f"sources of {name}": {source: styles.source_style(source) for source in [*world.colours, "mix"]}
+    for name, world in WORLDS.items()
+}
 TABLES = {
-    "sources": styles.source_styles(),
+    **SOURCES_OF,
     "presets": styles.PRESETS,
     "priors": styles.PRIORS,
     "samplers": styles.SAMPLERS,
@@ -47,7 +52,7 @@ def test_no_two_of_a_table_share_a_marker(name: str) -> None:
     assert len({(style.colour, str(style.linestyle)) for style in table.values()}) == len(table)
 
 
-@pytest.mark.parametrize("name", ["sources", "presets", "samplers", "thresholds"])
+@pytest.mark.parametrize("name", [*SOURCES_OF, "presets", "samplers", "thresholds"])
 def test_no_two_of_a_table_share_a_colour_or_a_line(name: str) -> None:
     table = TABLES[name]
     assert len({style.colour for style in table.values()}) == len(table)
@@ -55,13 +60,15 @@ def test_no_two_of_a_table_share_a_colour_or_a_line(name: str) -> None:
 
 
 def test_colours_differ_in_greyscale_too() -> None:
-    assert least_step(styles.source_styles()) > 6
+    assert all(least_step(table) > 6 for table in SOURCES_OF.values())
     assert least_step(styles.PRESETS) > 15
     assert least_step(styles.THRESHOLDS) > 15
 
 
 def test_colours_of_sources_mean_nothing_else() -> None:
-    own = {styles.source_style(name).colour for name in SOURCES}
+    sources = all_sources()
+    own = {styles.source_style(name).colour for name in sources}
+    assert len(own) == len(sources), "nor does a source of one world look like one of another"
     others = [styles.PRESETS, styles.PRIORS, styles.SAMPLERS, styles.THRESHOLDS, styles.STATISTICS]
     used = {style.colour for table in others for style in table.values()} | set(styles.FAILURES.values())
     used |= {style.colour for style in (*styles.SPARE, styles.OTHER, styles.TRUTH, styles.BOUND)}
