@@ -41,7 +41,7 @@ class Candidate:
 
 def candidates(profile: Profile, variant: str = "") -> list[Candidate]:
     """The priors that samplers can use in a world: those of whole kinds, the oracle if there is one, the others."""
-    world = world_of(variant)
+    world, profile = world_of(variant), profile.of(variant)
     kinds = {name: kind_of(name) for name in profile.kinds}
     whole = [name for name, kind in kinds.items() if kind.scored and not kind.ladder]
     found = [Candidate(PriorChoice(name, world, (_prior(profile, name, world),)), "whole") for name in whole]

@@ -102,7 +102,7 @@ def _baselines(field: Field) -> list[Setting]:
         choices = [
             MethodChoice(name, prior_step(field.profile, one.model, variant=world.variant) if one.model else None)
             for name, one in all_methods().items()
-            if not one.model or one.model in field.profile.kinds
+            if not one.model or one.model in field.profile.of(world.variant).kinds
         ]
         for names in subsets(world.sources):
             found += [Setting("baseline", "", SeparateMixes(world, field.mixed(names), choice)) for choice in choices]

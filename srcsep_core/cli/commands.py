@@ -93,7 +93,7 @@ def train(
     from srcsep_core.run.profiles import get_profile
     from srcsep_core.run.steps import priors_of
 
-    plans = get_profile(profile)
+    plans = get_profile(profile).of(variant)
     for name in chosen:
         kind_of(name), plans.plan_of(name)
     for name in wanted:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from srcsep_core.config import check_choice, resolved
-from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.base import EvalConfig, world_of
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
@@ -90,7 +90,7 @@ class Profile:
 
     `noise_levels` are those that priors are conditioned on, `kinds` the plans by kind of prior, `evaluation` and `plan`
     how they are measured, `pages` what notebooks measure themselves. `on_the_spot`: its priors are trained in seconds,
-    so that notebooks need not be told to.
+    so that notebooks need not be told to. `worlds` holds the plans of worlds that `kinds` is not for, by name.
     """
 
     name: str
@@ -100,6 +100,12 @@ class Profile:
     plan: EvalPlan
     pages: PagePlan = LAPTOP_PAGES
     on_the_spot: bool = False
+    worlds: Mapping[str, Mapping[str, KindPlan]] = field(default_factory=dict)
+
+    def of(self, variant: str) -> Profile:
+        """The profile with the plans of the world that has the variant."""
+        own = self.worlds.get(world_of(variant).name)
+        return self if own is None else replace(self, kinds=own)
 
     def plan_of(self, model: str) -> KindPlan:
         """The plan of a kind of prior; raises `InputError` if the profile has none."""
@@ -149,11 +155,13 @@ def _profile(
     inputs: int = 8000,
     pages: PagePlan = LAPTOP_PAGES,
     on_the_spot: bool = False,
+    worlds: Mapping[str, Mapping[str, KindPlan]],
     **kinds: KindPlan,
 ) -> Profile:
     """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
 
-    Constant and random inputs have `inputs` samples, or `long` ones; `pages` is what notebooks do themselves.
+    Constant and random inputs have `inputs` samples, or `long` ones; `pages` is what notebooks do themselves, `worlds`
+    the plans of other worlds than the toy one.
     """
     sets = {
         which: EvalConfig(signals=count, length=long if which.startswith("long") else length)
@@ -161,7 +169,7 @@ def _profile(
     }
     evaluation = sets.pop("evaluation")
     plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
-    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot)
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, worlds)
 
 
 _LAPTOP = TrainConfig(
@@ -181,6 +189,8 @@ _DENOISER = replace(
 )
 _SMOKE = replace(_LAPTOP, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
 _SMOKE_TUNING = replace(_SMOKE, steps=10, learning_rate=2e-3, seed=1)
+_MUSIC = DenoiserConfig(window=8192, sigma_data=0.1, log_sigma_mean=-2.5)
+_MUSIC_TRAIN = replace(_DENOISER, steps=20_000, crop=8192, batch_size=4, checkpoint_every=200)
 _FULL = TrainConfig(mixed_precision=True)
 _FULL_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
@@ -216,6 +226,15 @@ _ALL = (
             sampled=2048,
         ),
         on_the_spot=True,
+        worlds={
+            "rendered": {
+                "denoiser": KindPlan(
+                    replace(_MUSIC, channels=(16, 32, 32, 64), middle=1, window=1024),
+                    replace(_MUSIC_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+                    step_seconds=0.05,
+                )
+            }
+        },
     ),
     _profile(
         "laptop",
@@ -238,6 +257,7 @@ _ALL = (
         pnf=KindPlan(PnFConfig(), replace(_LAPTOP, steps=2000, crop=1024, learning_rate=2e-3), step_seconds=0.3),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
+        worlds={"rendered": {"denoiser": KindPlan(_MUSIC, _MUSIC_TRAIN)}},
     ),
     _profile(
         "full",
@@ -251,6 +271,14 @@ _ALL = (
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),
         pages=replace(LAPTOP_PAGES, denoised=64),
+        worlds={
+            "rendered": {
+                "denoiser": KindPlan(
+                    replace(_MUSIC, channels=(64, 128, 256, 384), middle=4, window=32_768),
+                    replace(_MUSIC_TRAIN, steps=400_000, batch_size=16, crop=32_768),
+                )
+            }
+        },
     ),
 )
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}

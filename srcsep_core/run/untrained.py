@@ -55,7 +55,7 @@ def _line_of(step: TrainPriors) -> list[TrainPriors]:
 
 def _step_seconds(step: TrainPriors) -> float | None:
     profile = PROFILES.get(step.label)
-    plan = profile.kinds.get(step.model) if profile else None
+    plan = profile.of(step.data.variant).kinds.get(step.model) if profile else None
     return plan.step_seconds if plan else None
 
 

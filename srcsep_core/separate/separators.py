@@ -102,7 +102,7 @@ class Request:
         model = (
             (DENOISER.name if self.prior == ORACLE else self.prior) if self.sampled else method_of(self.method).model
         )
-        window = self.profile.plan_of(model).window if model else None
+        window = self.profile.of(self.variant).plan_of(model).window if model else None
         return Windows(window, self.world.sample_rate, self.world.typical_rms)
 
     @property

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from srcsep_core import diagnostics
-from srcsep_core.data.base import EvalConfig
+from srcsep_core.data.base import EvalConfig, world_of
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
@@ -103,6 +103,16 @@ def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
 
 
 # Which steps there are
+
+
+@each_profile
+def test_a_world_with_plans_of_its_own_gets_those_alone(profile: Profile) -> None:
+    plan = profile.worlds["rendered"]["denoiser"]
+    (step,) = priors_of(profile, "songs_8k")
+    assert (step.network, step.train, step.data) == (plan.network, plan.train, world_of("songs_8k"))
+    assert plan.network != profile.plan_of("denoiser").network and profile.of("piano_keys") is profile
+    with pytest.raises(InputError, match="no plan for 'pnf'"):
+        prior_step(profile, "pnf", variant="songs_8k")
 
 
 @pytest.mark.parametrize("objective", FLOWAVENET.objectives)

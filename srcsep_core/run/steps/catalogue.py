@@ -41,7 +41,7 @@ def prior_step(
     With a noise level `sigma` they are fine-tuned from the noise-free weights, or trained from `scratch`. Without
     `noise` it is the objective's own (`own_noise`). Raises `InputError` for an objective that the kind does not have.
     """
-    plan, kind, world = profile.plan_of(model), kind_of(model), world_of(variant)
+    plan, kind, world = profile.of(variant).plan_of(model), kind_of(model), world_of(variant)
     check_choice("objective", objective, kind.objectives)
     network = kind.adapt(plan.network, objective)
     clean = replace(plan.train, objective=objective, **training)
@@ -67,8 +67,9 @@ def priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
 
 def sampling_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
     """The sets that only samplers use: kinds without a density, and flows of all but the narrowest range of levels."""
-    steps = [prior_step(profile, model, variant=variant) for model in profile.kinds if not kind_of(model).density]
-    for model, plan in profile.kinds.items():
+    kinds = profile.of(variant).kinds
+    steps = [prior_step(profile, model, variant=variant) for model in kinds if not kind_of(model).density]
+    for model, plan in kinds.items():
         steps += _conditional_steps(profile.name, model, plan, world_of(variant))[1:]
     return steps
 
@@ -80,7 +81,7 @@ def likelihood_priors_of(profile: Profile, variant: str = "") -> list[TrainPrior
     level; then, where the profile has them, from scratch at every level, conditioned on the level, and the mixed cases
     of objective and noise.
     """
-    plans = {model: plan for model, plan in profile.kinds.items() if kind_of(model).density}
+    plans = {model: plan for model, plan in profile.of(variant).kinds.items() if kind_of(model).density}
     objectives = _objectives(plans)
     cases = [(model, objective) for objective in objectives for model in plans if _has(model, objective)]
     steps = [prior_step(profile, model, objective=objective, variant=variant) for model, objective in cases]
