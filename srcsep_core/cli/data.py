@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from srcsep_core.cli.options import Choice
 from srcsep_core.errors import InputError
+
+ROOT = "name the folder that holds train and test, or a zip file of it, with --root"
 
 
 @click.group()
@@ -31,3 +34,54 @@ def priors(source: str | None) -> None:
     for name, added in take_over(source, store).items():
         click.echo(f"{name}: {'taken over' if added else 'was there'}")
     click.echo(f"cache: {store.root}")
+
+
+@data.command()
+@click.option("--root", metavar="PLACE", help="The folder that holds train and test, or a zip file of it.")
+@click.option("--download", is_flag=True, help="Fetch the public excerpts of seven seconds of every song.")
+@click.option(
+    "--variant",
+    "variants",
+    cls=Choice,
+    names="srcsep_core.data.musdb18:CUTS",
+    multiple=True,
+    default=("musdb18_paper",),
+    show_default=True,
+    help="How songs become frames: one or more of {}.",
+)
+def musdb18(root: str | None, download: bool, variants: tuple[str, ...]) -> None:
+    """Decode musdb18 (.stem.mp4, or WAV as in MUSDB18-HQ) once into frames in the cache.
+
+    Run again, it goes on where it was stopped, and decodes what is new or changed.
+    """
+    from srcsep_core.config import check_choice
+    from srcsep_core.data.musdb18 import CUTS, decode
+    from srcsep_core.data.tracks import excerpts_address, tracks_in
+    from srcsep_core.fetch import opened
+    from srcsep_core.progress import Progress
+
+    if (root is None) != download:
+        raise InputError(f"either a root or --download is needed, and not both; {ROOT}")
+    for variant in variants:
+        check_choice("variant", variant, tuple(CUTS))
+    with opened(root or excerpts_address(), ROOT) as folder:
+        for variant in variants:
+            with Progress(len(tracks_in(folder)), f"decode {variant}") as bar:
+                store = decode(folder, variant, done=bar.advance)
+            for left in store.remarks:
+                click.echo(f"{left.name}: {left.why}")
+            click.echo(f"{variant}: {len(store.songs())} songs in {store.folder}")
+
+
+@data.command("status")
+def data_status() -> None:
+    """Say which data sets are decoded on this machine; changes nothing."""
+    from srcsep_core.data.musdb18 import CUTS, store_of
+
+    for variant in CUTS:
+        store = store_of(variant)
+        if not store.complete:
+            click.echo(f"{variant}: not decoded; srcsep data musdb18 --variant {variant} --root PLACE")
+            continue
+        counts = ", ".join(f"{len(store.songs(split))} {split}" for split in ("train", "validation", "test"))
+        click.echo(f"{variant}: {counts} songs, {len(store.remarks)} remarks, in {store.folder}")

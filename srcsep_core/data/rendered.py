@@ -24,7 +24,8 @@ from torch import Tensor
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import Split, World, register_world
 from srcsep_core.data.notes import NoteBank, note_bank
-from srcsep_core.data.songs import SOURCES, compose, play
+from srcsep_core.data.songs import compose, play
+from srcsep_core.data.stem_classes import COLOURS, SOURCES, check_stems
 from srcsep_core.errors import InputError
 
 VARIANTS = ("songs_8k", "songs_16k", "instruments_8k", "instruments_16k")
@@ -35,7 +36,6 @@ PLACES = {"train": tuple(range(8)), "validation": (8,), "test": (9,)}  # last di
 TYPICAL_RMS = {"drums": 0.055, "bass": 0.07, "other": 0.085, "vocals": 0.08}
 SILENT_RMS = 2e-3
 TRIES = 20
-COLOURS = {"drums": "#4D2A0E", "bass": "#00796B", "other": "#8E7CC3", "vocals": "#E8B4B8"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,7 @@ class RenderedWorld(World):
 
     def __post_init__(self) -> None:
         check_choice("rendered variant", self.variant, VARIANTS)
-        if not self.sources or set(self.sources) - set(SOURCES) or len(set(self.sources)) < len(self.sources):
-            raise InputError(
-                f"the rendered sources {', '.join(self.sources) or 'none given'} are not some of {', '.join(SOURCES)}, "
-                "each once; name them so"
-            )
+        check_stems(self.name, self.sources)
 
     @property
     def sample_rate(self) -> int:

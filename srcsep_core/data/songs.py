@@ -2,7 +2,7 @@
 
 A song is determined by its number, without end in time, and any stretch of any stem can be played by itself: every bar
 is drawn from the song's number, its section and its place in it. All stems of a song share tempo, key and chords. The
-sources are those of musdb18 (Rafii et al. 2017): drums, bass, other, vocals.
+sources are musdb18's four classes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from srcsep_core.data.notes import Instrument, NoteBank, Wave
-
-SOURCES = ("drums", "bass", "other", "vocals")
+from srcsep_core.data.stem_classes import SOURCES
 
 T = TypeVar("T")
 STEPS = 16  # of a bar of four beats

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import logging
 import re
-import shutil
-import tempfile
-import urllib.request
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from srcsep_core import __version__
 from srcsep_core.errors import InputError
+from srcsep_core.fetch import opened
 from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.run.artefacts import MARKER, PROVENANCE, fault
 from srcsep_core.run.store import Store
 
-log = logging.getLogger(__name__)
-
 WHERE = "name the folder that holds the sets, such as data/pretrained of a checkout, or a zip file of it"
 DEPTHS = ("", "*/", "*/*/")  # of the sets in what was named: one itself, a folder of them, that folder in a zip file
-TIMEOUT_S = 60
 
 
 def take_over(source: str, store: Store) -> dict[str, bool]:
@@ -34,43 +22,10 @@ def take_over(source: str, store: Store) -> dict[str, bool]:
     Returns the titles of the sets, and whether each was added: one that was there stays. Raises `InputError` if there
     are none, or anything but whole sets of priors; then nothing is copied.
     """
-    with _opened(source) as folder:
+    with opened(source, WHERE) as folder:
         found = {_title(place): _checked(place) for place in _places(folder, source)}
         added = store.add(list(found.values()))
     return dict(zip(found, added, strict=True))
-
-
-@contextmanager
-def _opened(source: str) -> Iterator[Path]:
-    """The folder that was named, or one with the content of the zip file."""
-    path = Path(source)
-    if path.is_dir():
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        if "://" in source:
-            path = _fetch(source, Path(scratch) / "fetched.zip")
-        if not path.is_file():
-            raise InputError(f"there is no {source}; {WHERE}")
-        try:
-            with zipfile.ZipFile(path) as archive:
-                archive.extractall(Path(scratch) / "content")
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-            raise InputError(f"{source} cannot be unpacked ({error}); {WHERE}") from error
-        yield Path(scratch) / "content"
-
-
-def _fetch(address: str, target: Path) -> Path:
-    if not address.startswith(("https://", "http://")):
-        raise InputError(f"{address} is no address that can be fetched; use one that begins with https://")
-    log.info("fetching %s", address)
-    request = urllib.request.Request(address, headers={"User-Agent": f"srcsep/{__version__}"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise InputError(f"{address} cannot be fetched ({error}); check the address, or {WHERE}") from error
-    return target
 
 
 def _places(folder: Path, source: str) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from srcsep_core.data.notes import LOUDNESS, Instrument, NoteBank, note_bank
-from srcsep_core.data.songs import SOURCES
+from srcsep_core.data.stem_classes import SOURCES
 from srcsep_core.errors import InputError
 from srcsep_core.paths import project_root
 

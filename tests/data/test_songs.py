@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from srcsep_core.data.notes import note_bank
-from srcsep_core.data.songs import SECTION, SOURCES, Song, bar_of, compose, play
+from srcsep_core.data.songs import SECTION, Song, bar_of, compose, play
+from srcsep_core.data.stem_classes import SOURCES
 
 RATE = 8_000
 BANK = note_bank(RATE)
