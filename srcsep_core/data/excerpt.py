@@ -5,19 +5,19 @@ It is the one real song that every machine has. All of it is for testing: nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from srcsep_core.config import check_choice, resolved
-from srcsep_core.data.base import Split, World, register_world
+from srcsep_core.config import resolved
+from srcsep_core.data.base import Split, register_world
 from srcsep_core.data.frames import Cut
 from srcsep_core.data.musdb18 import stems_at
-from srcsep_core.data.stem_classes import COLOURS, SOURCES, check_stems
+from srcsep_core.data.stem_classes import StemWorld
 from srcsep_core.data.tracks import excerpt
 from srcsep_core.errors import InputError
 
@@ -29,23 +29,13 @@ CUTS = {
 
 
 @dataclass(frozen=True)
-class ExcerptWorld(World):
-    """Stretches of the excerpt: `variant` is one of `CUTS`; `sources` some of drums, bass, other and vocals."""
+class ExcerptWorld(StemWorld):
+    """Stretches of the excerpt: `variant` is one of `CUTS`."""
 
     name: ClassVar[str] = "excerpt"
-    aligned: ClassVar[bool] = True
+    rates: ClassVar[Mapping[str, int]] = {variant: cut.sample_rate for variant, cut in CUTS.items()}
 
     variant: str = "excerpt_16k"
-    sources: tuple[str, ...] = SOURCES
-
-    def __post_init__(self) -> None:
-        check_choice("excerpt variant", self.variant, tuple(CUTS))
-        check_stems(self.name, self.sources)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second (Hz)."""
-        return CUTS[self.variant].sample_rate
 
     @property
     def typical_rms(self) -> Mapping[str, float]:
@@ -53,14 +43,9 @@ class ExcerptWorld(World):
         return dict(zip(self.sources, self.whole.square().mean(dim=1).sqrt().tolist(), strict=True))
 
     @property
-    def colours(self) -> Mapping[str, str]:
-        """Those of the stems in all figures."""
-        return COLOURS
-
-    @property
     def whole(self) -> Tensor:
         """All of it, (K, T)."""
-        return _stems(self.variant)[[SOURCES.index(source) for source in self.sources]]
+        return self.own(_stems(self.variant))
 
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "test") -> Tensor:
         """Stretches (batch, K, length) that begin anywhere; raises `InputError` for any split but `test`."""
@@ -73,10 +58,6 @@ class ExcerptWorld(World):
         starts = (places * (whole.shape[-1] - length + 1)).long().tolist()
         return torch.stack([whole[:, start : start + length] for start in starts]).to(generator.device)
 
-    def only(self, sources: Sequence[str]) -> ExcerptWorld:
-        """The same world with some of its stems."""
-        return replace(self, sources=tuple(sources))
-
     @property
     def fingerprint(self) -> dict[str, Any]:
         """Its fields, and the size of the file."""
@@ -88,11 +69,7 @@ def _stems(variant: str) -> Tensor:
     cut = CUTS[variant]
     stems, _ = stems_at(excerpt(), cut)
     shortest = min(map(len, stems))
-    whole = torch.stack([stem[:shortest] for stem in stems])
-    if cut.normalised:
-        whole = whole - whole.mean(dim=1, keepdim=True)
-        whole = whole / whole.abs().amax(dim=1, keepdim=True)
-    return whole
+    return torch.stack([cut.prepared(stem[:shortest]) for stem in stems])
 
 
 register_world(ExcerptWorld.name, ExcerptWorld, tuple(CUTS))

@@ -46,12 +46,17 @@ class Cut:
         """Where the frames of a song of that many samples start."""
         return np.floor(np.linspace(0, samples - self.length, self.frames)).astype(np.int64)
 
+    def prepared(self, stem: Tensor) -> Tensor:
+        """A stem (T,) as it is before it is cut."""
+        if not self.normalised:
+            return stem
+        centred = stem - stem.mean()
+        peak = centred.abs().max()
+        return centred / peak if peak > 0 else centred
+
     def of(self, stem: Tensor) -> Tensor:
         """The frames of a stem (T,), which has at least one frame's length: (frames, length)."""
-        if self.normalised:
-            stem = stem - stem.mean()
-            peak = stem.abs().max()
-            stem = stem / peak if peak > 0 else stem
+        stem = self.prepared(stem)
         return torch.stack([stem[start : start + self.length] for start in self.starts(len(stem))])
 
 

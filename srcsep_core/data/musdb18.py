@@ -13,8 +13,8 @@ The splits are musdb18's, validation musdb's own fourteen songs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from srcsep_core.audio import resample
-from srcsep_core.config import check_choice, resolved
-from srcsep_core.data.base import Split, World, register_world
+from srcsep_core.config import resolved
+from srcsep_core.data.base import Split, register_world
 from srcsep_core.data.frames import Cut, FrameStore, Song, make_frames
-from srcsep_core.data.stem_classes import COLOURS, SOURCES, check_stems
+from srcsep_core.data.stem_classes import StemWorld
 from srcsep_core.data.tracks import Track, stems_of, tracks_in
 from srcsep_core.errors import InputError
 from srcsep_core.paths import default_root
@@ -42,23 +42,13 @@ TYPICAL_RMS = {"drums": 0.085, "bass": 0.095, "other": 0.07, "vocals": 0.065}
 
 
 @dataclass(frozen=True)
-class Musdb18World(World):
-    """Frames of musdb18: `variant` is one of `CUTS`; `sources` some of drums, bass, other and vocals."""
+class Musdb18World(StemWorld):
+    """Frames of musdb18: `variant` is one of `CUTS`."""
 
     name: ClassVar[str] = "musdb18"
-    aligned: ClassVar[bool] = True
+    rates: ClassVar[Mapping[str, int]] = {variant: cut.sample_rate for variant, cut in CUTS.items()}
 
     variant: str = "musdb18_paper"
-    sources: tuple[str, ...] = SOURCES
-
-    def __post_init__(self) -> None:
-        check_choice("musdb18 variant", self.variant, tuple(CUTS))
-        check_stems(self.name, self.sources)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second (Hz)."""
-        return CUTS[self.variant].sample_rate
 
     @property
     def typical_rms(self) -> Mapping[str, float]:
@@ -66,22 +56,12 @@ class Musdb18World(World):
         louder = 1.3 if CUTS[self.variant].normalised else 1.0
         return {source: louder * TYPICAL_RMS[source] for source in self.sources}
 
-    @property
-    def colours(self) -> Mapping[str, str]:
-        """Those of the stems in all figures."""
-        return COLOURS
-
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
         """Stretches of frames (batch, K, length), all stems of a row of one place in one song; some may be silent.
 
         Raises `InputError` where musdb18 was not decoded yet.
         """
-        drawn = stored(self.variant).draw(batch, length, generator, split=split)
-        return drawn[:, [SOURCES.index(source) for source in self.sources]]
-
-    def only(self, sources: Sequence[str]) -> Musdb18World:
-        """The same world with some of its stems."""
-        return replace(self, sources=tuple(sources))
+        return self.own(stored(self.variant).draw(batch, length, generator, split=split))
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class NoteBank:
 
     def of(self, source: str, known: bool) -> Sequence[Instrument]:
         """The instruments that play a source."""
-        return [one for one in self.instruments.values() if one.source == source and one.known == known]
+        return [one for one in self.instruments.values() if (one.source, one.known) == (source, known)]
 
     def note(self, instrument: str, key: int, velocity: int = FULL_VELOCITY) -> Wave:
         """One note (samples,) as it sounds at a velocity: the nearest recording, shifted to the key, and its level.

@@ -13,22 +13,22 @@ at one place in it. The classes are musdb18's, and nothing here is musdb18.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from srcsep_core.config import check_choice, resolved
-from srcsep_core.data.base import Split, World, register_world
+from srcsep_core.config import resolved
+from srcsep_core.data.base import Split, register_world
 from srcsep_core.data.notes import NoteBank, note_bank
 from srcsep_core.data.songs import compose, play
-from srcsep_core.data.stem_classes import COLOURS, SOURCES, check_stems
+from srcsep_core.data.stem_classes import StemWorld
 from srcsep_core.errors import InputError
 
-VARIANTS = ("songs_8k", "songs_16k", "instruments_8k", "instruments_16k")
+RATES = {"songs_8k": 8_000, "songs_16k": 16_000, "instruments_8k": 8_000, "instruments_16k": 16_000}
 VERSION = 1
 """Raised when the same numbers give other songs."""
 SONG_S = 180.0
@@ -39,23 +39,13 @@ TRIES = 20
 
 
 @dataclass(frozen=True)
-class RenderedWorld(World):
-    """Songs of recorded notes: `variant` is one of `VARIANTS`; `sources` some of drums, bass, other and vocals."""
+class RenderedWorld(StemWorld):
+    """Songs of recorded notes: `variant` is one of `RATES`."""
 
     name: ClassVar[str] = "rendered"
-    aligned: ClassVar[bool] = True
+    rates: ClassVar[Mapping[str, int]] = RATES
 
     variant: str = "songs_8k"
-    sources: tuple[str, ...] = SOURCES
-
-    def __post_init__(self) -> None:
-        check_choice("rendered variant", self.variant, VARIANTS)
-        check_stems(self.name, self.sources)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second (Hz)."""
-        return 8_000 if self.variant.endswith("_8k") else 16_000
 
     @property
     def known(self) -> bool:
@@ -67,13 +57,8 @@ class RenderedWorld(World):
         """The median root mean square of each stem over stretches of two seconds of known instruments."""
         return {source: TYPICAL_RMS[source] for source in self.sources}
 
-    @property
-    def colours(self) -> Mapping[str, str]:
-        """Those of the stems in all figures."""
-        return COLOURS
-
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
-        """Stretches of songs (batch, K, length), all stems of a row of one song; none of them is silent."""
+        """Stretches of songs (batch, K, length), all stems of a row of one song; hardly ever a silent one."""
         if length < 1:
             raise InputError(f"the length is {length} samples; use at least 1")
         bank = note_bank(self.sample_rate)
@@ -95,14 +80,10 @@ class RenderedWorld(World):
                 break
         return stems
 
-    def only(self, sources: Sequence[str]) -> RenderedWorld:
-        """The same world with some of its stems."""
-        return replace(self, sources=tuple(sources))
-
     @property
     def fingerprint(self) -> dict[str, Any]:
         """Its fields, and the version of the songs."""
         return {**resolved(self), "songs": VERSION}
 
 
-register_world(RenderedWorld.name, RenderedWorld, VARIANTS)
+register_world(RenderedWorld.name, RenderedWorld, tuple(RATES))

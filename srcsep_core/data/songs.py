@@ -23,7 +23,7 @@ STEPS = 16  # of a bar of four beats
 SECTION = 8  # bars
 LONGEST_S = 2.6  # of a note, and what sounds before a stretch for it to sound into it
 FADE_S = 0.05
-ROOM_S = 0.4
+ROOM_S = 0.4  # longer than any room
 TAPS = 8
 LEVELS = {"drums": 0.4, "bass": 1.0, "other": 1.0, "vocals": 1.0}  # drums peak ten times above their mean
 
@@ -79,8 +79,9 @@ class Note:
 
 @dataclass(frozen=True)
 class Song:
-    """What all its stems share, and who plays them. `tuning`: the ratio of its frequencies to the usual; `gains` and
-    `wet`, the share of the room, by source.
+    """What all its stems share, and who plays them.
+
+    `tuning`: the ratio of its frequencies to the usual; `gains` and `wet`, the share of the room, by source.
     """
 
     number: int
@@ -119,7 +120,7 @@ class Song:
 def compose(number: int, bank: NoteBank, *, known: bool = True) -> Song:
     """The song of a number, played by known instruments or by the others."""
     dice = Dice(number, 0)
-    players = {source: dice.among(list(bank.of(source, known))) for source in SOURCES}
+    players = {source: dice.among(bank.of(source, known)) for source in SOURCES}
     beat = 60 / dice.between(76, 148)
     if players["drums"].loop:
         beat = len(bank.note(players["drums"].name, *_loop(players["drums"]))) / bank.sample_rate
@@ -161,7 +162,7 @@ def bar_of(song: Song, source: str, bar: int) -> list[Note]:
     ]
 
 
-def _at(song: Song, step: float) -> float:
+def _at(song: Song, step: int) -> float:
     """When a step of a bar begins (s); every second one late by the swing."""
     late = song.swing * 0.5 if step % 2 == 1 else 0.0
     return (step + late) * song.bar_s / STEPS
@@ -206,12 +207,12 @@ def _bass(song: Song, bar: int, rhythm: Sequence[int], pattern: Dice, repeated: 
 
 def _vocals(song: Song, bar: int, rhythm: Sequence[int], pattern: Dice, repeated: Dice, here: Dice) -> list[Note]:
     centre, third = pattern.among((52, 55, 60, 64)), pattern.chance(0.35)
-    last = _lengths(rhythm)
+    sung = _lengths(rhythm)
     if bar % 4 == 3 and repeated.chance(0.6):
-        last = last[:-1] or last
+        sung = sung[:-1]
     degree = song.chord(bar) + repeated.among((0, 2, 4))
     notes = []
-    for step, steps in last:
+    for step, steps in sung:
         for up in (0, 2) if third else (0,):
             key = song.key(degree + up, centre)
             notes.append(Note(_at(song, step), key, 95, 0.97 * steps * song.bar_s / STEPS))
@@ -255,8 +256,7 @@ def play(song: Song, source: str, bank: NoteBank, start: int, length: int) -> Wa
     dry = _dry(song, source, bank, first, count)
     tuned = _interpolated(dry, np.arange(start - room, start + length) * song.tuning - first)
     wet = fftconvolve(tuned, _response(song, source, bank.sample_rate))[room : room + length]
-    level = song.gains[source]
-    stem = level * ((1 - song.wet[source]) * tuned[room:] + song.wet[source] * wet)
+    stem = song.gains[source] * ((1 - song.wet[source]) * tuned[room:] + song.wet[source] * wet)
     return np.clip(stem, -1, 1).astype(np.float32)
 
 
@@ -293,7 +293,7 @@ def _interpolated(signal: Wave, places: Wave) -> Wave:
 
 def _response(song: Song, source: str, rate: int) -> Wave:
     """The room's response: noise that dies away, without the direct sound, of the energy of one."""
-    length = int(min(song.room_s, ROOM_S) * rate)
+    length = int(song.room_s * rate)
     generator = np.random.Generator(np.random.PCG64([song.number, 20 + SOURCES.index(source)]))
     noise = generator.random(length) - 0.5
     decay = noise * np.exp(-6.9 * np.arange(length) / length)

@@ -155,9 +155,9 @@ def _from_streams(track: Track, source: str) -> tuple[Tensor, int]:
 
 
 def _from_musdb(track: Track, source: str) -> tuple[Tensor, int]:
-    song: Any = _musdb_track(track)
     try:
-        samples = torch.from_numpy(np.asarray(song.sources[source].audio, np.float32).T.copy())
+        song = _musdb_track(track)
+        samples = torch.from_numpy(np.atleast_2d(np.asarray(song.sources[source].audio, np.float32).T).copy())
     except Exception as error:  # ffmpeg's failures come through stempeg as any kind
         raise InputError(f"{track.path.name} cannot be decoded ({type(error).__name__}); copy it anew") from error
     return samples, int(song.rate)

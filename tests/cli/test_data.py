@@ -11,10 +11,7 @@ from srcsep_core.cli import main
 from srcsep_core.data import tracks
 from srcsep_core.data.tracks import STEM_FILE
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture

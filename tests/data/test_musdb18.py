@@ -16,10 +16,7 @@ from srcsep_core.data.stem_classes import SOURCES
 from srcsep_core.data.tracks import STEM_FILE
 from srcsep_core.errors import InputError
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SRCSEP_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 
 from srcsep_core.data.base import EvalConfig, Split, world_of
 from srcsep_core.data.mixes import MixConfig, draw_mixes
-from srcsep_core.data.rendered import PLACES, VARIANTS, RenderedWorld
+from srcsep_core.data.rendered import PLACES, RATES, RenderedWorld
 from srcsep_core.errors import InputError
 
 WORLD = RenderedWorld()
@@ -54,7 +54,7 @@ def test_mixes_are_of_stems_that_belong_together() -> None:
 
 
 def test_variants_differ_in_rate_and_instruments() -> None:
-    assert {world_of(variant).sample_rate for variant in VARIANTS} == {8_000, 16_000}
+    assert {world_of(variant).sample_rate for variant in RATES} == {8_000, 16_000}
     assert not torch.equal(draw(), draw(RenderedWorld("instruments_8k")))
     assert WORLD.fingerprint["songs"] >= 1
 
