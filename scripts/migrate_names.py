@@ -18,7 +18,7 @@ from typing import Any
 import click
 from safetensors.torch import load_file
 
-from srcsep_core.data.base import variants_of
+from srcsep_core.data.toy import VARIANTS
 from srcsep_core.errors import StoreError
 from srcsep_core.former import FORMER
 from srcsep_core.paths import shipped_root
@@ -84,9 +84,9 @@ def migrate(folder: Path, target: Path, keys: dict[str, str], steps: Mapping[str
 
 
 def known_steps() -> dict[str, TrainPriors]:
-    """Every training step of every profile and variant, by key."""
+    """Every training step of every profile in the toy world, the only one when names were others; by key."""
     profiles = PROFILES.values()
-    return {step.key: step for profile in profiles for variant in variants_of() for step in priors_of(profile, variant)}
+    return {step.key: step for profile in profiles for variant in VARIANTS for step in priors_of(profile, variant)}
 
 
 def _read(path: Path) -> Any:

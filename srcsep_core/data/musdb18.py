@@ -79,8 +79,8 @@ def stored(variant: str) -> FrameStore:
     store = store_of(variant)
     if not store.complete:
         raise InputError(
-            f"musdb18 is not decoded as {variant} in {store.folder}; run srcsep data musdb18 --root with the folder "
-            "that holds its train and test"
+            f"musdb18 is not decoded as {variant} in {store.folder}; run `srcsep data musdb18 --root PLACE` for this "
+            "variant, where PLACE is the folder that holds its train and test"
         )
     return store
 
