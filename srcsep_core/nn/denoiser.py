@@ -11,7 +11,7 @@ import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ EMBEDDING = 128
 FREQUENCIES = 32
 SIGMA_RANGE = (1e-3, 50.0)
 ROWS = 64  # of one call of the network
+LEVELS_DB = 6.0  # of interfering sources, either way
+SILENT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class DenoiserConfig:
     deviation of the data (Karras et al. 2022, Table 1). `window` is the signal length it is trained on and used at.
     `classes`: of a network built on its own; one that is trained has as many as its world has sources.
     """
+
+    interference: ClassVar[float] = 0.0
 
     classes: int = 4
     channels: tuple[int, ...] = (32, 64, 128, 192)
@@ -78,6 +82,10 @@ class DenoiserConfig:
         """The product of the strides: what the length of every signal must be a multiple of."""
         return math.prod(self.strides)
 
+    def raw_network(self) -> DenoiserNet:
+        """The network F, freshly initialised."""
+        return DenoiserNet(self)
+
 
 class DenoiserNet(nn.Module):
     """The raw network F: signals (B, 1, T), noise conditions (B,) and class numbers (B,) to (B, 1, T).
@@ -86,6 +94,9 @@ class DenoiserNet(nn.Module):
     """
 
     groups = 1
+    conv: ClassVar[type[nn.Module]] = nn.Conv1d
+    transposed: ClassVar[type[nn.Module]] = nn.ConvTranspose1d
+    kernel: ClassVar[int] = KERNEL
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -94,29 +105,43 @@ class DenoiserNet(nn.Module):
         self.register_buffer("frequencies", torch.linspace(0, math.log(200), FREQUENCIES).exp(), persistent=False)
         self.noise = nn.Sequential(nn.Linear(2 * FREQUENCIES, EMBEDDING), nn.SiLU(), nn.Linear(EMBEDDING, EMBEDDING))
         self.label = nn.Embedding(config.classes, EMBEDDING)
-        self.stem = nn.Conv1d(1, widths[0], KERNEL, padding=KERNEL // 2)
-        self.encoder = nn.ModuleList(ResidualBlock(width, width) for width in widths[:-1])
+        self.stem = self.first(widths[0])
+        self.encoder = nn.ModuleList(self.block(width, width) for width in widths[:-1])
         self.down = nn.ModuleList(
-            nn.Conv1d(width, wider, stride, stride)
+            self.conv(width, wider, stride, stride)
             for width, wider, stride in zip(widths, widths[1:], strides, strict=False)
         )
-        self.middle = nn.ModuleList(ResidualBlock(widths[-1], widths[-1]) for _ in range(config.middle + 1))
-        self.attention = nn.ModuleList(Attention(widths[-1], config.heads) for _ in range(config.middle))
+        self.middle = nn.ModuleList(self.block(widths[-1], widths[-1]) for _ in range(config.middle + 1))
+        self.attention = nn.ModuleList(self.attend(widths[-1], config.heads) for _ in range(config.middle))
         self.up = nn.ModuleList(
-            nn.ConvTranspose1d(wider, width, stride, stride)
+            self.transposed(wider, width, stride, stride)
             for width, wider, stride in zip(widths, widths[1:], strides, strict=False)
         )
-        self.decoder = nn.ModuleList(ResidualBlock(2 * width, width) for width in widths[:-1])
-        self.head = nn.Sequential(
-            nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv1d(widths[0], 1, KERNEL, padding=KERNEL // 2)
-        )
+        self.decoder = nn.ModuleList(self.block(2 * width, width) for width in widths[:-1])
+        self.head = nn.Sequential(nn.GroupNorm(8, widths[0]), nn.SiLU(), self.last(widths[0]))
         nn.init.zeros_(cast(nn.Conv1d, self.head[2]).weight)
+
+    def first(self, width: int) -> nn.Module:
+        """The layer that takes signals (B, 1, T) to the features of the first level."""
+        return nn.Conv1d(1, width, self.kernel, padding=self.kernel // 2)
+
+    def last(self, width: int) -> nn.Module:
+        """The layer that takes those features to signals."""
+        return nn.Conv1d(width, 1, self.kernel, padding=self.kernel // 2)
+
+    def block(self, channels: int, out_channels: int) -> ResidualBlock:
+        """A residual block of this network's convolutions."""
+        return ResidualBlock(channels, out_channels, self.conv, self.kernel)
+
+    def attend(self, channels: int, heads: int) -> nn.Module:
+        """An attention layer of the bottleneck."""
+        return Attention(channels, heads)
 
     def forward(self, x: Tensor, noise: Tensor, label: Tensor) -> Tensor:
         """F(x): (B, 1, T)."""
         angles = noise[:, None] * cast(Tensor, self.frequencies)
         condition = silu(self.noise(torch.cat([angles.cos(), angles.sin()], dim=1)) + self.label(label))
-        kind = self.stem.weight.dtype
+        kind = cast(Tensor, self.stem.weight).dtype
         x, condition = x.to(kind), condition.to(kind)
         h = self.stem(x)
         skips = []
@@ -149,7 +174,7 @@ class PreconditionedNet(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
-        self.net = DenoiserNet(config)
+        self.net = config.raw_network()
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
         """The estimate of the clean signal for rows (B, 1, T), noise levels (B,) and class numbers (B,): (B, 1, T)."""
@@ -212,6 +237,7 @@ class PreconditionedNet(nn.Module):
 
         Mean squared error of F against its target, which is the weight lambda(sigma) = (sigma^2 + sigma_data^2) /
         (sigma sigma_data)^2 on that of D (Karras et al. 2022, Eqs. 2 and 8). No unit: 1 is no better than the mean.
+        In a share `config.interference` of the rows the noise is partly other sources (`interfering`).
         """
         batch, groups, length = clean.shape
         rows = clean.reshape(-1, 1, length)
@@ -219,6 +245,8 @@ class PreconditionedNet(nn.Module):
         normal = torch.randn(len(rows), generator=generator, device=clean.device)
         sigma = (self.config.log_sigma_mean + self.config.log_sigma_std * normal).exp()
         noise = torch.randn(rows.shape, generator=generator, device=clean.device)
+        if self.config.interference:
+            noise = interfering(clean, noise.view_as(clean), self.config.interference, generator).view_as(rows)
         noisy = rows + sigma[:, None, None] * noise
         skip, out = self._scales(sigma)
         target = (rows - skip * noisy) / out
@@ -226,22 +254,45 @@ class PreconditionedNet(nn.Module):
         return error.view(batch, groups).mean(dim=0)
 
 
+def interfering(clean: Tensor, noise: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """The noise (B, G, T) of unit variance with, in a `share` of the signals, other sources in place of a part of it.
+
+    The part of the variance is uniform in [0, 1]. They are some of the other classes, each as likely as not (at least
+    one), of another draw of the batch `clean` (B, G, T) or of the same, with levels of +-`LEVELS_DB` dB.
+    """
+    batch, groups, _ = clean.shape
+    if groups < 2:
+        return noise
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=clean.device)
+
+    order = uniform(batch, groups, groups)
+    order[:, torch.arange(groups), torch.arange(groups)] = 2.0  # never the class itself
+    taken = (order < 0.5) | (order == order.amin(dim=2, keepdim=True))
+    gains = 10 ** (LEVELS_DB * (2 * uniform(batch, groups, groups) - 1) / 20) * taken
+    others = torch.einsum("bgh,bht->bgt", gains, clean[(uniform(batch) * batch).long()])
+    loudness = others.square().mean(dim=2, keepdim=True).sqrt()
+    part = uniform(batch, groups, 1) * (uniform(batch, groups, 1) < share) * (loudness > SILENT)
+    return (1 - part).sqrt() * noise + part.sqrt() * others / loudness.clamp(min=SILENT)
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions with group norm; the condition (B, EMBEDDING) scales and shifts between them."""
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, conv: type[nn.Module], kernel: int) -> None:
         super().__init__()
         self.norm_in = nn.GroupNorm(8, channels)
-        self.conv_in = nn.Conv1d(channels, out_channels, KERNEL, padding=KERNEL // 2)
+        self.conv_in = conv(channels, out_channels, kernel, padding=kernel // 2)
         self.modulation = nn.Linear(EMBEDDING, 2 * out_channels)
         self.norm_out = nn.GroupNorm(8, out_channels)
-        self.conv_out = nn.Conv1d(out_channels, out_channels, KERNEL, padding=KERNEL // 2)
-        self.shortcut = nn.Identity() if channels == out_channels else nn.Conv1d(channels, out_channels, 1)
-        nn.init.zeros_(self.conv_out.weight)
+        self.conv_out = conv(out_channels, out_channels, kernel, padding=kernel // 2)
+        self.shortcut = nn.Identity() if channels == out_channels else conv(channels, out_channels, 1)
+        nn.init.zeros_(cast(nn.Conv1d, self.conv_out).weight)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, channels, T) to (B, out_channels, T)."""
-        scale, shift = self.modulation(condition)[..., None].chunk(2, dim=1)
+        """(B, channels, ...) to (B, out_channels, ...)."""
+        scale, shift = self.modulation(condition)[(..., *[None] * (x.dim() - 2))].chunk(2, dim=1)
         h = self.conv_in(silu(self.norm_in(x)))
         h = silu(self.norm_out(h) * (1 + scale) + shift)
         out: Tensor = self.shortcut(x) + self.conv_out(h)

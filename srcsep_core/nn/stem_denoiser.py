@@ -1,0 +1,145 @@
+"""Denoisers of the stems of songs: trained against each other, on the waveform or on its spectrogram.
+
+What is left of a mix when the estimates of the other sources are taken away is a source in noise only while the chain
+is right; before, it is a source among other sources. So in a share of the training signals a part of the noise is other
+classes of the same songs (`nn.denoiser.interfering`), and the network must listen to its class. Every signal is still a
+single source with what is added to it, at a level that the network is told.
+
+The network in the time-frequency domain sees the short-time Fourier transform and gives one; the diffusion lives on the
+waveform all the same, as in Shi et al. 2025 (arXiv 2512.07226), whose idea it is. Its convolutions know at which
+frequency they are by an offset learned for each, and its bottleneck attends along time and along frequency by turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from srcsep_core.config import check_choice
+from srcsep_core.errors import InputError
+from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet
+
+DOMAINS = ("waveform", "spectrogram")
+SPECTRUM, HOP = 256, 64  # samples
+PATCH = 2  # bins and frames
+
+
+@dataclass(frozen=True)
+class StemDenoiserConfig(DenoiserConfig):
+    """Size and training of a denoiser of stems (see `DenoiserConfig`).
+
+    `interference`: the share of the signals in whose noise other classes sound. `domain`: `waveform` or `spectrogram`,
+    whose `strides` are in bins and in frames. `sigma_data` is the root mean square of a usual stem of the rendered
+    songs.
+    """
+
+    domain: str = "waveform"
+    interference: float = 0.75  # type: ignore[misc]
+    sigma_data: float = 0.1
+    log_sigma_mean: float = -2.5
+    window: int = 8192
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("domain", self.domain, DOMAINS)
+        if not 0 <= self.interference <= 1:
+            raise InputError(f"StemDenoiserConfig.interference is {self.interference}; use a share of 0 to 1")
+        if self.domain == "spectrogram" and self.window % HOP:
+            raise InputError(f"the window of {self.window} samples is not a multiple of {HOP}, a frame's step")
+
+    def raw_network(self) -> DenoiserNet:
+        """The network F, freshly initialised."""
+        return SpectralNet(self) if self.domain == "spectrogram" else DenoiserNet(self)
+
+
+class SpectralNet(DenoiserNet):
+    """The raw network F over the short-time Fourier transform; as `DenoiserNet` from outside."""
+
+    conv: ClassVar[type[nn.Module]] = nn.Conv2d
+    transposed: ClassVar[type[nn.Module]] = nn.ConvTranspose2d
+    kernel: ClassVar[int] = 3
+
+    def first(self, width: int) -> nn.Module:
+        """Signals (B, 1, T) to features (B, width, bins, frames)."""
+        return Analysis(width, self.config.stride * PATCH)
+
+    def last(self, width: int) -> nn.Module:
+        """Features to signals."""
+        return Synthesis(width, self.config.window)
+
+    def attend(self, channels: int, heads: int) -> nn.Module:
+        """Attention along time, then along frequency."""
+        return AxialAttention(channels, heads)
+
+
+def _hann(like: Tensor) -> Tensor:
+    return torch.hann_window(SPECTRUM, device=like.device)
+
+
+LOUDNESS = (0.375 * SPECTRUM / 2) ** 0.5  # of either part of a coefficient of white noise of unit variance
+
+
+class Analysis(nn.Module):
+    """The transform in patches of `PATCH` bins and frames, padded to a multiple of `multiple` frames."""
+
+    def __init__(self, width: int, multiple: int) -> None:
+        super().__init__()
+        self.multiple = multiple
+        self.patches = nn.Conv2d(2, width, PATCH, PATCH)
+        self.place = nn.Parameter(torch.zeros(1, width, SPECTRUM // 2 // PATCH, 1))
+
+    @property
+    def weight(self) -> Tensor:
+        """Of its convolution."""
+        return self.patches.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, T) to (B, width, bins, frames)."""
+        transform = torch.stft(x[:, 0].float(), SPECTRUM, HOP, window=_hann(x), return_complex=True)
+        parts = torch.view_as_real(transform[:, :-1]).permute(0, 3, 1, 2) / LOUDNESS
+        frames = parts.shape[3]
+        parts = pad(parts, (0, -frames % self.multiple)).to(self.weight.dtype)
+        out: Tensor = self.patches(parts) + self.place
+        return out
+
+
+class Synthesis(nn.Module):
+    """From patches back to a signal of `length` samples."""
+
+    def __init__(self, width: int, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self.patches = nn.ConvTranspose2d(width, 2, PATCH, PATCH)
+
+    @property
+    def weight(self) -> Tensor:
+        """Of its convolution."""
+        return self.patches.weight
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, width, bins, frames) to (B, 1, T)."""
+        parts = LOUDNESS * self.patches(h)[..., : self.length // HOP + 1].float()
+        transform = torch.view_as_complex(pad(parts, (0, 0, 0, 1)).permute(0, 2, 3, 1).contiguous())
+        signal = torch.istft(transform, SPECTRUM, HOP, window=_hann(parts), length=self.length)
+        return signal[:, None]
+
+
+class AxialAttention(nn.Module):
+    """Self-attention along time within each band, then along frequency within each frame."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.time, self.frequency = Attention(channels, heads), Attention(channels, heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, bins, frames) to the same shape."""
+        batch, channels, bins, frames = x.shape
+        rows = x.permute(0, 2, 1, 3).reshape(-1, channels, frames)
+        rows = cast(Tensor, self.time(rows)).view(batch, bins, channels, frames)
+        columns = rows.permute(0, 3, 2, 1).reshape(-1, channels, bins)
+        columns = cast(Tensor, self.frequency(columns)).view(batch, frames, channels, bins)
+        return columns.permute(0, 2, 3, 1)
