@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from srcsep_core.baselines.base import Estimator, Given, Method, register
 from srcsep_core.baselines.masks import HOP, WINDOW, magnitude_of, masked
 from srcsep_core.checks import check_waveform
+from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 
 SIGNALS, SEED = 200, 5  # of each class that dictionaries are learnt from
@@ -130,10 +132,16 @@ def _by_name(signals: Mapping[str, Tensor] | Tensor, names: Sequence[str] | None
     return {name: signals[name] for name in names or signals}
 
 
+@cache
+def _dictionaries(world: World, length: int) -> SupervisedNMF:
+    """Learnt of every class of a world, from training signals of `length` samples."""
+    generator = torch.Generator().manual_seed(SEED)
+    return SupervisedNMF().fit(world.draw(SIGNALS, length, generator), world.sources)
+
+
 def _learned(given: Given) -> Estimator:
     """With dictionaries of every class of a world, from training signals as long as the mixes."""
-    generator = torch.Generator().manual_seed(SEED)
-    nmf = SupervisedNMF().fit(given.world.draw(SIGNALS, given.length, generator), given.world.sources)
+    nmf = _dictionaries(given.world, given.length)
     return Estimator(lambda mix, sources, _: nmf.separate(mix, sources))
 
 

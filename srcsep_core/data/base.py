@@ -54,6 +54,7 @@ class World(ABC):
 
     name: ClassVar[str]
     aligned: ClassVar[bool] = False  # whether the sources of one draw belong together, as the stems of a song
+    steady: ClassVar[bool] = True  # whether every signal of a source is about as loud as is typical of it
     variant: str
     sources: tuple[str, ...]
 
@@ -66,6 +67,11 @@ class World(ABC):
     @abstractmethod
     def typical_rms(self) -> Mapping[str, float]:
         """The root mean square of a source of usual loudness, by source."""
+
+    @property
+    def unit(self) -> float:
+        """What samplers take for 1: their settings are for sources as loud as the toy world's."""
+        return 1.0
 
     @property
     def colours(self) -> Mapping[str, str]:
@@ -168,3 +174,8 @@ def variants_of() -> dict[str, str]:
     """Every variant there is, and the name of its world; those of the default world first."""
     known = sorted(_WORLDS.all().items(), key=lambda item: not item[1].default)
     return {variant: name for name, one in known for variant in one.variants}
+
+
+def worlds_of() -> tuple[str, ...]:
+    """The names of the worlds, the default one first."""
+    return tuple(dict.fromkeys(variants_of().values()))

@@ -6,7 +6,7 @@ other, so that results over several sets of classes may be pooled.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import torch
@@ -54,6 +54,10 @@ class Mixes:
     mix: Tensor
     sources: Tensor
     gains: Tensor
+
+    def over(self, unit: float) -> Mixes:
+        """The same in another unit (`World.unit`)."""
+        return self if unit == 1.0 else replace(self, mix=self.mix / unit, sources=self.sources / unit)
 
 
 def draw_mixes(data: World, config: MixConfig, *, split: Split = "test") -> Mixes:

@@ -15,6 +15,8 @@ from srcsep_core.errors import InputError
 
 SOURCES = ("drums", "bass", "other", "vocals")
 COLOURS = {"drums": "#4D2A0E", "bass": "#00796B", "other": "#8E7CC3", "vocals": "#E8B4B8"}
+USUAL_RMS = 0.075  # of a stem of a song, about, over all classes
+TOY_RMS = 0.65
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class StemWorld(World):
     """
 
     aligned: ClassVar[bool] = True
+    steady: ClassVar[bool] = False
     rates: ClassVar[Mapping[str, int]]
 
     variant: str
@@ -42,6 +45,11 @@ class StemWorld(World):
     def sample_rate(self) -> int:
         """Samples per second (Hz)."""
         return self.rates[self.variant]
+
+    @property
+    def unit(self) -> float:
+        """The ratio of its usual stem to a source of the toy world (root mean squares)."""
+        return USUAL_RMS / TOY_RMS
 
     @property
     def colours(self) -> Mapping[str, str]:

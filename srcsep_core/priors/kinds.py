@@ -49,6 +49,7 @@ class Kind:
     network for an objective.
     density: it has likelihoods that are evaluated. scored: samplers can use it. ladder: samplers take its sets through
     a `NoiseLadder`, one set a level. batch_samples: how many samples to evaluate at once (0: as many as asked for).
+    mixes: it is trained on mixes and no prior, but trained and kept like one (`all_kinds` leaves it out).
     """
 
     name: str
@@ -63,6 +64,7 @@ class Kind:
     scored: bool = True
     ladder: bool = False
     batch_samples: int = 0
+    mixes: bool = False
 
     def levels(self, config: Any) -> tuple[float, float] | None:
         """The noise levels that a network of this configuration is told and covers; None: it has one level."""
@@ -79,7 +81,7 @@ def register(kind: Kind) -> Kind:
 
 def all_kinds() -> dict[str, Kind]:
     """Every kind by name, in alphabetical order: those of the files of this folder, and what others registered."""
-    return _KINDS.all()
+    return {name: kind for name, kind in _KINDS.all().items() if not kind.mixes}
 
 
 def all_objectives() -> dict[str, None]:
@@ -88,8 +90,8 @@ def all_objectives() -> dict[str, None]:
 
 
 def kind_of(name: str) -> Kind:
-    """The kind called `name`; raises `InputError` for any other name."""
-    kinds = all_kinds()
+    """The kind called `name`, of prior or of what is kept like one; raises `InputError` for any other name."""
+    kinds = _KINDS.all()
     check_choice("model", name, kinds)
     return kinds[name]
 

@@ -10,6 +10,8 @@ from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import EvalConfig, world_of
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
+from srcsep_core.priors.convtasnet import ConvTasNetConfig
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
@@ -189,8 +191,9 @@ _DENOISER = replace(
 )
 _SMOKE = replace(_LAPTOP, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
 _SMOKE_TUNING = replace(_SMOKE, steps=10, learning_rate=2e-3, seed=1)
-_MUSIC = DenoiserConfig(window=8192, sigma_data=0.1, log_sigma_mean=-2.5)
-_MUSIC_TRAIN = replace(_DENOISER, steps=20_000, crop=8192, batch_size=4, checkpoint_every=200)
+_STEMS = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), strides=(2, 2))
+_STEMS_TRAIN = replace(_DENOISER, steps=3000, crop=8192, batch_size=4)
+_MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
 _FULL = TrainConfig(mixed_precision=True)
 _FULL_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
@@ -229,10 +232,15 @@ _ALL = (
         worlds={
             "rendered": {
                 "denoiser": KindPlan(
-                    replace(_MUSIC, channels=(16, 32, 32, 64), middle=1, window=1024),
-                    replace(_MUSIC_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
-                    step_seconds=0.05,
-                )
+                    replace(_STEMS, channels=(16, 32), strides=(4,), middle=1, window=1024),
+                    replace(_STEMS_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+                    step_seconds=0.1,
+                ),
+                "convtasnet": KindPlan(
+                    ConvTasNetConfig(features=32, bottleneck=16, hidden=32, layers=3, stacks=1),
+                    replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+                    step_seconds=0.1,
+                ),
             }
         },
     ),
@@ -257,7 +265,12 @@ _ALL = (
         pnf=KindPlan(PnFConfig(), replace(_LAPTOP, steps=2000, crop=1024, learning_rate=2e-3), step_seconds=0.3),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
-        worlds={"rendered": {"denoiser": KindPlan(_MUSIC, _MUSIC_TRAIN)}},
+        worlds={
+            "rendered": {
+                "denoiser": KindPlan(_STEMS, _STEMS_TRAIN, step_seconds=1.4),
+                "convtasnet": KindPlan(ConvTasNetConfig(), _MIXES_TRAIN, step_seconds=1.4),
+            }
+        },
     ),
     _profile(
         "full",
@@ -274,9 +287,12 @@ _ALL = (
         worlds={
             "rendered": {
                 "denoiser": KindPlan(
-                    replace(_MUSIC, channels=(64, 128, 256, 384), middle=4, window=32_768),
-                    replace(_MUSIC_TRAIN, steps=400_000, batch_size=16, crop=32_768),
-                )
+                    replace(_STEMS, channels=(96, 192, 384), middle=4, window=32_768),
+                    replace(_STEMS_TRAIN, steps=400_000, batch_size=16, crop=32_768),
+                ),
+                "convtasnet": KindPlan(
+                    ConvTasNetConfig(features=512, kernel=16), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
+                ),
             }
         },
     ),

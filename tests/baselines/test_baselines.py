@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -18,8 +21,13 @@ from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources, draw_test_set,
 from srcsep_core.data.toy import mix as mix_of
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import best_permutation, improvement, si_sdr
+from srcsep_core.priors.kinds import kind_of
+from srcsep_core.priors.sets import Trained
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.training.loop import new_network
 
 LENGTH = 1024
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,15 @@ def fitted(training: Tensor) -> SupervisedNMF:
     return SupervisedNMF(components=20, iterations=40).fit(training, SOURCES)
 
 
+def untrained(model: str) -> Any:
+    """The set of a kind with the smallest network there is a plan for and random weights; None without a kind."""
+    if not model:
+        return None
+    kind, plan = kind_of(model), get_profile("smoke").of("songs_8k").plan_of(model)
+    weights = new_network(kind.task(plan.network, len(SOURCES), "").build, seed=0).state_dict()
+    return kind.load(plan.network, weights, Trained(SOURCES, ToyWorld(), 0.0, pd.DataFrame(), Path()), CPU)
+
+
 def two_bands() -> Tensor:
     """Two sines on bins of the window, at amplitudes 1 and 0.5: their spectra do not overlap. (1, 2, T)."""
     time = torch.arange(LENGTH, dtype=torch.float64)
@@ -48,7 +65,7 @@ def test_every_method_is_a_separator(name: str, sources: Tensor) -> None:
     """The same estimates for the same seed, without chains; one that needs more than the mix is told the truth."""
     method, some = method_of(name), sources[:2]
     truth = Mixes(mix_of(some), some, torch.ones(2, 4)) if method.needs else None
-    separator = method.make(Given(ToyWorld(), LENGTH, truth=truth))
+    separator = method.make(Given(ToyWorld(), LENGTH, untrained(method.model), truth))
     first, again = (separator.separate(mix_of(some), SOURCES, torch.Generator().manual_seed(1)) for _ in range(2))
     assert first.sources.shape == some.shape and torch.equal(first.sources, again.sources)
     assert first.doubts.shape == (2, 0) and first.chains.shape == (2, 0, *some.shape[1:])

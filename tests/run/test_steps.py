@@ -92,6 +92,9 @@ def conditional_step(profile: Profile) -> TrainPriors:
     return next(step for step in likelihood_priors_of(profile) if step.conditional)
 
 
+SHIPPED = ("whole_periods", "uniform_hz", "songs_8k")  # variants that priors come with
+
+
 @pytest.fixture
 def line(tmp_path: Path) -> Pipeline:
     """A pipeline with an empty cache and nothing shipped."""
@@ -108,7 +111,9 @@ def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
 @each_profile
 def test_a_world_with_plans_of_its_own_gets_those_alone(profile: Profile) -> None:
     plan = profile.worlds["rendered"]["denoiser"]
-    (step,) = priors_of(profile, "songs_8k")
+    steps = {step.model: step for step in priors_of(profile, "songs_8k")}
+    assert set(steps) == set(profile.worlds["rendered"]) == {"denoiser", "convtasnet"}
+    step = steps["denoiser"]
     assert (step.network, step.train, step.data) == (plan.network, plan.train, world_of("songs_8k"))
     assert plan.network != profile.plan_of("denoiser").network and profile.of("piano_keys") is profile
     with pytest.raises(InputError, match="no plan for 'pnf'"):
@@ -124,7 +129,7 @@ def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: st
 
 def test_every_shipped_artefact_is_a_step_of_the_laptop_profile() -> None:
     laptop = get_profile("laptop")
-    wanted = {step.title: step.key for variant in ("whole_periods", "uniform_hz") for step in steps_of(laptop, variant)}
+    wanted = {step.title: step.key for variant in SHIPPED for step in steps_of(laptop, variant)}
     for marker in shipped_root().glob(f"*/{MARKER}"):
         assert wanted.get(marker.parent.name) == json.loads(marker.read_text())["key"], marker.parent.name
 

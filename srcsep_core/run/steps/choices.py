@@ -18,6 +18,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.kinds import all_kinds, oracle_of
 from srcsep_core.priors.ladder import NoiseLadder
+from srcsep_core.priors.unit import in_unit
 from srcsep_core.run.steps.base import Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
 from srcsep_core.samplers import SAMPLERS
@@ -154,7 +155,7 @@ class SamplerChoice(SeparatorChoice):
     def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
         check_choice("sampler", self.sampler, (*SAMPLERS, UNCONSTRAINED))
         find = self.prior.load(context)
-        priors = {name: find(name) for name in dict.fromkeys(mixes.sources)}
+        priors = in_unit({name: find(name) for name in dict.fromkeys(mixes.sources)}, data)
         if self.sampler == UNCONSTRAINED:
             return lambda truth: UnconstrainedDynamics(priors, truth)
         separator = PriorSeparator(SAMPLERS[self.sampler], self.sampler_config, priors)
@@ -165,12 +166,13 @@ class SamplerChoice(SeparatorChoice):
 class MethodChoice(SeparatorChoice):
     """A method by name (`baselines.base.method_of`); `trained` makes the set of its `model`, if it has one.
 
-    All mixes are separated at once.
+    All mixes are separated at once. A method that learns does so from signals of the world of the mixes, or `learned`.
     """
 
     step = "baseline"
     method: str
     trained: TrainPriors | None = None
+    learned: World | None = None
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -186,7 +188,8 @@ class MethodChoice(SeparatorChoice):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"baseline": self.method}
+        learned = {} if self.learned is None else {"learned": self.learned.fingerprint}
+        return {"baseline": self.method, **learned}
 
     def batch_of(self, mixes: MixConfig) -> int:
         return mixes.mixes
@@ -197,4 +200,4 @@ class MethodChoice(SeparatorChoice):
     def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
         method, step = method_of(self.method), self.trained
         trained = None if step is None else load_priors(step, context.run(step), context.device)
-        return lambda truth: method.make(Given(data, mixes.length, trained, truth))
+        return lambda truth: method.make(Given(self.learned or data, mixes.length, trained, truth))

@@ -56,7 +56,7 @@ class SeparateMixes(Step):
         return {"data": self.data.fingerprint, "mixes": resolved(self.mixes), **self.choice.config}
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
-        drawn = draw_mixes(self.data, self.mixes)
+        drawn = draw_mixes(self.data, self.mixes).over(self.data.unit)
         parts, seconds = self.separate(drawn, context)
         estimates = torch.cat([part.sources for part in parts]).cpu()
         residual = torch.cat([part.residual for part in parts]).cpu() / drawn.mix[:, 0].square().mean(dim=1).sqrt()
