@@ -49,7 +49,8 @@ def main(fit_count: int, held_count: int) -> None:
     fitting = calibration_steps(chosen, FIT_SEED, fit_count, LENGTHS_S)
     checking = calibration_steps(chosen, HELD_OUT_SEED, held_count, LENGTHS_S)
     prepare(pipeline, [*fitting, *checking])
-    made_with = {"sampler": SeparateConfig().sampler, "prior_key": fitting[0].trained.key}
+    trained = fitting[0].trained
+    made_with = {"world": trained.data.name, "sampler": SeparateConfig().request.sampler, "prior_key": trained.key}
     model = fit(windows_of(pipeline, fitting), made_with)
     path = project_root() / "srcsep_core" / "separate" / MODEL
     write_json(path, asdict(model))

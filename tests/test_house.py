@@ -232,7 +232,7 @@ def test_they_are_benchmarked(line: Pipeline, tmp_path: Path) -> None:
     assert set(table["world"]) == {"thunder"} and set(table["sources"]) == {"rumble+hiss"}
     assert set(table["group"]) == {"known", "baseline", "causal"}, "there is no oracle"
     rows = table.set_index("prior")
-    assert set(rows.loc["gaussian", "sampler"]) == {"gibbs-exchange", "gibbs", "langevin", "projection"}
+    assert set(rows.loc["gaussian", "sampler"]) == {"gibbs-exchange", "gibbs", "langevin", "means", "projection"}
     assert rows.loc["wiener", "supervision"] == "single sources" and rows.loc["irm", "supervision"] == "truth"
     assert rows.loc["wiener", "si_sdri_mean"] > 5
     assert pd.read_csv(tmp_path / "separation_unknown.csv")["n_sources"].tolist() == [1, 2]

@@ -35,6 +35,7 @@ class Choice(click.Option):
 
 PROFILES = "srcsep_core.run.profiles:PROFILES"
 VARIANTS = "srcsep_core.data.base:variants_of"
+WORLDS = "srcsep_core.data.base:worlds_of"
 SOURCES = "srcsep_core.data.base:all_sources"
 MODELS = "srcsep_core.priors.kinds:all_kinds"
 OBJECTIVES = "srcsep_core.priors.kinds:all_objectives"
@@ -49,13 +50,13 @@ device_option = click.option("--device", default="auto", show_default=True, help
 train_option = click.option("--train", is_flag=True, help="Train priors that are not there, which can take hours.")
 
 
-def variant_option(default: str) -> Callable[[Any], Any]:
+def variant_option(default: str | None) -> Callable[[Any], Any]:
     """The option for the variant of a world."""
     return click.option(
         "--variant",
         cls=Choice,
         names=VARIANTS,
         default=default,
-        show_default=True,
+        show_default=default is not None,
         help="Variant of a world: one of {}.",
     )

@@ -13,6 +13,7 @@ from srcsep_core.cli.options import (
     PRIORS,
     SAMPLERS,
     SOURCES,
+    WORLDS,
     Choice,
     device_option,
     profile_option,
@@ -20,6 +21,7 @@ from srcsep_core.cli.options import (
     variant_option,
 )
 from srcsep_core.cli.stopping import ends_early, stoppable
+from srcsep_core.config import check_choice
 from srcsep_core.errors import InputError
 
 DOUBTFUL = 3  # the exit code of a separation that is not to be trusted
@@ -47,13 +49,26 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
     show_default=True,
     help="One of {}; --sampler, --prior and --max-chains are for the first.",
 )
-@click.option("--sampler", cls=Choice, names=SAMPLERS, default="gibbs", show_default=True, help="One of {}.")
+@click.option(
+    "--sampler",
+    cls=Choice,
+    names=SAMPLERS,
+    default="auto",
+    show_default=True,
+    help="One of {}; auto: gibbs, or means for music.",
+)
 @click.option("--prior", cls=Choice, names=PRIORS, default="denoiser", show_default=True, help="One of {}.")
-@variant_option("uniform_hz")
+@click.option(
+    "--world",
+    cls=Choice,
+    names=WORLDS,
+    help="Whose sources they are: rendered has priors of music; of {}. Default: toy, or that of --variant.",
+)
+@variant_option(None)
 @profile_option
 @device_option
 @click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
-@click.option("--max-chains", "--restarts", type=int, help="Chains a window, at most; default: 9.")
+@click.option("--max-chains", "--restarts", type=int, help="Chains a window, at most; default: 9, for music 1.")
 @click.option(
     "--budget", metavar="SECONDS", help="After so many seconds (60, 90s or 5m) the best found so far is taken."
 )
@@ -87,7 +102,8 @@ def separate(
     method: str,
     sampler: str,
     prior: str,
-    variant: str,
+    world: str | None,
+    variant: str | None,
     profile: str,
     device: str,
     seed: int,
@@ -115,7 +131,7 @@ def separate(
             method=method,
             sampler=sampler,
             prior=prior,
-            variant=variant,
+            variant=_variant(world, variant),
             profile=profile,
             device=device,
             seed=seed,
@@ -177,6 +193,22 @@ def score(context: click.Context) -> None:
     """The old name of `evaluate`: a score is the gradient of a log-density here."""
     click.echo("Error: `srcsep score` is now called `srcsep evaluate`; its arguments are the same", err=True)
     context.exit(2)
+
+
+def _variant(world: str | None, variant: str | None) -> str:
+    """The variant asked for, or the world's own; raises `InputError` where they do not belong together."""
+    from srcsep_core.data.base import variants_of, worlds_of
+    from srcsep_core.separate import SeparateConfig
+
+    known, usual = variants_of(), SeparateConfig().variant
+    if world is None:
+        return variant or usual
+    check_choice("world", world, worlds_of())
+    if variant is None:
+        return usual if known[usual] == world else next(one for one, name in known.items() if name == world)
+    if known.get(variant, world) != world:
+        raise InputError(f"the variant {variant} is of the world {known[variant]}, not {world}; name one of them alone")
+    return variant
 
 
 def _gain(text: str) -> float | None:

@@ -8,6 +8,7 @@ from srcsep_core.samplers.base import SAMPLERS, Sampler, Separation, State
 from srcsep_core.samplers.exchange import ExchangeConfig, ExchangingGibbsConfig, exchange, gibbs_exchange
 from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 from srcsep_core.samplers.langevin import LangevinConfig, langevin, unconstrained_langevin
+from srcsep_core.samplers.means import MeansConfig, means
 from srcsep_core.samplers.pnf import PnFSamplerConfig, pnf
 from srcsep_core.samplers.projection import ProjectionConfig, projection
 
@@ -19,6 +20,7 @@ __all__ = [
     "ExchangingGibbsConfig",
     "GibbsConfig",
     "LangevinConfig",
+    "MeansConfig",
     "PnFSamplerConfig",
     "ProjectionConfig",
     "Sampler",
@@ -28,6 +30,7 @@ __all__ = [
     "gibbs",
     "gibbs_exchange",
     "langevin",
+    "means",
     "pnf",
     "projection",
     "unconstrained_langevin",

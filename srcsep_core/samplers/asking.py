@@ -10,7 +10,7 @@ from torch import Tensor
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.priors.base import DenoisingPrior, JointDenoiser, PosteriorPrior, SharingPrior, has_noisy_density
-from srcsep_core.samplers.base import Priors
+from srcsep_core.samplers.base import Priors, residual_of, rms
 
 
 @torch.no_grad()
@@ -45,6 +45,25 @@ def shared_denoiser(priors: Priors) -> JointDenoiser | None:
 def score_each(priors: Priors, x: Tensor, sigma: float) -> Tensor:
     """The score of sources (M, K, T) at level `sigma`, source k under prior k; same shape."""
     return (denoise_each(priors, x, sigma) - x) / sigma**2
+
+
+def doubt_of(
+    priors: Priors,
+    total: Tensor,
+    sources: Tensor,
+    sigma: float,
+    generator: torch.Generator,
+    gains: Tensor | float = 1.0,
+) -> Tensor:
+    """What sources (M, K, T) leave of their sum (M, 1, T), as of the mix, once noised at `sigma` and denoised: (M,).
+
+    Root mean square. `gains` (M, K, 1) are taken off before and put on again. With `sigma` 0 it is the plain residual.
+    """
+    if not sigma:
+        return rms(residual_of(total, sources))
+    unit = sources / gains
+    noise = torch.empty_like(unit).normal_(generator=generator)
+    return rms(residual_of(total, gains * denoise_each(priors, unit + sigma * noise, sigma)))
 
 
 def posterior_score(priors: Priors, x: Tensor, y: Tensor, sigma: float, weight: float) -> Tensor:

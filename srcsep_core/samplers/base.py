@@ -150,10 +150,11 @@ class Chains:
         if self.callback is not None:
             self.callback(State(step, steps, sigma, sources))
 
-    def keep(self, sources: Tensor, residual: Tensor) -> Separation:
-        """The best chain of every mix, from sources (M, K, T) and residuals (M,); see `keep_best`."""
+    def keep(self, sources: Tensor, residual: Tensor, doubt: Tensor | None = None) -> Separation:
+        """The best chain of every mix, from sources (M, K, T), residuals and doubts (M,); see `keep_best`."""
         chains = sources.view(*self.shape, *sources.shape[1:])
-        return keep_best(self.total, chains, residual.view(self.shape), self.trace)
+        doubts = None if doubt is None else doubt.view(self.shape)
+        return keep_best(self.total, chains, residual.view(self.shape), self.trace, doubts=doubts)
 
 
 def residual_of(total: Tensor, sources: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from srcsep_core.config import check_choice, check_least
 from srcsep_core.nn.levels import geometric_levels
-from srcsep_core.samplers.asking import check_densities, denoise_each, log_prob_rows, posterior_rows
+from srcsep_core.samplers.asking import check_densities, denoise_each, doubt_of, log_prob_rows, posterior_rows
 from srcsep_core.samplers.base import (
     Callback,
     Priors,
@@ -165,12 +165,7 @@ class _Chain:
 
     def doubt(self) -> Tensor:
         """The residual of the estimates after noising and denoising (see `GibbsConfig`), (B,)."""
-        sigma = self.config.judge_sigma
-        if not sigma:
-            return rms(residual_of(self.total, self.state))
-        unit = self.state / self.gains
-        noise = torch.empty_like(unit).normal_(generator=self.generator)
-        return rms(residual_of(self.total, self.gains * denoise_each(self.priors, unit + sigma * noise, sigma)))
+        return doubt_of(self.priors, self.total, self.state, self.config.judge_sigma, self.generator, self.gains)
 
     def _orders(self) -> Tensor:
         """A random order of the sources for every chain, (B, K)."""

@@ -34,7 +34,7 @@ from srcsep_core.separate.auto import AUTO, pick_sources
 from srcsep_core.separate.band import back, split_band
 from srcsep_core.separate.crew import Clock, Crew
 from srcsep_core.separate.recording import STEREO, prepare, relative_db
-from srcsep_core.separate.searching import Search, SearchConfig
+from srcsep_core.separate.searching import UNSTEADY_CHAINS, Search, SearchConfig
 from srcsep_core.separate.separated import Separated
 from srcsep_core.separate.separators import (
     LEVELS,
@@ -58,16 +58,17 @@ log = logging.getLogger(__name__)
 class SeparateConfig:
     """How a recording is separated: by the `method` of that name, `sampler` or one of `srcsep_core.baselines`.
 
-    `sampler`, `prior` and `max_chains` (chains in a window, at most; None: the search's own number) are for the method
-    `sampler`. `precision`: `full` is float32; `rounded` lets the denoiser compute in bfloat16, as `auto` does where it
-    is faster. `gain` takes it to the mean of sources of amplitude about 0.9 (None: found by trying). `levels`: of the
-    sources, `equal`, `estimated`, or `auto`: estimated where equal ones leave doubt. `stereo`: separate the `mean` of
-    the channels, `each` on its own, or `auto`: each unless they are alike. `allow_clipped` accepts flat tops at full
-    scale. `train` lets priors be trained that are not there. `search`: windows and how they are joined.
+    `sampler` (`auto`: gibbs, or means for music), `prior` and `max_chains` (chains in a window, at most; None: the
+    search's own number) are for the method `sampler`. `precision`: `full` is float32; `rounded` lets the denoiser
+    compute in bfloat16, as `auto` does where it is faster. `gain` takes it to the mean of sources of amplitude
+    about 0.9 (None: found by trying). `levels`: of the sources, `equal`, `estimated`, or `auto`: estimated where
+    equal ones leave doubt. `stereo`: separate the `mean` of the channels, `each` on its own, or `auto`: each unless
+    they are alike. `allow_clipped` accepts flat tops at full scale. `train` lets priors be trained that are not
+    there. `search`: windows and how they are joined.
     """
 
     method: str = SAMPLER
-    sampler: str = "gibbs"
+    sampler: str = AUTO
     prior: str = "denoiser"
     variant: str = "uniform_hz"
     profile: str = "laptop"
@@ -85,9 +86,10 @@ class SeparateConfig:
 
     @property
     def request(self) -> Request:
-        """What separates; raises `InputError` for an unknown profile."""
+        """What separates; raises `InputError` for an unknown profile or variant."""
         profile = get_profile(self.profile)
-        names = self.method, self.sampler, self.prior, self.max_chains
+        usual = "gibbs" if world_of(self.variant).steady else "means"
+        names = self.method, usual if self.sampler == AUTO else self.sampler, self.prior, self.max_chains
         return Request(*names, profile, self.variant, self.precision, self.levels)
 
     def __post_init__(self) -> None:
@@ -182,11 +184,13 @@ def separate_audio(
         separator: Separator = sampler_separator(asked, priors)
     else:
         separator = method_separator(asked, heard_as.window or heard.shape[1], pipeline)
-    tuned = config.search if config.max_chains is None else replace(config.search, max_chains=config.max_chains)
+    chains = config.search.max_chains if heard_as.steady else min(config.search.max_chains, UNSTEADY_CHAINS)
+    tuned = replace(config.search, max_chains=config.max_chains or chains)
     clock = clock or Clock(tuned.budget_s)
     crew = Crew(device, config.seed, clock, tuned.batch, tuned.workers, progress)
     judges = priors if asked.sampled else _judges(config, pipeline)
-    search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=config.levels == "auto")
+    estimate = config.levels == "auto" and heard_as.steady
+    search = Search(separator, heard_as, sources, tuned, crew, judges, estimate=estimate)
     tried, notes = pd.DataFrame(), list(recording.notes)
     if sources == (AUTO,):
         trying = replace(search, crew=replace(crew, clock=clock.share(3)))
@@ -216,7 +220,8 @@ def separate_audio(
     stems = back(stems, rate=rate, sample_rate=sample_rate, length=mix.shape[1])
     stems = stems + (whole - stems.sum(dim=0)) / len(sources)
     evidence = tuple(one.evidence for one in found)
-    judged = verdict(evidence, sources, used={"sampler": config.sampler, **key} if asked.sampled else {})
+    how = {"sampler": asked.sampler, **key} if asked.sampled else {}
+    judged = verdict(evidence, sources, used={"world": world.name, **how})
     late = sum(int(one.report["windows_late"]) for one in found)
     if late or any(one.report["cut_short"] for one in found):
         notes.append(clock.note(late))

@@ -30,6 +30,7 @@ from srcsep_core.separate.windows import JoinConfig, Joined, cut, join, sounding
 
 AMPLITUDE = 0.9  # that a peak is taken to
 GAIN_MARGIN_DB = 3.0
+UNSTEADY_CHAINS = 1  # a window, of sources of any level: their doubt is large wherever they sound together
 FEW = 4  # windows: with less there are no neighbours to tell, and every window gets a second chain at once
 
 
@@ -129,7 +130,7 @@ class Search:
         active = sounding(cuts, channel)
         tried: dict[float, float] = {}
         if gain is None:
-            few = self._try_gains(cuts[active], chains)
+            few = self._try_gains(cuts[active], chains if self.heard.steady else None)
             gain, tried = few.gain, few.levels
         mixes = gain * cuts
         first = 2 if len(starts) < FEW else 1
@@ -183,7 +184,10 @@ class Search:
         assert isinstance(self.separator, PriorSeparator)
         window = self.heard.window or len(channel)
         cuts = cut(channel, window_starts(len(channel), window, self.config.overlap or window // 4), window)
-        few = self._try_gains(cuts[sounding(cuts, channel)], self.separator, gain)
+        active = cuts[sounding(cuts, channel)]
+        if not self.heard.steady:
+            gain = gain or self._expected(active)
+        few = self._try_gains(active, self.separator, gain)
         apart, best = torch.zeros(len(few.mixes)), few.doubts.argmin(dim=1)
         kept = few.candidates[torch.arange(len(best)), best]
         return few.gain, self._judge.ask(kept, few.mixes, apart, torch.full_like(apart, MOST))
@@ -194,11 +198,10 @@ class Search:
         Tried are, the likelier first: 1 and 1 / K, as the file may be a mean or a sum just so; what takes the peak to
         0.9; what takes the root mean square of the windows to that of a mix of sources of amplitude 0.9; and 15 %
         less and more. The first within 3 dB of the lowest doubt is taken, for that floor falls as the gain grows.
-        Without chains it is that of the root mean square. Only a gain that is `given` is tried, if one is.
+        Without chains, or with sources of any level, it is that of the root mean square. Only a gain that is `given` is
+        tried, if one is.
         """
-        count = len(self.sources)
-        level = math.sqrt(sum(self.heard.typical_rms[source] ** 2 for source in self.sources)) / count
-        expected = level / float(rms(cuts.flatten()))
+        count, expected = len(self.sources), self._expected(cuts)
         if chains is None:
             return _Few(expected, {}, cuts[:0], cuts[:0], cuts[:0])
         near = [gain for gain in (1.0, 1 / count, AMPLITUDE / float(cuts.abs().max())) if 0.7 < gain / expected < 1.4]
@@ -214,6 +217,11 @@ class Search:
         chosen = next(gain for gain, level in zip(gains, levels, strict=True) if level <= min(levels) + GAIN_MARGIN_DB)
         at = slice(gains.index(chosen) * len(some), (gains.index(chosen) + 1) * len(some))
         return _Few(chosen, dict(zip(gains, levels, strict=True)), mixes[at], candidates[at], doubts[at])
+
+    def _expected(self, cuts: Tensor) -> float:
+        """The gain that makes windows (N, W) as loud as the mean of sources that are as loud as is typical."""
+        level = math.sqrt(sum(self.heard.typical_rms[source] ** 2 for source in self.sources)) / len(self.sources)
+        return level / float(rms(cuts.flatten()))
 
     def _silence(self, mixes: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """The one candidate (N, 1, K, W) of silent windows, silence; other windows do not have it."""

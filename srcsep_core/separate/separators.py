@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.denoiser import DENOISER
 from srcsep_core.priors.kinds import all_kinds
+from srcsep_core.priors.sets import PriorSet, Trained
+from srcsep_core.priors.unit import in_unit
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import prior_step
@@ -32,15 +34,17 @@ LEVELS = ("auto", "equal", "estimated")
 class Windows:
     """How a recording is heard: windows of `window` samples (None: all of it at once) at `sample_rate` (Hz).
 
-    `typical_rms`: of each source as the separator knows it.
+    `typical_rms`: of each source as the separator knows it, in its unit; `steady`: every signal
+    is about as loud.
     """
 
     window: int | None
     sample_rate: int
     typical_rms: Mapping[str, float]
+    steady: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourcePriors(Windows):
     """One prior for every class of source.
 
@@ -103,7 +107,9 @@ class Request:
             (DENOISER.name if self.prior == ORACLE else self.prior) if self.sampled else method_of(self.method).model
         )
         window = self.profile.of(self.variant).plan_of(model).window if model else None
-        return Windows(window, self.world.sample_rate, self.world.typical_rms)
+        world = self.world
+        typical = {name: rms / world.unit for name, rms in world.typical_rms.items()}
+        return Windows(window, world.sample_rate, typical, world.steady)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -164,15 +170,23 @@ def method_names() -> tuple[str, ...]:
 
 def source_priors(asked: Request, pipeline: Pipeline) -> SourcePriors:
     """The priors asked for, from the pipeline, or the true densities of the world's sources."""
-    world = asked.world
     if asked.prior == ORACLE:
-        find, key = PriorChoice(ORACLE, world).load(pipeline), f"{ORACLE}-{world.variant}"
-    else:
-        step = prior_step(asked.profile, asked.prior, variant=asked.variant)
-        found = pipeline.priors(step)
-        found = found.rounded() if asked.rounded(pipeline.device) else found
-        find, key = (found.traced() if pipeline.device.type == "cpu" else found).prior, step.key
-    return SourcePriors(**vars(asked.windows), by_source={source: find(source) for source in world.sources}, key=key)
+        find = PriorChoice(ORACLE, asked.world).load(pipeline)
+        return _of_all(asked, find, f"{ORACLE}-{asked.variant}")
+    step = prior_step(asked.profile, asked.prior, variant=asked.variant)
+    return priors_from(asked, pipeline.priors(step), step.key, pipeline.device)
+
+
+def priors_from(asked: Request, found: PriorSet, key: str, device: torch.device) -> SourcePriors:
+    """The priors of a trained set, whose step has the `key`, as the request has them computed on the device."""
+    assert isinstance(found, Trained)
+    found = found.rounded() if asked.rounded(device) else found
+    return _of_all(asked, (found.traced() if device.type == "cpu" else found).prior, key)
+
+
+def _of_all(asked: Request, find: Callable[[str], DenoisingPrior], key: str) -> SourcePriors:
+    by_source = in_unit({source: find(source) for source in asked.world.sources}, asked.world)
+    return SourcePriors(**vars(asked.windows), by_source=by_source, key=key)
 
 
 def method_separator(asked: Request, length: int, pipeline: Pipeline) -> Separator:

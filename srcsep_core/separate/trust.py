@@ -68,7 +68,8 @@ class Logistic:
 class TrustModel:
     """`window`: that all sources of a window are above 10 dB, of `FEATURES`; `whole`: of a recording, of `WHOLE`.
 
-    `made_with`: the sampler and the prior (`prior_key`) of the recordings that it was fitted to.
+    `made_with`: the world, sampler and prior (`prior_key`) of the recordings that it was fitted to. Of another world
+    nothing is judged.
     """
 
     window: Logistic
@@ -158,8 +159,12 @@ def verdict(
     """
     model = model or trust_model()
     every = pd.concat(channels, ignore_index=True)
-    if model is None or every[list(FEATURES)].isna().any(axis=None):
-        lacking = "no calibrated model comes with this version" if model is None else "there is no prior to judge it by"
+    lacking = "no calibrated model comes with this version" if model is None else ""
+    if not lacking and every[list(FEATURES)].isna().any(axis=None):
+        lacking = "there is no prior to judge it by"
+    if model and used and model.made_with.get("world", used.get("world")) != used.get("world"):
+        lacking = f"verdicts are calibrated for the {model.made_with['world']} world alone"
+    if model is None or lacking:
         return Verdict(False, math.nan, len(every), 0, (), (lacking,))
     whole = [whole_features(model.window.logit(evidence)) for evidence in channels if len(evidence)]
     p = min(float(model.whole.probability(one)[0]) for one in whole)

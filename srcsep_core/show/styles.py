@@ -42,7 +42,7 @@ class Style:
         return self.line | {"marker": self.marker}
 
 
-DASHDOTDOT, SPARSE, LONG = (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2))
+DASHDOTDOT, SPARSE, LONG, DENSE = (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (1, 1))
 
 MIX = Style("#000000", "x", DASHDOTDOT)
 LOOKS = (("o", "-"), ("s", "--"), ("D", "-."), ("^", ":"), ("v", DASHDOTDOT), ("P", LONG), ("X", SPARSE), ("*", "-"))
@@ -75,7 +75,15 @@ SAMPLERS = {
     "projection": Style("#AA4499", "D", ":"),
     "pnf": Style("#999933", "^", DASHDOTDOT),
     "langevin-unconstrained": Style("#882255", "x", SPARSE),
+    "means": Style("#332288", "P", DENSE),
     "none": Style("#BBBBBB", "|", LONG),
+}
+METHODS = {
+    "mix": Style("#BBBBBB", "|", LONG),
+    "nmf": Style("#E69F00", "s", "--"),
+    "convtasnet": Style("#117733", "^", "-."),
+    "irm": Style("#777777", "<", ":"),
+    "ibm": Style("#777777", ">", SPARSE),
 }
 THRESHOLDS = {10: Style("#000000", "o", "-"), 20: Style("#999999", "s", "--")}
 STATISTICS = {
@@ -137,6 +145,11 @@ def prior_style(name: str) -> Style:
 def sampler_style(name: str) -> Style:
     """The look of a sampler; for any other name one that it always gets."""
     return _look_up(SAMPLERS, name)
+
+
+def separator_style(name: str) -> Style:
+    """The look of a sampler or of a method; for any other name one that it always gets."""
+    return _look_up({**METHODS, **SAMPLERS}, name)
 
 
 def statistic_style(name: str) -> Style:

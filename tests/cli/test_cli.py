@@ -290,7 +290,12 @@ def test_help_of_a_command_lists_what_there_is() -> None:
     printed = " ".join(srcsep("train", "--help").output.split())
     assert "denoiser, flowavenet, pnf, wavenet" in printed and "whole_periods, uniform_hz, piano_keys" in printed
     printed = " ".join(srcsep("separate", "--help").output.split())
-    for names in ("sine, square, saw, triangle", "sampler, mix, nmf", "gibbs, gibbs-exchange", "denoiser, pnf, oracle"):
+    for names in (
+        "sine, square, saw, triangle",
+        "sampler, convtasnet, mix, nmf",
+        "gibbs, gibbs-exchange",
+        "denoiser, pnf, oracle",
+    ):
         assert names in printed
 
 

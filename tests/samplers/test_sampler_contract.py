@@ -20,6 +20,7 @@ from srcsep_core.samplers import (
     ExchangingGibbsConfig,
     GibbsConfig,
     LangevinConfig,
+    MeansConfig,
     PnFSamplerConfig,
     ProjectionConfig,
     Separation,
@@ -85,6 +86,40 @@ def exact(config: Any) -> Law:
     return Law(config, lambda priors: Posterior(priors, 1 / SIGMA**2))
 
 
+@dataclass(frozen=True)
+class Iterated(Posterior):
+    """The stationary law of x <- D(x + w (y - sum x) + noise), which is linear for Gaussian priors."""
+
+    pull: float = 0.0
+    noise: float = 0.0
+
+    @property
+    def shrink(self) -> Tensor:
+        """How much of what it is given each denoiser keeps, (K, K)."""
+        return torch.tensor([p.variance / (p.variance + SIGMA**2) for p in self.priors], dtype=torch.float64).diag()
+
+    @property
+    def onward(self) -> Tensor:
+        """What becomes of the sources without noise and means, (K, K)."""
+        count = len(self.priors)
+        return self.shrink @ (torch.eye(count, dtype=torch.float64) - 1 / max(1, count - 1))
+
+    @property
+    def covariance(self) -> Tensor:
+        """The sum over all steps so far of what is left of their noise."""
+        found, left = torch.zeros_like(self.shrink), self.noise * SIGMA * self.shrink
+        for _ in range(1000):
+            found, left = found + left @ left.T, self.onward @ left
+        return found
+
+    @property
+    def mean(self) -> Tensor:
+        count, eye = len(self.priors), torch.eye(len(self.priors), dtype=torch.float64)
+        means = torch.tensor([p.mean for p in self.priors], dtype=torch.float64)[:, None]
+        given = self.shrink @ (count * MIX / max(1, count - 1)).expand(count, LENGTH) + (eye - self.shrink) @ means
+        return torch.linalg.solve(eye - self.onward, given)
+
+
 LAWS: dict[tuple[str, str], Law] = {
     ("gibbs", ""): exact(GibbsConfig(**GIBBS, swap="none")),
     ("gibbs-exchange", ""): exact(ExchangingGibbsConfig(**GIBBS, swap="none", again=0)),
@@ -97,6 +132,7 @@ LAWS: dict[tuple[str, str], Law] = {
     ),
     ("pnf", "blocks of 1"): langevin_law(BLOCKS[1], PNF.weight),
     ("pnf", "blocks of 3"): langevin_law(BLOCKS[3], PNF.weight),
+    ("means", ""): Law(MeansConfig(SIGMA, SIGMA, levels=60), lambda priors: Iterated(priors, noise=0.5)),
     # The Langevin steps of its corrector, under the constraint of the noisy sum: nearly infinite pull.
     ("projection", ""): Law(
         ProjectionConfig(1.0, SIGMA, levels=11, corrector=150, churn=0.0),

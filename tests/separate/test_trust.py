@@ -122,6 +122,13 @@ def test_verdict_says_that_it_was_calibrated_with_something_else(model: TrustMod
     assert said[0].p == said[1].p
 
 
+def test_another_world_is_not_judged(model: TrustModel) -> None:
+    known = replace(model, made_with={"world": "toy"})
+    said = [verdict([labelled(1, 4)], ("sine", "saw"), known, used={"world": world}) for world in ("toy", "rendered")]
+    assert said[0].judged and not said[1].judged and not said[1].trust
+    assert said[1].line == "not judged: verdicts are calibrated for the toy world alone"
+
+
 def test_what_was_not_asked_is_not_trusted(model: TrustModel) -> None:
     found = verdict([labelled(1, 6).assign(margin=math.nan)], ("sine", "saw"), model)
     assert not found.trust and math.isnan(found.p) and found.facts["p_trust"] is None
@@ -179,4 +186,8 @@ def test_shipped_model_is_of_the_shipped_denoiser_and_the_default_sampler() -> N
     step = prior_step(get_profile(REFERENCE), "denoiser", variant="uniform_hz")
     shipped = trust_model()
     assert shipped is not None
-    assert shipped.made_with == {"sampler": SeparateConfig().sampler, "prior_key": step.key}
+    assert shipped.made_with == {
+        "world": "toy",
+        "sampler": SeparateConfig().request.sampler,
+        "prior_key": step.key,
+    }
