@@ -42,6 +42,12 @@ from srcsep_core.errors import InputError
     multiple=True,
     help="Variants of a world, the first for all groups, others for known and baseline; default: the profile's. Of {}.",
 )
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    help="Music in place of waves: mixes of one or more of songs, instruments and excerpt (separation_music.csv).",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder for the tables; default: data/measured.")
 @click.option("--overwrite", is_flag=True, help="Replace rows that were measured on more mixes.")
 @click.option(
@@ -61,6 +67,7 @@ def benchmark(
     groups: tuple[str, ...],
     counts: tuple[int, ...],
     chosen_variants: tuple[str, ...],
+    splits: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
     workers: int,
@@ -70,8 +77,12 @@ def benchmark(
     """Separate sets of fresh test mixes with every prior, sampler and method, and write the table of the results.
 
     What is done is cached: a stopped run goes on, and two runs share the work. With --group the rows of other groups
-    stay in the table, and with --count those of mixes of other numbers of sources.
+    stay in the table, and with --count those of mixes of other numbers of sources. With --split it is the table of
+    music, whose mixes a --mixes of 1 cuts to one of each set of classes.
     """
+    if splits:
+        music(profile, device, mixes, splits, out, workers=workers, train=train, list_only=list_only)
+        return
     from srcsep_core.benchmark.plans import plan_of
     from srcsep_core.benchmark.results import (
         check_counts,
@@ -129,3 +140,40 @@ def benchmark(
         if step is not None:
             found = unknown_table(pipeline, step, profile=profile, command=f"{command} --group {UNKNOWN}")
             click.echo(f"unknown sources: {write_table(found, folder, 'separation_unknown')}")
+
+
+def music(
+    profile: str,
+    device: str,
+    mixes: int | None,
+    splits: tuple[str, ...],
+    out: Path | None,
+    *,
+    workers: int,
+    train: bool,
+    list_only: bool,
+) -> None:
+    """Write the table of music (`benchmark.songs`); rows of other splits stay in it."""
+    from srcsep_core.benchmark.songs import TABLE, Counts, song_settings, song_table, with_other_splits
+    from srcsep_core.paths import measured_folder
+    from srcsep_core.report.results import write_table
+    from srcsep_core.run.executors import Workers, prepare
+    from srcsep_core.run.pipeline import Pipeline, resolve_device
+    from srcsep_core.run.profiles import get_profile
+
+    settings = song_settings(get_profile(profile), splits, Counts(mixes, mixes, mixes) if mixes else None)
+    pipeline = Pipeline(device=resolve_device(device), progress=True, train=train)
+    if list_only:
+        for one in settings:
+            done = pipeline.store.find(one.step.name, one.step.key) is not None
+            click.echo(f"{'done' if done else 'open'}  {one.split:11s} {one.step.title}")
+        return
+    pipeline.check_trained([one.step for one in settings])
+    with stoppable(lambda: f"finished settings are in {pipeline.store.root}; the same command goes on from there"):
+        if workers > 1:
+            prepare(pipeline, [one.step for one in settings], Workers(workers))
+        command = f"srcsep benchmark -p {profile}" + (f" --mixes {mixes}" if mixes else "") + " --split"
+        rows = song_table(pipeline, settings, profile=profile, command=command)
+        folder = out or measured_folder(profile)
+        table = with_other_splits(rows, folder / f"{TABLE}.csv")
+        click.echo(f"{len(rows)} of {len(table)} rows: {write_table(table, folder, TABLE)}")

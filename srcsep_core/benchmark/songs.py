@@ -1,0 +1,248 @@
+"""The benchmark of music: mixes of stems of songs, separated as recordings are, and by what stands beside the priors.
+
+Mixes are four seconds of one song and longer than a window: the sampler separates them in windows that are joined, as
+`srcsep separate` does. Splits: `songs` (unseen songs of known instruments), `instruments` (unseen songs of unseen ones)
+and `excerpt` (one real song, all there is of it: its intervals are over places in that song).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from srcsep_core.baselines.base import Supervision, all_methods
+from srcsep_core.config import check_choice, resolved
+from srcsep_core.data.base import World, world_of
+from srcsep_core.data.mixes import MixConfig
+from srcsep_core.diagnostics.discrimination import interval, resample
+from srcsep_core.priors.denoiser import DENOISER
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import Profile
+from srcsep_core.run.steps import VALUES, prior_step
+from srcsep_core.run.steps.base import Context, Step
+from srcsep_core.run.steps.choices import Bind, MethodChoice, SeparatorChoice, load_priors
+from srcsep_core.run.steps.separation import SeparateMixes
+from srcsep_core.run.steps.training import TrainPriors
+from srcsep_core.samplers.base import Callback, Separation, without_chains
+from srcsep_core.separate.job import SeparateConfig, separate_audio
+from srcsep_core.separate.searching import SearchConfig
+from srcsep_core.separate.separators import SourcePriors, priors_from
+
+TRAINED_ON = "songs_8k"
+SPLITS = {"songs": TRAINED_ON, "instruments": "instruments_8k", "excerpt": "excerpt_8k"}
+DURATION_S = 4.096
+FLOOR_DB = -60.0
+POOLED = "any 2"
+ALL = "all"
+TABLE = "separation_music"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many mixes: of each pair, of each set of three, and of all four classes."""
+
+    pair: int = 18
+    three: int = 6
+    four: int = 24
+
+    def of(self, sources: Sequence[str]) -> int:
+        """Those of a set of classes."""
+        return {2: self.pair, 3: self.three}.get(len(sources), self.four)
+
+
+PLANS = {"smoke": Counts(1, 1, 1), "laptop": Counts(), "full": Counts(100, 100, 300)}
+
+
+@dataclass(frozen=True)
+class RecordingChoice(SeparatorChoice):
+    """Recordings separated with priors of songs, as `separate_audio` does; `precision` and `search` are its own."""
+
+    step = "recording"
+    trained: TrainPriors
+    sampler: str = "means"
+    search: SearchConfig = field(default_factory=SearchConfig)
+    precision: str = "rounded"
+    seed: int = 0
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        return self.trained.model, self.sampler
+
+    @property
+    def supervision(self) -> Supervision:
+        return "single sources"
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return (self.trained,)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        search = resolved(replace(self.search, workers=0))
+        return {"sampler": self.sampler, "search": search, "precision": self.precision, "seed": self.seed}
+
+    def batch_of(self, mixes: MixConfig) -> int:
+        return 1
+
+    def seed_of(self, mixes: MixConfig) -> int:
+        return self.seed
+
+    def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
+        config = SeparateConfig(
+            sampler=self.sampler,
+            prior=self.trained.model,
+            variant=self.trained.data.variant,
+            profile=self.trained.label,
+            device=context.device.type,
+            precision=self.precision,
+            search=self.search,
+            allow_clipped=True,
+        )
+        found = load_priors(self.trained, context.run(self.trained), context.device)
+        priors = priors_from(config.request, found, self.trained.key, context.device)
+        separator = RecordingSeparator(config, priors)
+        return lambda truth: separator
+
+
+@dataclass(frozen=True)
+class RecordingSeparator:
+    """`separate_audio` as a separator of mixes (B, 1, T) at the priors' rate."""
+
+    config: SeparateConfig
+    priors: SourcePriors
+
+    def separate(
+        self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
+    ) -> Separation:
+        """The stems, which sum to the mixes' sums; raises `InputError` as `separate_audio` does."""
+        found = []
+        for row in mix:
+            seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+            scale = 0.9 / float(row.abs().max())
+            result = separate_audio(
+                scale * row, self.priors.sample_rate, sources, replace(self.config, seed=seed), priors=self.priors
+            )
+            found.append(result.stems[:, 0] / scale * len(sources))
+        return without_chains(torch.stack(found).to(mix))
+
+
+@dataclass(frozen=True)
+class SongSetting:
+    """Rows of the table: the split, the classes, and the step that measures them."""
+
+    split: str
+    step: SeparateMixes
+
+    @property
+    def separator(self) -> str:
+        """What separates: the sampler, or the method."""
+        prior, sampler = self.step.choice.labels
+        return prior if sampler == "none" else sampler
+
+
+def class_sets(sources: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every set of two, of three and of four classes."""
+    return [names for count in (2, 3, 4) for names in combinations(sources, count)]
+
+
+def check_splits(splits: Sequence[str]) -> None:
+    """Raise `InputError` for a split that there is not."""
+    for split in splits:
+        check_choice("split", split, SPLITS)
+
+
+def song_settings(
+    profile: Profile, splits: Sequence[str] = tuple(SPLITS), counts: Counts | None = None
+) -> list[SongSetting]:
+    """Every setting of the splits: the denoiser with the sampler, and every method that a single mix will do for."""
+    counts = counts or PLANS[profile.name]
+    check_splits(splits)
+    denoiser = prior_step(profile, DENOISER.name, variant=TRAINED_ON)
+    choices: list[SeparatorChoice] = [RecordingChoice(denoiser)]
+    for name, method in all_methods().items():
+        if method.needs and method.supervision != "truth":
+            continue
+        plans = profile.of(TRAINED_ON).kinds
+        if method.model and method.model not in plans:
+            continue
+        trained = prior_step(profile, method.model, variant=TRAINED_ON) if method.model else None
+        choices.append(MethodChoice(name, trained, world_of(TRAINED_ON)))
+    found = []
+    for split in splits:
+        world = world_of(SPLITS[split])
+        length = 1024 * round(DURATION_S * world.sample_rate / 1024)
+        for names in class_sets(world.sources):
+            mixes = MixConfig(names, counts.of(names), length)
+            found += [SongSetting(split, SeparateMixes(world, mixes, choice)) for choice in choices]
+    return found
+
+
+def song_table(pipeline: Pipeline, settings: Sequence[SongSetting], *, profile: str, command: str) -> pd.DataFrame:
+    """One row a source of every setting and one of all of them; then those of all pairs together (`any 2`).
+
+    SI-SDRi (dB, below -60 as -60) with the percentile bootstrap interval (95 %) over mixes, mean SI-SIR and SI-SAR
+    (dB), and the seconds that a second of the mix took. `command` and the split make the rows.
+    """
+    values = [(setting, *_values(pipeline, setting)) for setting in settings]
+    rows = []
+    for setting, table, seconds in values:
+        for source in (*setting.step.mixes.sources, ALL):
+            own = table if source == ALL else table[table["source"] == source]
+            rows.append(_row(setting, "+".join(setting.step.mixes.sources), source, own, seconds, profile, command))
+    pools: dict[tuple[str, str], list[tuple[SongSetting, pd.DataFrame, float]]] = {}
+    for one in values:
+        if len(one[0].step.mixes.sources) == 2:
+            pools.setdefault((one[0].split, one[0].separator), []).append(one)
+    for pool in pools.values():
+        tables = [table.assign(mix=table["mix"] + 1_000_000 * number) for number, (_, table, _) in enumerate(pool)]
+        seconds = float(np.mean([each for _, _, each in pool]))
+        rows.append(_row(pool[0][0], POOLED, ALL, pd.concat(tables), seconds, profile, command))
+    return pd.DataFrame(rows)
+
+
+def _values(pipeline: Pipeline, setting: SongSetting) -> tuple[pd.DataFrame, float]:
+    artefact = pipeline.run(setting.step)
+    return pd.read_csv(artefact / VALUES), float(artefact.provenance.get("seconds_per_mix", float("nan")))
+
+
+def _row(
+    setting: SongSetting, sources: str, source: str, values: pd.DataFrame, seconds: float, profile: str, command: str
+) -> dict[str, Any]:
+    step = setting.step
+    duration = step.mixes.length / step.data.sample_rate
+    gains = values.assign(si_sdri=values["si_sdri"].clip(lower=FLOOR_DB)).groupby("mix")["si_sdri"].mean().to_numpy()
+    low, high = interval(gains[resample(len(gains))].mean(axis=1))
+    return {
+        "profile": profile,
+        "world": step.data.name,
+        "split": setting.split,
+        "separator": setting.separator,
+        "supervision": step.choice.supervision,
+        "sources": sources,
+        "source": source,
+        "n_mixes": len(gains),
+        "duration_s": duration,
+        "si_sdri_mean": float(gains.mean()),
+        "low": low,
+        "high": high,
+        "si_sir": float(values["si_sir"].clip(FLOOR_DB, -FLOOR_DB).mean()),
+        "si_sar": float(values["si_sar"].clip(FLOOR_DB, -FLOOR_DB).mean()),
+        "seconds_per_second": seconds / duration,
+        "command": f"{command} {setting.split}",
+    }
+
+
+def with_other_splits(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The rows, and before them those of other splits in an earlier table at `path`."""
+    if not path.exists():
+        return rows
+    earlier = pd.read_csv(path)
+    return pd.concat([earlier[~earlier["split"].isin(rows["split"])], rows], ignore_index=True)
