@@ -58,6 +58,7 @@ class Counts:
         return {2: self.pair, 3: self.three}.get(len(sources), self.four)
 
 
+EXCERPT_MIXES = 4  # of six seconds there are no more that differ much
 PLANS = {"smoke": Counts(1, 1, 1), "laptop": Counts(), "full": Counts(100, 100, 300)}
 
 
@@ -180,7 +181,8 @@ def song_settings(
         world = world_of(SPLITS[split])
         length = 1024 * round(DURATION_S * world.sample_rate / 1024)
         for names in class_sets(world.sources):
-            mixes = MixConfig(names, counts.of(names), length)
+            count = min(counts.of(names), EXCERPT_MIXES) if split == "excerpt" else counts.of(names)
+            mixes = MixConfig(names, count, length)
             found += [SongSetting(split, SeparateMixes(world, mixes, choice)) for choice in choices]
     return found
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srcsep_core.cli.options import VARIANTS, Choice, device_option, profile_option, train_option
 from srcsep_core.cli.stopping import stoppable
 from srcsep_core.errors import InputError
+
+if TYPE_CHECKING:
+    from srcsep_core.run.steps import Step
 
 
 @click.command()
@@ -163,11 +167,19 @@ def music(
 
     settings = song_settings(get_profile(profile), splits, Counts(mixes, mixes, mixes) if mixes else None)
     pipeline = Pipeline(device=resolve_device(device), progress=True, train=train)
+
+    def has(step: Step) -> bool:
+        return pipeline.store.find(step.name, step.key) is not None
+
     if list_only:
         for one in settings:
-            done = pipeline.store.find(one.step.name, one.step.key) is not None
-            click.echo(f"{'done' if done else 'open'}  {one.split:11s} {one.step.title}")
+            click.echo(f"{'done' if has(one.step) else 'open'}  {one.split:11s} {one.step.title}")
         return
+    ready = [one for one in settings if train or all(has(parent) for parent in one.step.parents)]
+    left_out = dict.fromkeys(one.separator for one in settings if one not in ready)
+    if left_out and ready:
+        click.echo(f"not trained and left out: {', '.join(left_out)}; --train trains them", err=True)
+    settings = ready or settings
     pipeline.check_trained([one.step for one in settings])
     with stoppable(lambda: f"finished settings are in {pipeline.store.root}; the same command goes on from there"):
         if workers > 1:

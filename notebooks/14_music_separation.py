@@ -1,0 +1,153 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Taking songs apart
+#
+# **Question.** Four steady waves come apart with a learnt denoiser as the prior. Do a drum and a bass line?
+#
+# **What we did.** Songs are rendered from recorded notes of real instruments (`data/notes`), in the four classes of
+# musdb18: drums, bass, other, vocals. They are not musdb18, and nothing here is claimed of it. One denoiser for all
+# four classes was trained on single stems, at 8 kHz; in three quarters of its training signals a part of the noise was
+# other stems. The sampler `means` takes all posterior means at once while the noise level falls. Beside it stand NMF
+# with dictionaries of single stems, and the ideal ratio mask, which knows the truth.
+
+# %% tags=["parameters"]
+profile = "laptop"
+seed = 0
+device = "auto"
+
+# %%
+import pandas as pd
+import torch
+from IPython.display import display
+
+from srcsep_core.baselines.base import Given, method_of
+from srcsep_core.benchmark.songs import ALL, DURATION_S, POOLED
+from srcsep_core.data.base import world_of
+from srcsep_core.data.mixes import MixConfig, draw_mixes
+from srcsep_core.metrics import improvement
+from srcsep_core.paths import measured_table
+from srcsep_core.report.session import listed, start
+from srcsep_core.run.steps import prior_step
+from srcsep_core.separate import SeparateConfig, separate_audio
+from srcsep_core.show.music_figures import by_classes, by_network
+from srcsep_core.show.player import player
+from srcsep_core.show.plots import source_grid
+
+run = start("14_music_separation", profile, seed, device)
+world = world_of("songs_8k")
+step = prior_step(run.profile, "denoiser", variant=world.variant)
+length = round(DURATION_S * world.sample_rate)
+
+# %% [markdown]
+# ## One easy and one hard mix
+#
+# Four seconds of unseen songs, drawn with a seed of this notebook: drums and vocals, and then what sounds alike,
+# other and vocals. The switch in the player goes to the truth.
+
+# %%
+LISTENING_SEED = 5000
+shown = {"profile": run.profile.name, "device": run.pipeline.device.type, "variant": world.variant}
+config = SeparateConfig(**shown, train=run.pipeline.train, allow_clipped=True)
+
+
+def apart(names: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], pd.DataFrame]:
+    """A fresh mix of these classes by three separators: the tracks, the truth of each, and SI-SDRi (dB)."""
+    drawn = draw_mixes(world, MixConfig(names, 1, length, seed=LISTENING_SEED + seed))
+    mix = drawn.mix[0] / drawn.mix.abs().max()
+    mask = method_of("irm").make(Given(world, length, truth=drawn))
+    found = {
+        "denoiser": separate_audio(mix, world.sample_rate, names, config).stems[:, 0],
+        "nmf": separate_audio(mix, world.sample_rate, names, SeparateConfig(**shown, method="nmf")).stems[:, 0],
+        "ideal mask": mask.separate(drawn.mix, names, torch.Generator()).sources[0],
+    }
+    tracks, truth, rows = {"mix": drawn.mix[0, 0] * len(names)}, {}, []
+    for method, stems in found.items():
+        scale = drawn.mix.square().sum().sqrt() * len(names) / stems.sum(dim=0).square().sum().sqrt()
+        for name, stem, true in zip(names, scale * stems, drawn.sources[0], strict=True):
+            tracks[f"{name}, {method}"], truth[f"{name}, {method}"] = stem, true
+        gained = improvement(estimate=stems[None], reference=drawn.sources, mix=drawn.mix)[0]
+        rows.append({"separator": method, **dict(zip(names, gained.tolist(), strict=True))})
+    return tracks, truth, pd.DataFrame(rows).set_index("separator")
+
+
+# %%
+tracks, truth, easy = apart(("drums", "vocals"))
+picked = {"mix": tracks["mix"], **{f"{name}, denoiser": tracks[f"{name}, denoiser"] for name in ("drums", "vocals")}}
+run.save_figure(source_grid(picked, world.sample_rate), "music_example", easy.reset_index())
+print("SI-SDRi in dB: " + "; ".join(f"{method}: {listed(row, '.1f')}" for method, row in easy.iterrows()))
+
+# %%
+player(tracks, world.sample_rate, "Drums and vocals by three separators", truth)
+
+# %%
+tracks, truth, hard = apart(("other", "vocals"))
+display(hard.round(1))
+run.save_table(hard.reset_index(), "music_hard_example")
+print("SI-SDRi in dB: " + "; ".join(f"{method}: {listed(row, '.1f')}" for method, row in hard.iterrows()))
+
+# %%
+player(tracks, world.sample_rate, "Other and vocals by three separators", truth)
+
+# %% [markdown]
+# ## On test songs
+#
+# `srcsep benchmark --split songs --split instruments --split excerpt`: mixes of four seconds, separated in windows that
+# are joined. `songs`: unseen songs of the instruments that were trained on; `instruments`: unseen instruments as well;
+# `excerpt`: places in the one real song that every machine has. Intervals: bootstrap over mixes, 95 %.
+
+# %%
+table = pd.read_csv(measured_table("separation_music"))
+run.save_figure(by_classes(table), "music_separation", table[table["source"] == ALL].drop(columns="command"))
+whole = table[table["source"] == ALL]
+for split, rows in whole[whole["sources"].isin([POOLED, "drums+bass+other+vocals"])].groupby("split", sort=False):
+    for names, own in rows.groupby("sources"):
+        said = [f"{r.separator} {r.si_sdri_mean:.1f} [{r.low:.1f}, {r.high:.1f}]" for r in own.itertuples()]
+        print(f"{split}, {names} (n = {own['n_mixes'].iloc[0]}): mean SI-SDRi in dB: {', '.join(said)}")
+
+# %%
+pairs = whole[(whole["separator"] == "means") & (whole["sources"].str.count(r"\+") == 1)]
+display(pairs.pivot(index="sources", columns="split", values="si_sdri_mean").round(1))
+
+# %% [markdown]
+# ## Which network, and what it is trained against
+#
+# Each network was trained for about 25 minutes on one core (`scripts/music_networks.py`) and measured on validation
+# songs. The ratio says how much worse the best *other* class denoises than the own: 1 is a prior that cleans whatever
+# it is given and does not listen to its class, which is the paper's complaint, in a score.
+
+# %%
+networks = pd.read_csv(measured_table("music_networks"))
+run.save_figure(by_network(networks), "music_networks", networks.drop(columns="command"))
+for row in networks.itertuples():
+    print(
+        f"{row.network}: loss {row.denoising_loss:.3f}, ratio {row.class_ratio:.2f}, "
+        f"pairs {row.si_sdri_pairs:.1f} dB [{row.low:.1f}, {row.high:.1f}], four {row.si_sdri_four:.1f} dB"
+    )
+
+# %% [markdown]
+# ## What it means
+#
+# Drums and bass come apart from most of what sounds with them: the prior heard single stems alone, and on unseen songs
+# it is above NMF, which heard the same, in every pair and with all four. Other and vocals hardly come apart, though a
+# mask that knows the truth shows that they could: choirs, strings and organs hold the same notes, and the denoiser does
+# not tell them apart well enough yet. It was trained for 70 minutes on one core; more training has not been tried. The
+# network on spectrograms was chosen for the pairs, by validation songs; on all four classes the one on waveforms was
+# ahead. What the other stems in the noise are worth is open until networks without them are measured.
+#
+# The aims were 12 dB over the pairs with none below 5 dB, and 7 dB with all four: the last is reached, the first missed
+# by a little, the second by the one pair. No verdict comes with these separations: it is calibrated for the toy
+# sources alone.
+
+# %%
+print(run.provenance([step]))
