@@ -62,13 +62,12 @@ config = SeparateConfig(**shown, train=run.pipeline.train, allow_clipped=True)
 
 
 def apart(names: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], pd.DataFrame]:
-    """A fresh mix of these classes by three separators: the tracks, the truth of each, and SI-SDRi (dB)."""
+    """A fresh mix of these classes by two separators: the tracks, the truth of each, and SI-SDRi (dB)."""
     drawn = draw_mixes(world, MixConfig(names, 1, length, seed=LISTENING_SEED + seed))
     mix = drawn.mix[0] / drawn.mix.abs().max()
     mask = method_of("irm").make(Given(world, length, truth=drawn))
     found = {
         "denoiser": separate_audio(mix, world.sample_rate, names, config).stems[:, 0],
-        "nmf": separate_audio(mix, world.sample_rate, names, SeparateConfig(**shown, method="nmf")).stems[:, 0],
         "ideal mask": mask.separate(drawn.mix, names, torch.Generator()).sources[0],
     }
     tracks, truth, rows = {"mix": drawn.mix[0, 0] * len(names)}, {}, []
@@ -88,7 +87,7 @@ run.save_figure(source_grid(picked, world.sample_rate), "music_example", easy.re
 print("SI-SDRi in dB: " + "; ".join(f"{method}: {listed(row, '.1f')}" for method, row in easy.iterrows()))
 
 # %%
-player(tracks, world.sample_rate, "Drums and vocals by three separators", truth)
+player(tracks, world.sample_rate, "Drums and vocals by two separators", truth)
 
 # %%
 tracks, truth, hard = apart(("other", "vocals"))
@@ -97,7 +96,7 @@ run.save_table(hard.reset_index(), "music_hard_example")
 print("SI-SDRi in dB: " + "; ".join(f"{method}: {listed(row, '.1f')}" for method, row in hard.iterrows()))
 
 # %%
-player(tracks, world.sample_rate, "Other and vocals by three separators", truth)
+player(tracks, world.sample_rate, "Other and vocals by two separators", truth)
 
 # %% [markdown]
 # ## On test songs
