@@ -101,8 +101,8 @@ player(tracks, world.sample_rate, "Other and vocals by two separators", truth)
 # %% [markdown]
 # ## On test songs
 #
-# `srcsep benchmark --split songs`: mixes of four seconds, separated in windows that are joined, from unseen songs of the
-# instruments that were trained on. Unseen instruments and a real song are not measured yet. Intervals: bootstrap over
+# `srcsep benchmark --split songs`: mixes of four seconds, separated in windows that are joined, from unseen songs of
+# the instruments that were trained on. Unseen instruments and a real song are not measured yet. Intervals: bootstrap over
 # mixes, 95 %.
 
 # %%
