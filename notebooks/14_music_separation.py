@@ -101,9 +101,9 @@ player(tracks, world.sample_rate, "Other and vocals by two separators", truth)
 # %% [markdown]
 # ## On test songs
 #
-# `srcsep benchmark --split songs`: mixes of four seconds, separated in windows that are joined, from unseen songs of
-# the instruments that were trained on. Unseen instruments and a real song are not measured yet. Intervals: bootstrap over
-# mixes, 95 %.
+# `srcsep benchmark --split songs`: mixes of four seconds, separated in windows that are joined, from unseen songs
+# of the instruments that were trained on. Unseen instruments and a real song are not measured yet. Intervals:
+# bootstrap over mixes, 95 %.
 
 # %%
 table = pd.read_csv(measured_table("separation_music"))
