@@ -138,9 +138,9 @@ for row in networks.itertuples():
 # ## What it means
 #
 # Drums and bass come apart from most of what sounds with them: the prior heard single stems alone, and on unseen songs
-# it is above NMF, which heard the same, in every pair and with all four. Other and vocals hardly come apart, though a
-# mask that knows the truth shows that they could: choirs, strings and organs hold the same notes, and the denoiser does
-# not tell them apart well enough yet. It was trained for 70 minutes on one core; more training has not been tried. The
+# its mean is above that of NMF, which heard the same, in every pair and with all four; for bass and other, and other and
+# vocals, the intervals overlap. Other and vocals hardly come apart, though a mask that knows the truth shows that they
+# could: choirs, strings and organs hold the same notes, and the denoiser does not tell them apart well enough yet. It was trained for 70 minutes on one core; more training has not been tried. The
 # network on spectrograms was chosen for the pairs, by validation songs; on all four classes the one on waveforms was
 # ahead. What the other stems in the noise are worth is open until networks without them are measured.
 #

@@ -32,7 +32,7 @@ from srcsep_core.separate.calibration import (
     windows_of,
 )
 from srcsep_core.separate.cases import FIT_SEED, HELD_OUT_SEED
-from srcsep_core.separate.job import SeparateConfig
+from srcsep_core.separate.settings import SeparateConfig
 from srcsep_core.separate.trust import MODEL
 
 LENGTHS_S = (0.2, 0.1, 0.2, 0.4)  # four windows, two, four, eight

@@ -33,25 +33,14 @@ from srcsep_core.priors.unit import in_unit
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.report.results import write_table
 from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import TrainPriors
 from srcsep_core.samplers import means
-from srcsep_core.training.config import TrainConfig
 
 VARIANT = "songs_8k"
-TRAIN = TrainConfig(
-    steps=1200,
-    batch_size=4,
-    crop=8192,
-    learning_rate=1e-3,
-    schedule="cosine",
-    milestones=(),
-    warmup_steps=100,
-    clip_norm=1.0,
-    mixed_precision=True,
-    checkpoint_every=100,
-)
-WAVEFORM = StemDenoiserConfig()
-SPECTROGRAM = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), strides=(2, 2))
+PLAN = get_profile(REFERENCE).of(VARIANT).plan_of("denoiser")
+STEPS = 1200
+SPECTROGRAM, WAVEFORM = PLAN.network, StemDenoiserConfig()
 CANDIDATES = {
     "waveform": WAVEFORM,
     "spectrogram": SPECTROGRAM,
@@ -141,9 +130,9 @@ def main(names: tuple[str, ...]) -> None:
     log_to_stderr()
     torch.set_num_threads(1)
     pipeline = Pipeline(device=torch.device("cpu"), progress=True, train=True)
-    folder = measured_folder(REFERENCE)
+    folder, train = measured_folder(REFERENCE), replace(PLAN.train, steps=STEPS)
     for name in names or CANDIDATES:
-        step = TrainPriors("denoiser", REFERENCE, world_of(VARIANT), TRAIN, CANDIDATES[name])
+        step = TrainPriors("denoiser", REFERENCE, world_of(VARIANT), train, CANDIDATES[name])
         started, there = perf_counter(), pipeline.store.find(step.name, step.key) is not None
         pipeline.run(step)
         seconds = float("nan") if there else perf_counter() - started

@@ -38,7 +38,8 @@ from srcsep_core.priors.kinds import Kind, Task, register, restored
 from srcsep_core.priors.sets import Trained
 from srcsep_core.run import profiles
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import EvalPlan, KindPlan, Profile, get_profile
+from srcsep_core.run.plans import EvalPlan, KindPlan
+from srcsep_core.run.profiles import Profile, get_profile
 from srcsep_core.run.steps import priors_of
 from srcsep_core.run.store import Store
 from srcsep_core.samplers import SAMPLERS, Sampler

@@ -27,6 +27,7 @@ from srcsep_core.benchmark import controls
 from srcsep_core.benchmark.candidates import Candidate
 from srcsep_core.benchmark.field import BATCH, MOST_SOURCES, Field, subsets
 from srcsep_core.benchmark.plans import BenchmarkPlan
+from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.catalogue import prior_step
@@ -95,15 +96,19 @@ def _known(field: Field) -> list[Setting]:
     return found
 
 
+def method_choices(profile: Profile, world: World, learned: World | None = None) -> list[MethodChoice]:
+    """Every method; one that is made from a kind of prior where the profile has that kind. `learned`: see there."""
+    return [
+        MethodChoice(name, prior_step(profile, one.model, variant=world.variant) if one.model else None, learned)
+        for name, one in all_methods().items()
+        if not one.model or one.model in profile.of(world.variant).kinds
+    ]
+
+
 def _baselines(field: Field) -> list[Setting]:
-    """A method that is made from a kind of prior is run where the profile has that kind."""
     found = []
     for world in field.worlds:
-        choices = [
-            MethodChoice(name, prior_step(field.profile, one.model, variant=world.variant) if one.model else None)
-            for name, one in all_methods().items()
-            if not one.model or one.model in field.profile.of(world.variant).kinds
-        ]
+        choices = method_choices(field.profile, world)
         for names in subsets(world.sources):
             found += [Setting("baseline", "", SeparateMixes(world, field.mixed(names), choice)) for choice in choices]
     return found

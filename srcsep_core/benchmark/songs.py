@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,31 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.baselines.base import Supervision, all_methods
+from srcsep_core.baselines.base import Supervision, method_of
+from srcsep_core.benchmark.field import subsets
+from srcsep_core.benchmark.results import summarise_separation
+from srcsep_core.benchmark.settings import method_choices
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World, world_of
 from srcsep_core.data.mixes import MixConfig
-from srcsep_core.diagnostics.discrimination import interval, resample
 from srcsep_core.priors.denoiser import DENOISER
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import VALUES, prior_step
 from srcsep_core.run.steps.base import Context, Step
-from srcsep_core.run.steps.choices import Bind, MethodChoice, SeparatorChoice, load_priors
+from srcsep_core.run.steps.choices import Bind, SeparatorChoice, load_priors
 from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.run.steps.training import TrainPriors
 from srcsep_core.samplers.base import Callback, Separation, without_chains
-from srcsep_core.separate.job import SeparateConfig, separate_audio
+from srcsep_core.separate.job import separate_audio
 from srcsep_core.separate.searching import SearchConfig
 from srcsep_core.separate.separators import SourcePriors, priors_from
+from srcsep_core.separate.settings import SeparateConfig
 
 TRAINED_ON = "songs_8k"
 SPLITS = {"songs": TRAINED_ON, "instruments": "instruments_8k", "excerpt": "excerpt_8k"}
 DURATION_S = 4.096
-FLOOR_DB = -60.0
+MOST_DB = 60.0  # that ratios to interference and artefacts are clipped to, either way
 POOLED = "any 2"
 ALL = "all"
 TABLE = "separation_music"
@@ -149,38 +151,26 @@ class SongSetting:
         return prior if sampler == "none" else sampler
 
 
-def class_sets(sources: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every set of two, of three and of four classes."""
-    return [names for count in (2, 3, 4) for names in combinations(sources, count)]
-
-
-def check_splits(splits: Sequence[str]) -> None:
-    """Raise `InputError` for a split that there is not."""
-    for split in splits:
-        check_choice("split", split, SPLITS)
-
-
 def song_settings(
     profile: Profile, splits: Sequence[str] = tuple(SPLITS), counts: Counts | None = None
 ) -> list[SongSetting]:
-    """Every setting of the splits: the denoiser with the sampler, and every method that a single mix will do for."""
+    """Every setting of the splits: the denoiser with the sampler, and every method that a single mix will do for.
+
+    Raises `InputError` for a split that there is not.
+    """
     counts = counts or PLANS[profile.name]
-    check_splits(splits)
-    denoiser = prior_step(profile, DENOISER.name, variant=TRAINED_ON)
-    choices: list[SeparatorChoice] = [RecordingChoice(denoiser)]
-    for name, method in all_methods().items():
-        if method.needs and method.supervision != "truth":
-            continue
-        plans = profile.of(TRAINED_ON).kinds
-        if method.model and method.model not in plans:
-            continue
-        trained = prior_step(profile, method.model, variant=TRAINED_ON) if method.model else None
-        choices.append(MethodChoice(name, trained, world_of(TRAINED_ON)))
+    for split in splits:
+        check_choice("split", split, SPLITS)
+    heard = world_of(TRAINED_ON)
+    choices: list[SeparatorChoice] = [RecordingChoice(prior_step(profile, DENOISER.name, variant=TRAINED_ON))]
+    for choice in method_choices(profile, heard, heard):
+        if not method_of(choice.method).needs or choice.supervision == "truth":
+            choices.append(choice)
     found = []
     for split in splits:
         world = world_of(SPLITS[split])
         length = 1024 * round(DURATION_S * world.sample_rate / 1024)
-        for names in class_sets(world.sources):
+        for names in subsets(world.sources, (2, 3, 4)):
             count = min(counts.of(names), EXCERPT_MIXES) if split == "excerpt" else counts.of(names)
             mixes = MixConfig(names, count, length)
             found += [SongSetting(split, SeparateMixes(world, mixes, choice)) for choice in choices]
@@ -190,8 +180,8 @@ def song_settings(
 def song_table(pipeline: Pipeline, settings: Sequence[SongSetting], *, profile: str, command: str) -> pd.DataFrame:
     """One row a source of every setting and one of all of them; then those of all pairs together (`any 2`).
 
-    SI-SDRi (dB, below -60 as -60) with the percentile bootstrap interval (95 %) over mixes, mean SI-SIR and SI-SAR
-    (dB), and the seconds that a second of the mix took. `command` and the split make the rows.
+    SI-SDRi (dB) with its interval over mixes (`summarise_separation`), mean SI-SIR and SI-SAR (dB, within +-60), and
+    the seconds that a second of the mix took. `command` and the split make the rows.
     """
     values = [(setting, *_values(pipeline, setting)) for setting in settings]
     rows = []
@@ -220,8 +210,7 @@ def _row(
 ) -> dict[str, Any]:
     step = setting.step
     duration = step.mixes.length / step.data.sample_rate
-    gains = values.assign(si_sdri=values["si_sdri"].clip(lower=FLOOR_DB)).groupby("mix")["si_sdri"].mean().to_numpy()
-    low, high = interval(gains[resample(len(gains))].mean(axis=1))
+    measured = summarise_separation(values)
     return {
         "profile": profile,
         "world": step.data.name,
@@ -230,13 +219,11 @@ def _row(
         "supervision": step.choice.supervision,
         "sources": sources,
         "source": source,
-        "n_mixes": len(gains),
+        "n_mixes": values["mix"].nunique(),
         "duration_s": duration,
-        "si_sdri_mean": float(gains.mean()),
-        "low": low,
-        "high": high,
-        "si_sir": float(values["si_sir"].clip(FLOOR_DB, -FLOOR_DB).mean()),
-        "si_sar": float(values["si_sar"].clip(FLOOR_DB, -FLOOR_DB).mean()),
+        **{name: measured[name] for name in ("si_sdri_mean", "low", "high")},
+        "si_sir": float(values["si_sir"].clip(-MOST_DB, MOST_DB).mean()),
+        "si_sar": float(values["si_sar"].clip(-MOST_DB, MOST_DB).mean()),
         "seconds_per_second": seconds / duration,
         "command": f"{command} {setting.split}",
     }

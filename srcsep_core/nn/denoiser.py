@@ -1,7 +1,7 @@
 """A class-conditional 1-D network for denoising at every noise level (a small U-Net with attention at the bottleneck).
 
 Sources: Ronneberger et al. 2015 (arXiv 1505.04597) for the shape; Karras et al. 2022 (arXiv 2206.00364), section 5 and
-Eqs. 2-3 and 7-8, for the preconditioning around it and its loss; Su et al. 2021 (arXiv 2104.09864) for its positions.
+Eqs. 2-3 and 7-8, for the preconditioning around it and its loss.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import math
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
 from srcsep_core.errors import InputError
+from srcsep_core.nn.blocks import EMBEDDING, Attention, ResidualBlock
 
 KERNEL = 5
-EMBEDDING = 128
 FREQUENCIES = 32
 SIGMA_RANGE = (1e-3, 50.0)
 ROWS = 64  # of one call of the network
-LEVELS_DB = 6.0  # of interfering sources, either way
-SILENT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,6 @@ class DenoiserConfig:
     deviation of the data (Karras et al. 2022, Table 1). `window` is the signal length it is trained on and used at.
     `classes`: of a network built on its own; one that is trained has as many as its world has sources.
     """
-
-    interference: ClassVar[float] = 0.0
 
     classes: int = 4
     channels: tuple[int, ...] = (32, 64, 128, 192)
@@ -81,6 +76,10 @@ class DenoiserConfig:
     def stride(self) -> int:
         """The product of the strides: what the length of every signal must be a multiple of."""
         return math.prod(self.strides)
+
+    def training_noise(self, noise: Tensor, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """The noise of unit variance that clean signals (B, G, T) are trained in, from white `noise`: here that."""
+        return noise
 
     def raw_network(self) -> DenoiserNet:
         """The network F, freshly initialised."""
@@ -237,7 +236,7 @@ class PreconditionedNet(nn.Module):
 
         Mean squared error of F against its target, which is the weight lambda(sigma) = (sigma^2 + sigma_data^2) /
         (sigma sigma_data)^2 on that of D (Karras et al. 2022, Eqs. 2 and 8). No unit: 1 is no better than the mean.
-        In a share `config.interference` of the rows the noise is partly other sources (`interfering`).
+        What the noise is made of is the configuration's (`training_noise`).
         """
         batch, groups, length = clean.shape
         rows = clean.reshape(-1, 1, length)
@@ -245,90 +244,9 @@ class PreconditionedNet(nn.Module):
         normal = torch.randn(len(rows), generator=generator, device=clean.device)
         sigma = (self.config.log_sigma_mean + self.config.log_sigma_std * normal).exp()
         noise = torch.randn(rows.shape, generator=generator, device=clean.device)
-        if self.config.interference:
-            noise = interfering(clean, noise.view_as(clean), self.config.interference, generator).view_as(rows)
+        noise = self.config.training_noise(noise.view_as(clean), clean, generator).view_as(rows)
         noisy = rows + sigma[:, None, None] * noise
         skip, out = self._scales(sigma)
         target = (rows - skip * noisy) / out
         error = (self.raw(noisy, sigma, label).float() - target).square().mean(dim=(1, 2))
         return error.view(batch, groups).mean(dim=0)
-
-
-def interfering(clean: Tensor, noise: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """The noise (B, G, T) of unit variance with, in a `share` of the signals, other sources in place of a part of it.
-
-    The part of the variance is uniform in [0, 1]. They are some of the other classes, each as likely as not (at least
-    one), of another draw of the batch `clean` (B, G, T) or of the same, with levels of +-`LEVELS_DB` dB.
-    """
-    batch, groups, _ = clean.shape
-    if groups < 2:
-        return noise
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=clean.device)
-
-    order = uniform(batch, groups, groups)
-    order[:, torch.arange(groups), torch.arange(groups)] = 2.0  # never the class itself
-    taken = (order < 0.5) | (order == order.amin(dim=2, keepdim=True))
-    gains = 10 ** (LEVELS_DB * (2 * uniform(batch, groups, groups) - 1) / 20) * taken
-    others = torch.einsum("bgh,bht->bgt", gains, clean[(uniform(batch) * batch).long()])
-    loudness = others.square().mean(dim=2, keepdim=True).sqrt()
-    part = uniform(batch, groups, 1) * (uniform(batch, groups, 1) < share) * (loudness > SILENT)
-    return (1 - part).sqrt() * noise + part.sqrt() * others / loudness.clamp(min=SILENT)
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions with group norm; the condition (B, EMBEDDING) scales and shifts between them."""
-
-    def __init__(self, channels: int, out_channels: int, conv: type[nn.Module], kernel: int) -> None:
-        super().__init__()
-        self.norm_in = nn.GroupNorm(8, channels)
-        self.conv_in = conv(channels, out_channels, kernel, padding=kernel // 2)
-        self.modulation = nn.Linear(EMBEDDING, 2 * out_channels)
-        self.norm_out = nn.GroupNorm(8, out_channels)
-        self.conv_out = conv(out_channels, out_channels, kernel, padding=kernel // 2)
-        self.shortcut = nn.Identity() if channels == out_channels else conv(channels, out_channels, 1)
-        nn.init.zeros_(cast(nn.Conv1d, self.conv_out).weight)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, channels, ...) to (B, out_channels, ...)."""
-        scale, shift = self.modulation(condition)[(..., *[None] * (x.dim() - 2))].chunk(2, dim=1)
-        h = self.conv_in(silu(self.norm_in(x)))
-        h = silu(self.norm_out(h) * (1 + scale) + shift)
-        out: Tensor = self.shortcut(x) + self.conv_out(h)
-        return out
-
-
-class Attention(nn.Module):
-    """Self-attention over time with rotary positions, which depend on distance alone."""
-
-    def __init__(self, channels: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.GroupNorm(8, channels)
-        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.out = nn.Conv1d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, T) to the same shape."""
-        batch, channels, length = x.shape
-        query, key, value = self.qkv(self.norm(x)).view(batch, 3, self.heads, -1, length).transpose(3, 4).unbind(1)
-        mixed = scaled_dot_product_attention(_rotate(query), _rotate(key), value)
-        out: Tensor = x + self.out(mixed.transpose(2, 3).reshape(batch, channels, length))
-        return out
-
-
-def _rotate(x: Tensor) -> Tensor:
-    """Rotate the halves of each head (B, H, T, D) by an angle that grows with time."""
-    cos, sin = _rotations(int(x.shape[2]), int(x.shape[3]) // 2, x.device)
-    first, second = x.float().chunk(2, dim=3)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], 3).to(x.dtype)
-
-
-@cache
-def _rotations(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the angles by time and place in the half of a head, (length, size) each."""
-    rates = 100.0 ** (-torch.arange(size, device=device, dtype=torch.float32) / size)
-    angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * rates
-    return angles.cos(), angles.sin()

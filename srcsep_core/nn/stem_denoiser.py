@@ -2,7 +2,7 @@
 
 What is left of a mix when the estimates of the other sources are taken away is a source in noise only while the chain
 is right; before, it is a source among other sources. So in a share of the training signals a part of the noise is other
-classes of the same songs (`nn.denoiser.interfering`), and the network must listen to its class. Every signal is still a
+classes of the same songs (`interfering`), and the network must listen to its class. Every signal is still a
 single source with what is added to it, at a level that the network is told.
 
 The network in the time-frequency domain sees the short-time Fourier transform and gives one; the diffusion lives on the
@@ -21,11 +21,14 @@ from torch.nn.functional import pad
 
 from srcsep_core.config import check_choice
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet
+from srcsep_core.nn.blocks import Attention
+from srcsep_core.nn.denoiser import DenoiserConfig, DenoiserNet
 
 DOMAINS = ("waveform", "spectrogram")
 SPECTRUM, HOP = 256, 64  # samples
 PATCH = 2  # bins and frames
+LEVELS_DB = 6.0  # of interfering classes, either way
+SILENT = 1e-3  # root mean square
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class StemDenoiserConfig(DenoiserConfig):
     """
 
     domain: str = "waveform"
-    interference: float = 0.75  # type: ignore[misc]
+    interference: float = 0.75
     sigma_data: float = 0.1
     log_sigma_mean: float = -2.5
     window: int = 8192
@@ -51,9 +54,36 @@ class StemDenoiserConfig(DenoiserConfig):
         if self.domain == "spectrogram" and self.window % HOP:
             raise InputError(f"the window of {self.window} samples is not a multiple of {HOP}, a frame's step")
 
+    def training_noise(self, noise: Tensor, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """The noise with other classes in it (`interfering`)."""
+        return interfering(clean, noise, self.interference, generator) if self.interference else noise
+
     def raw_network(self) -> DenoiserNet:
         """The network F, freshly initialised."""
         return SpectralNet(self) if self.domain == "spectrogram" else DenoiserNet(self)
+
+
+def interfering(clean: Tensor, noise: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """The noise (B, G, T) of unit variance with, in a `share` of the signals, other sources in place of a part of it.
+
+    The part of the variance is uniform in [0, 1]. They are some of the other classes, each as likely as not (at least
+    one), of another draw of the batch `clean` (B, G, T) or of the same, with levels of +-`LEVELS_DB` dB.
+    """
+    batch, groups, _ = clean.shape
+    if groups < 2:
+        return noise
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=clean.device)
+
+    order = uniform(batch, groups, groups)
+    order[:, torch.arange(groups), torch.arange(groups)] = 2.0  # never the class itself
+    taken = (order < 0.5) | (order == order.amin(dim=2, keepdim=True))
+    gains = 10 ** (LEVELS_DB * (2 * uniform(batch, groups, groups) - 1) / 20) * taken
+    others = torch.einsum("bgh,bht->bgt", gains, clean[(uniform(batch) * batch).long()])
+    loudness = others.square().mean(dim=2, keepdim=True).sqrt()
+    part = uniform(batch, groups, 1) * (uniform(batch, groups, 1) < share) * (loudness > SILENT)
+    return (1 - part).sqrt() * noise + part.sqrt() * others / loudness.clamp(min=SILENT)
 
 
 class SpectralNet(DenoiserNet):

@@ -6,8 +6,8 @@ takes what is another's because it was asked before it. The noise added is `nois
 level the sources settle at the mean of the posterior for Gaussian priors, whose sum has the noise sigma^2 / w. It is a
 search for one good separation and no sampler of the posterior: for that see `gibbs`, which asks several times as often.
 
-Sources: Sun et al. 2019 (arXiv 1905.05406) and Venkatakrishnan et al. 2013 for denoisers as plug-in priors; Shi et al.
-2025 (arXiv 2512.07226) start separation from the mix plus noise, as this does: at first every source is given all of y.
+Sources: Venkatakrishnan et al. 2013 and Ryu et al. 2019 (arXiv 1905.05406) for denoisers as plug-in priors; Shi et al.
+2025 (arXiv 2512.07226) start from the mix plus noise, as this does: at first every source is given w y and noise.
 """
 
 from __future__ import annotations

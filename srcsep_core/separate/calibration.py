@@ -27,8 +27,9 @@ from srcsep_core.run.steps import VALUES, TrainPriors, prior_step
 from srcsep_core.run.steps.base import Context, Step
 from srcsep_core.separate.cases import KINDS, RIGHT_DB, draw_case, worst_by_window
 from srcsep_core.separate.evidence import FEATURES
-from srcsep_core.separate.job import SeparateConfig, separate_audio
+from srcsep_core.separate.job import separate_audio
 from srcsep_core.separate.searching import SearchConfig
+from srcsep_core.separate.settings import SeparateConfig
 from srcsep_core.separate.trust import WHOLE, Logistic, TrustModel, verdict, whole_features
 
 FOLDS = 5

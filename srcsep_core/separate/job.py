@@ -10,10 +10,9 @@ unless it is next to nothing, it is a stem of its own and goes into no source (`
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,83 +23,31 @@ from torch import Tensor
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, resample
 from srcsep_core.baselines.base import Separator
-from srcsep_core.config import check_choice, resolved
+from srcsep_core.config import resolved
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import Pipeline, resolve_device
-from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers.selection import all_subsets
 from srcsep_core.separate.auto import AUTO, pick_sources
 from srcsep_core.separate.band import back, split_band
 from srcsep_core.separate.crew import Clock, Crew
-from srcsep_core.separate.recording import STEREO, prepare, relative_db
-from srcsep_core.separate.searching import UNSTEADY_CHAINS, Search, SearchConfig
+from srcsep_core.separate.recording import prepare, relative_db
+from srcsep_core.separate.searching import UNSTEADY_CHAINS, Search
 from srcsep_core.separate.separated import Separated
 from srcsep_core.separate.separators import (
-    LEVELS,
-    PRECISIONS,
     SAMPLER,
-    Request,
     SourcePriors,
     Windows,
     method_separator,
     sampler_separator,
     source_priors,
 )
+from srcsep_core.separate.settings import SeparateConfig
 from srcsep_core.separate.stems import ABOVE_BAND, DETAILS, PLAYER, RECORD, check_folder, stem_files
 from srcsep_core.separate.trust import verdict
 from srcsep_core.separate.windows import class_orders
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SeparateConfig:
-    """How a recording is separated: by the `method` of that name, `sampler` or one of `srcsep_core.baselines`.
-
-    `sampler` (`auto`: gibbs, or means for music), `prior` and `max_chains` (chains in a window, at most; None: the
-    search's own number) are for the method `sampler`. `precision`: `full` is float32; `rounded` lets the denoiser
-    compute in bfloat16, as `auto` does where it is faster. `gain` takes it to the mean of sources of amplitude
-    about 0.9 (None: found by trying). `levels`: of the sources, `equal`, `estimated`, or `auto`: estimated where
-    equal ones leave doubt. `stereo`: separate the `mean` of the channels, `each` on its own, or `auto`: each unless
-    they are alike. `allow_clipped` accepts flat tops at full scale. `train` lets priors be trained that are not
-    there. `search`: windows and how they are joined.
-    """
-
-    method: str = SAMPLER
-    sampler: str = AUTO
-    prior: str = "denoiser"
-    variant: str = "uniform_hz"
-    profile: str = "laptop"
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    max_chains: int | None = None
-    gain: float | None = None
-    levels: str = "auto"
-    stereo: str = "auto"
-    remove_dc: bool = False
-    allow_clipped: bool = False
-    train: bool = False
-    search: SearchConfig = field(default_factory=SearchConfig)
-
-    @property
-    def request(self) -> Request:
-        """What separates; raises `InputError` for an unknown profile or variant."""
-        profile = get_profile(self.profile)
-        usual = "gibbs" if world_of(self.variant).steady else "means"
-        names = self.method, usual if self.sampler == AUTO else self.sampler, self.prior, self.max_chains
-        return Request(*names, profile, self.variant, self.precision, self.levels)
-
-    def __post_init__(self) -> None:
-        if self.stereo not in STEREO:
-            raise InputError(f"unknown way {self.stereo!r} with several channels; use one of {', '.join(STEREO)}")
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("kind of levels", self.levels, LEVELS)
-        if self.gain is not None and not 0 < self.gain < math.inf:
-            raise InputError(f"the gain is {self.gain:g}; use a positive number, or gain=None to have it found")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"the seed is {self.seed}; use 0 or more")
 
 
 def separate_file(

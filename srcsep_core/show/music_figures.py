@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from srcsep_core.benchmark.songs import ALL
-from srcsep_core.show.styles import separator_style
+from srcsep_core.show.styles import OTHER, separator_style
 
 WITHIN = 0.36  # half of the height of a row that the separators are spread over
 
@@ -49,10 +49,9 @@ def by_network(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 0.4 * len(table) + 1.4), sharey=True)
     for ax, (column, label) in zip(axes, panels.items(), strict=True):
         for y, (_, row) in enumerate(table.iterrows()):
-            style = separator_style(row["network"])
-            ax.plot(row[column], y, **style.marks)
+            ax.plot(row[column], y, **OTHER.marks)
             if column == "si_sdri_pairs":
-                ax.plot([row["low"], row["high"]], [y, y], color=style.colour, linewidth=1)
+                ax.plot([row["low"], row["high"]], [y, y], color=OTHER.colour, linewidth=1)
         ax.set(xlabel=label, ylim=(len(table) - 0.5, -0.5))
         ax.grid(axis="x", color="0.9")
     axes[0].set_yticks(range(len(table)), table["network"])

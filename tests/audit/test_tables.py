@@ -36,7 +36,8 @@ from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import EvalPlan, get_profile
+from srcsep_core.run.plans import EvalPlan
+from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import subjects_of
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import NOISE_LEVELS

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import DenoiserConfig, DenoiserNet, PreconditionedNet, interfering
-from srcsep_core.nn.stem_denoiser import HOP, SpectralNet, StemDenoiserConfig
+from srcsep_core.nn.denoiser import DenoiserConfig, DenoiserNet, PreconditionedNet
+from srcsep_core.nn.stem_denoiser import HOP, SpectralNet, StemDenoiserConfig, interfering
 
 TINY = StemDenoiserConfig(
     classes=3, channels=(8, 16), strides=(4,), middle=1, heads=2, window=1024, domain="spectrogram"
@@ -67,7 +67,13 @@ def test_nothing_interferes_in_a_world_of_one_class_or_of_silence() -> None:
 
 
 def test_the_toy_denoiser_has_no_interference() -> None:
-    assert DenoiserConfig.interference == 0.0 and StemDenoiserConfig().interference > 0
+    noise = randn(20, 2, 64)
+    for config, same in (
+        (DenoiserConfig(), True),
+        (StemDenoiserConfig(), False),
+        (StemDenoiserConfig(interference=0), True),
+    ):
+        assert torch.equal(config.training_noise(noise, tones(20, 2, 64), generator()), noise) == same
     assert type(DenoiserConfig().raw_network()) is DenoiserNet and type(TINY.raw_network()) is SpectralNet
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from srcsep_core.data.toy import ToyWorld, draw_sources
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import Attention, DenoiserConfig, DenoiserNet, _rotate
+from srcsep_core.nn.blocks import Attention, _rotate
+from srcsep_core.nn.denoiser import DenoiserConfig, DenoiserNet
 from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet, denoiser_task, karras_levels
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import CURVE, WEIGHTS, TrainPriors

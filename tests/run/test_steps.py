@@ -27,7 +27,8 @@ from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetSet
 from srcsep_core.run import steps
 from srcsep_core.run.artefacts import MARKER
 from srcsep_core.run.pipeline import Pipeline
-from srcsep_core.run.profiles import PROFILES, EvalPlan, KindPlan, Profile, get_profile
+from srcsep_core.run.plans import EvalPlan, KindPlan
+from srcsep_core.run.profiles import PROFILES, Profile, get_profile
 from srcsep_core.run.steps import (
     WEIGHTS,
     ConstantInput,

@@ -18,8 +18,9 @@ from srcsep_core.separate import calibration
 from srcsep_core.separate.calibration import JudgeCases, calibration_steps, fit, judged, windows_of
 from srcsep_core.separate.cases import FIT_SEED, FLOOR_DB, KINDS
 from srcsep_core.separate.evidence import FEATURES
-from srcsep_core.separate.job import SeparateConfig, separate_audio
+from srcsep_core.separate.job import separate_audio
 from srcsep_core.separate.separated import Separated
+from srcsep_core.separate.settings import SeparateConfig
 
 SMOKE = get_profile("smoke")
 

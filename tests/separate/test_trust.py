@@ -13,7 +13,7 @@ from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step
 from srcsep_core.separate.calibration import auroc, by_kind, curves, detection, fit, judged, mistaken
 from srcsep_core.separate.evidence import FEATURES
-from srcsep_core.separate.job import SeparateConfig
+from srcsep_core.separate.settings import SeparateConfig
 from srcsep_core.separate.trust import TrustModel, Verdict, trust_model, verdict, whole_features
 from srcsep_core.show.trust_figures import AIM, trust_figure
 

@@ -9,7 +9,8 @@ from srcsep_core.config import check_choice
 from srcsep_core.data.base import World, world_of
 from srcsep_core.errors import InputError
 from srcsep_core.priors.kinds import has_oracle, kind_of
-from srcsep_core.run.profiles import KindPlan, Profile
+from srcsep_core.run.plans import KindPlan
+from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.base import Step
 from srcsep_core.run.steps.evaluation import (
     ConstantInput,

@@ -1,0 +1,42 @@
+"""How priors of rendered songs, and what is trained on mixes of them, are trained, by profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
+from srcsep_core.priors.convtasnet import ConvTasNetConfig
+from srcsep_core.run.plans import DENOISER_TRAIN, KindPlan
+
+_STEMS = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), strides=(2, 2))
+_STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=4)
+_MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
+
+RENDERED: Mapping[str, Mapping[str, KindPlan]] = {
+    "smoke": {
+        "denoiser": KindPlan(
+            replace(_STEMS, channels=(16, 32), strides=(4,), middle=1, window=1024),
+            replace(_STEMS_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+            step_seconds=0.1,
+        ),
+        "convtasnet": KindPlan(
+            ConvTasNetConfig(features=32, bottleneck=16, hidden=32, layers=3, stacks=1),
+            replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+            step_seconds=0.1,
+        ),
+    },
+    "laptop": {
+        "denoiser": KindPlan(_STEMS, _STEMS_TRAIN, step_seconds=1.4),
+        "convtasnet": KindPlan(ConvTasNetConfig(), _MIXES_TRAIN, step_seconds=1.4),
+    },
+    "full": {
+        "denoiser": KindPlan(
+            replace(_STEMS, channels=(96, 192, 384), middle=4, window=32_768),
+            replace(_STEMS_TRAIN, steps=400_000, batch_size=16, crop=32_768),
+        ),
+        "convtasnet": KindPlan(
+            ConvTasNetConfig(features=512, kernel=16), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
+        ),
+    },
+}
