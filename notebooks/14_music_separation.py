@@ -138,12 +138,12 @@ for row in networks.itertuples():
 # ## What it means
 #
 # Drums and bass come apart from most of what sounds with them: the prior heard single stems alone, and on unseen
-# songs its mean is above that of NMF, which heard the same, in every pair and with all four; for bass and other, and
-# other and vocals, the intervals overlap. Other and vocals hardly come apart, though a mask that knows the truth
-# shows that they could: choirs, strings and organs hold the same notes, and the denoiser does not tell them apart
-# well enough yet. It was trained for 70 minutes on one core; more training has not been tried. The network on
-# spectrograms was chosen for the pairs, by validation songs; on all four classes the one on waveforms was ahead. What
-# the other stems in the noise are worth is open until networks without them are measured.
+# songs its mean is above that of NMF, which heard the same, in every pair and with all four; for the three pairs
+# without drums the intervals overlap. Other and vocals hardly come apart, though a mask that knows the truth shows
+# that they could: choirs, strings and organs hold the same notes, and the denoiser does not tell them apart well
+# enough yet. It was trained for 70 minutes on one core; more training has not been tried. The network on spectrograms
+# was chosen for the pairs, by validation songs; on all four classes the one on waveforms was ahead. What the other
+# stems in the noise are worth is open until networks without them are measured.
 #
 # The aims were 12 dB over the pairs with none below 5 dB, and 7 dB with all four: the last is reached, the first missed
 # by a little, the second by the one pair. No verdict comes with these separations: it is calibrated for the toy
