@@ -1,4 +1,4 @@
-"""How priors of rendered songs, and what is trained on mixes of them, are trained, by profile."""
+"""How priors of songs, rendered or of musdb18, and what is trained on mixes of them, are trained, by profile."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import replace
 
 from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
 from srcsep_core.priors.convtasnet import ConvTasNetConfig
-from srcsep_core.run.plans import DENOISER_TRAIN, KindPlan
+from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.wavenet import WaveNetPriorConfig
+from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_TRAIN, KindPlan
+from srcsep_core.training.config import TrainConfig
 
 _STEMS = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), strides=(2, 2))
 _STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=4)
 _MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
+_DENSITIES_TRAIN = replace(LAPTOP_TRAIN, steps=1500)
+_DENSITIES_SMOKE = replace(LAPTOP_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
+_DENSITIES_FULL = TrainConfig(steps=93_030, batch_size=2, mixed_precision=True)
 
-RENDERED: Mapping[str, Mapping[str, KindPlan]] = {
+SONGS: Mapping[str, Mapping[str, KindPlan]] = {
     "smoke": {
         "denoiser": KindPlan(
             replace(_STEMS, channels=(16, 32), strides=(4,), middle=1, window=1024),
@@ -25,10 +31,14 @@ RENDERED: Mapping[str, Mapping[str, KindPlan]] = {
             replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
             step_seconds=0.1,
         ),
+        "flowavenet": KindPlan(FlowConfig(blocks=2, flows=2, layers=3, width=8), _DENSITIES_SMOKE, step_seconds=0.2),
+        "wavenet": KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _DENSITIES_SMOKE, step_seconds=0.2),
     },
     "laptop": {
         "denoiser": KindPlan(_STEMS, _STEMS_TRAIN, step_seconds=1.4),
         "convtasnet": KindPlan(ConvTasNetConfig(), _MIXES_TRAIN, step_seconds=1.4),
+        "flowavenet": KindPlan(FlowConfig(blocks=4, flows=4, layers=6, width=16), _DENSITIES_TRAIN, step_seconds=1.2),
+        "wavenet": KindPlan(WaveNetPriorConfig(layers=9, width=16, head_width=64), _DENSITIES_TRAIN, step_seconds=0.9),
     },
     "full": {
         "denoiser": KindPlan(
@@ -38,5 +48,7 @@ RENDERED: Mapping[str, Mapping[str, KindPlan]] = {
         "convtasnet": KindPlan(
             ConvTasNetConfig(features=512, kernel=16), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
         ),
+        "flowavenet": KindPlan(FlowConfig(blocks=8, flows=6, layers=10, width=48), _DENSITIES_FULL),
+        "wavenet": KindPlan(WaveNetPriorConfig(), _DENSITIES_FULL),
     },
 }
