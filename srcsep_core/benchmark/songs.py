@@ -38,8 +38,7 @@ from srcsep_core.separate.searching import SearchConfig
 from srcsep_core.separate.separators import SourcePriors, priors_from
 from srcsep_core.separate.settings import SeparateConfig
 
-TRAINED_ON = "songs_8k"
-SPLITS = {"songs": TRAINED_ON, "instruments": "instruments_8k", "excerpt": "excerpt_8k"}
+SPLITS = {"songs": "songs_8k", "instruments": "instruments_8k", "excerpt": "excerpt_8k"}
 DURATION_S = 4.096
 MOST_DB = 60.0  # that ratios to interference and artefacts are clipped to, either way
 POOLED = "any 2"
@@ -161,9 +160,9 @@ def song_settings(
     counts = counts or PLANS[profile.name]
     for split in splits:
         check_choice("split", split, SPLITS)
-    heard = world_of(TRAINED_ON)
-    choices: list[SeparatorChoice] = [RecordingChoice(prior_step(profile, DENOISER.name, variant=TRAINED_ON))]
-    for choice in method_choices(profile, heard, heard):
+    trained = prior_step(profile, DENOISER.name, variant=SPLITS["songs"])
+    choices: list[SeparatorChoice] = [RecordingChoice(trained)]
+    for choice in method_choices(profile, trained.data, trained.data):
         if not method_of(choice.method).needs or choice.supervision == "truth":
             choices.append(choice)
     found = []

@@ -74,6 +74,11 @@ class World(ABC):
         return 1.0
 
     @property
+    def trained_on(self) -> str:
+        """The variant that priors for this one are trained on: this one, unless all of it is for testing."""
+        return self.variant
+
+    @property
     def colours(self) -> Mapping[str, str]:
         """The colour of each source in figures; a source without one gets a default."""
         return {}

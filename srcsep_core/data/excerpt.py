@@ -21,6 +21,7 @@ from srcsep_core.data.stem_classes import StemWorld
 from srcsep_core.data.tracks import excerpt
 from srcsep_core.errors import InputError
 
+TRAINED_ON = {"excerpt_16k": "songs_16k", "excerpt_8k": "songs_8k", "excerpt_released": "musdb18_released"}
 CUTS = {
     "excerpt_16k": Cut(16_000, 16_000),
     "excerpt_8k": Cut(8_000, 8_000),
@@ -36,6 +37,11 @@ class ExcerptWorld(StemWorld):
     rates: ClassVar[Mapping[str, int]] = {variant: cut.sample_rate for variant, cut in CUTS.items()}
 
     variant: str = "excerpt_16k"
+
+    @property
+    def trained_on(self) -> str:
+        """Songs at the same rate."""
+        return TRAINED_ON[self.variant]
 
     @property
     def typical_rms(self) -> Mapping[str, float]:

@@ -5,10 +5,12 @@
 | `musdb18_paper`    | 16 000 Hz   | 150 of 1 s            | the mean of both channels                           |
 | `musdb18_thesis`   | 14 700 Hz   | 150 of 16 384 samples | the mean of both channels                           |
 | `musdb18_released` | 14 700 Hz   | 150 of 16 384 samples | left channel, each stem without its mean, peak at 1 |
+| `musdb18_8k`       | 8 000 Hz    | 150 of 8 192 samples  | the mean of both channels                           |
 
 `paper`: Frank & Ilse 2020, section 3.2 ("150 fixed 1 second frames"); `thesis`: Frank 2020, no pre-processing;
 `released`: the authors' code. Where in a song the frames lie is not printed: ours lie evenly from its start to its end.
-The splits are musdb18's, validation musdb's own fourteen songs.
+`8k`: what the priors of rendered songs at 8 kHz are asked about. The splits are musdb18's, validation musdb's own
+fourteen songs.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ CUTS = {
     "musdb18_paper": Cut(16_000, 16_000),
     "musdb18_thesis": Cut(14_700, 16_384),
     "musdb18_released": Cut(14_700, 16_384, channel="left", normalised=True),
+    "musdb18_8k": Cut(8_000, 8_192),
 }
+ASKED_OF = {"musdb18_8k": "songs_8k"}
 SILENT_PEAK = 1e-4
 UNEQUAL_S = 1.0
 """Stems whose lengths differ by more do not belong to one song."""
@@ -49,6 +53,11 @@ class Musdb18World(StemWorld):
     rates: ClassVar[Mapping[str, int]] = {variant: cut.sample_rate for variant, cut in CUTS.items()}
 
     variant: str = "musdb18_paper"
+
+    @property
+    def trained_on(self) -> str:
+        """The variant itself, or rendered songs at the same rate."""
+        return ASKED_OF.get(self.variant, self.variant)
 
     @property
     def typical_rms(self) -> Mapping[str, float]:

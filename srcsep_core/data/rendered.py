@@ -53,6 +53,11 @@ class RenderedWorld(StemWorld):
         return self.variant.startswith("songs")
 
     @property
+    def trained_on(self) -> str:
+        """The known instruments at the same rate."""
+        return self.variant.replace("instruments", "songs")
+
+    @property
     def typical_rms(self) -> Mapping[str, float]:
         """The median root mean square of each stem over stretches of two seconds of known instruments."""
         return {source: TYPICAL_RMS[source] for source in self.sources}

@@ -38,7 +38,7 @@ class Profile:
 
     def of(self, variant: str) -> Profile:
         """The profile with the plans of the world that has the variant."""
-        own = self.worlds.get(world_of(variant).name)
+        own = self.worlds.get(world_of(world_of(variant).trained_on).name)
         return self if own is None else replace(self, kinds=own)
 
     def plan_of(self, model: str) -> KindPlan:

@@ -31,13 +31,17 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
             replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
             step_seconds=0.1,
         ),
-        "flowavenet": KindPlan(FlowConfig(blocks=2, flows=2, layers=3, width=8), _DENSITIES_SMOKE, step_seconds=0.2),
+        "flowavenet": KindPlan(
+            FlowConfig(blocks=2, flows=2, layers=3, width=8), _DENSITIES_SMOKE, background=True, step_seconds=0.2
+        ),
         "wavenet": KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _DENSITIES_SMOKE, step_seconds=0.2),
     },
     "laptop": {
         "denoiser": KindPlan(_STEMS, _STEMS_TRAIN, step_seconds=1.4),
         "convtasnet": KindPlan(ConvTasNetConfig(), _MIXES_TRAIN, step_seconds=1.4),
-        "flowavenet": KindPlan(FlowConfig(blocks=4, flows=4, layers=6, width=16), _DENSITIES_TRAIN, step_seconds=1.2),
+        "flowavenet": KindPlan(
+            FlowConfig(blocks=4, flows=4, layers=6, width=16), _DENSITIES_TRAIN, background=True, step_seconds=1.5
+        ),
         "wavenet": KindPlan(WaveNetPriorConfig(layers=9, width=16, head_width=64), _DENSITIES_TRAIN, step_seconds=0.9),
     },
     "full": {
@@ -48,7 +52,7 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
         "convtasnet": KindPlan(
             ConvTasNetConfig(features=512, kernel=16), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
         ),
-        "flowavenet": KindPlan(FlowConfig(blocks=8, flows=6, layers=10, width=48), _DENSITIES_FULL),
+        "flowavenet": KindPlan(FlowConfig(blocks=8, flows=6, layers=10, width=48), _DENSITIES_FULL, background=True),
         "wavenet": KindPlan(WaveNetPriorConfig(), _DENSITIES_FULL),
     },
 }

@@ -39,6 +39,7 @@ from srcsep_core.run.steps import (
     Step,
     Subject,
     TrainPriors,
+    background_step,
     evaluations_of,
     prior_step,
     priors_of,
@@ -113,12 +114,43 @@ def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
 def test_a_world_with_plans_of_its_own_gets_those_alone(profile: Profile) -> None:
     plan = profile.worlds["rendered"]["denoiser"]
     steps = {step.model: step for step in priors_of(profile, "songs_8k")}
-    assert set(steps) == set(profile.worlds["rendered"]) == {"denoiser", "convtasnet"}
+    assert set(steps) == set(profile.worlds["rendered"]) == {"denoiser", "convtasnet", "flowavenet", "wavenet"}
     step = steps["denoiser"]
     assert (step.network, step.train, step.data) == (plan.network, plan.train, world_of("songs_8k"))
     assert plan.network != profile.plan_of("denoiser").network and profile.of("piano_keys") is profile
     with pytest.raises(InputError, match="no plan for 'pnf'"):
         prior_step(profile, "pnf", variant="songs_8k")
+
+
+@each_profile
+def test_a_world_that_is_all_for_testing_is_asked_about_with_the_priors_of_another(profile: Profile) -> None:
+    titles = [step.title for step in priors_of(profile, "songs_8k")]
+    for variant in ("excerpt_8k", "instruments_8k", "musdb18_8k"):
+        assert [step.title for step in priors_of(profile, variant)] == titles
+    subjects = subjects_of(profile, "excerpt_8k")
+    assert {(subject.trained.data.variant, subject.data.variant) for subject in subjects if subject.trained} == {
+        ("songs_8k", "excerpt_8k")
+    }
+    assert (
+        prior_step(profile, "denoiser", variant="songs_16k").title
+        != prior_step(profile, "denoiser", variant="songs_8k").title
+    )
+
+
+@each_profile
+def test_songs_have_a_background_of_all_their_classes(profile: Profile) -> None:
+    step = background_step(profile, "flowavenet", "excerpt_8k")
+    own = prior_step(profile, "flowavenet", variant="songs_8k")
+    assert step.title == f"flow-any-songs_8k-{profile.name}-likelihood"
+    assert step in priors_of(profile, "songs_8k") and step.key != own.key
+    assert (step.network, step.train, step.data.sources) == (own.network, own.train, ("any",))
+
+
+@each_profile
+def test_songs_are_measured_at_the_authors_lengths_alone(profile: Profile) -> None:
+    subject = subject_of(prior_step(profile, "wavenet", variant="songs_8k"))
+    kinds = Counter(type(step) for step in evaluations_of(profile, subject))
+    assert kinds == {CrossLikelihood: 1, NoiseCurve: 1, ConstantInput: 1, RandomInput: 1}
 
 
 @pytest.mark.parametrize("objective", FLOWAVENET.objectives)

@@ -2,6 +2,7 @@
 
 from srcsep_core.run.steps.base import CONFIG, CURVE, VALUES, WEIGHTS, Context, Step
 from srcsep_core.run.steps.catalogue import (
+    background_step,
     cross_likelihood_step,
     evaluations_of,
     prior_step,
@@ -33,6 +34,7 @@ __all__ = [
     "Step",
     "Subject",
     "TrainPriors",
+    "background_step",
     "cross_likelihood_step",
     "evaluations_of",
     "load_priors",

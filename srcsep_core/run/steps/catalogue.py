@@ -7,6 +7,7 @@ from typing import Any
 
 from srcsep_core.config import check_choice
 from srcsep_core.data.base import World, world_of
+from srcsep_core.data.pooled import PooledWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.kinds import has_oracle, kind_of
 from srcsep_core.run.plans import KindPlan
@@ -42,7 +43,7 @@ def prior_step(
     With a noise level `sigma` they are fine-tuned from the noise-free weights, or trained from `scratch`. Without
     `noise` it is the objective's own (`own_noise`). Raises `InputError` for an objective that the kind does not have.
     """
-    plan, kind, world = profile.of(variant).plan_of(model), kind_of(model), world_of(variant)
+    plan, kind, world = profile.of(variant).plan_of(model), kind_of(model), _trained_on(variant)
     check_choice("objective", objective, kind.objectives)
     network = kind.adapt(plan.network, objective)
     clean = replace(plan.train, objective=objective, **training)
@@ -62,8 +63,19 @@ def _conditional_steps(label: str, model: str, plan: KindPlan, world: World) -> 
 
 
 def priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
-    """Every set of priors: those whose likelihood is evaluated, then those that only samplers use."""
-    return [*likelihood_priors_of(profile, variant), *sampling_priors_of(profile, variant)]
+    """Every set of priors: those whose likelihood is evaluated, those that only samplers use, and backgrounds."""
+    models = [model for model, plan in profile.of(variant).kinds.items() if plan.background]
+    return [
+        *likelihood_priors_of(profile, variant),
+        *sampling_priors_of(profile, variant),
+        *(background_step(profile, model, variant) for model in models),
+    ]
+
+
+def background_step(profile: Profile, model: str, variant: str = "") -> TrainPriors:
+    """The step that trains one noise-free prior of a kind on all sources as one (`PooledWorld`)."""
+    step = prior_step(profile, model, variant=variant)
+    return replace(step, data=PooledWorld(step.data))
 
 
 def sampling_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
@@ -71,7 +83,7 @@ def sampling_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]
     kinds = profile.of(variant).kinds
     steps = [prior_step(profile, model, variant=variant) for model in kinds if not kind_of(model).density]
     for model, plan in kinds.items():
-        steps += _conditional_steps(profile.name, model, plan, world_of(variant))[1:]
+        steps += _conditional_steps(profile.name, model, plan, _trained_on(variant))[1:]
     return steps
 
 
@@ -98,7 +110,7 @@ def likelihood_priors_of(profile: Profile, variant: str = "") -> list[TrainPrior
             steps += [
                 prior_step(profile, model, sigma=sigma, scratch=True, variant=variant) for sigma in profile.noise_levels
             ]
-        steps += _conditional_steps(profile.name, model, plan, world_of(variant))[:1]
+        steps += _conditional_steps(profile.name, model, plan, _trained_on(variant))[:1]
         for sigma in sorted(set(plan.ablated) & set(profile.noise_levels)):
             for objective, noise in (("likelihood", "scaled_clamped"), ("quarter_log_det", "gaussian")):
                 steps.append(prior_step(profile, model, objective=objective, sigma=sigma, noise=noise, variant=variant))
@@ -111,6 +123,10 @@ def _objectives(plans: dict[str, KindPlan]) -> list[str]:
 
 def _has(model: str, objective: str) -> bool:
     return objective in kind_of(model).objectives
+
+
+def _trained_on(variant: str) -> World:
+    return world_of(world_of(variant).trained_on)
 
 
 def subjects_of(profile: Profile, variant: str = "") -> list[Subject]:
@@ -129,14 +145,16 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
 
     The sets of the paper (noise-free, or fine-tuned with the objective's own noise) and the oracle are measured in
     full at the authors' lengths: clean test signals, as in their evaluation, and signals noised at the priors' own
-    level; noise-free ones and those of the widest level at the long length too. The other sets, and the oracle beyond
+    level; noise-free ones and those of the widest level at the long length too, where the true density is known; and
+    of the amplitude of training, where that is another one. The other sets, and the oracle beyond
     the profile's noise levels, get signals at their own level alone.
     """
-    plan = profile.plan
+    plan, data = profile.plan, subject.data
     own = plan.oracle if subject.trained is None else plan.noisy
     if not subject.sigma:
-        amplitude = replace(plan.noisy, amplitude="training")
-        steps: list[Evaluation] = [CrossLikelihood(subject, config) for config in (profile.evaluation, amplitude)]
+        steps: list[Evaluation] = [CrossLikelihood(subject, profile.evaluation)]
+        if data.for_evaluation("training") != data.for_evaluation("evaluation"):
+            steps.append(CrossLikelihood(subject, replace(plan.noisy, amplitude="training")))
     elif subject.sigma in profile.noise_levels:
         noised = replace(own, data_sigma=subject.sigma)
         steps = [CrossLikelihood(subject, config) for config in ((own, noised) if subject.in_full else (noised,))]
@@ -144,7 +162,7 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
         return [CrossLikelihood(subject, replace(own, data_sigma=subject.sigma))]
     if subject.in_full:
         sizes = list(zip((plan.curve, plan.long_curve), plan.input_lengths, plan.draws, strict=True))
-        if subject.sigma in (0.0, max(profile.noise_levels, default=0.0)):
+        if has_oracle(data) and subject.sigma in (0.0, max(profile.noise_levels, default=0.0)):
             steps.append(CrossLikelihood(subject, plan.long))
         else:
             sizes.pop()
