@@ -34,7 +34,9 @@ from IPython.display import display
 
 from srcsep_core.audit.matrices import diagonal_margin, matrix, panel_table
 from srcsep_core.audit.published import authors
+from srcsep_core.audit.songs import asked_variants
 from srcsep_core.audit.tables import cross_likelihood_tables, noise_free, select
+from srcsep_core.data.base import world_of
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_parameters, evaluation_config
 from srcsep_core.diagnostics import protocol_values
 from srcsep_core.priors.flowavenet import FLOWAVENET
@@ -47,13 +49,15 @@ run = start("03_cross_likelihood", profile, seed, device)
 
 # %% [markdown]
 # The next cell fills `cross_likelihood.csv` and `discrimination.csv` for every set of priors of this project; this
-# notebook looks at the noise-free flows, [04](04_wavenet_prior.ipynb) at the WaveNets and
-# [05](05_noise_conditioning.ipynb) at the priors with a noise level.
+# notebook looks at the noise-free flows, [04](04_wavenet_prior.ipynb) at the WaveNets,
+# [05](05_noise_conditioning.ipynb) at the priors with a noise level and [16](16_music_priors.ipynb) at those of songs.
 
 # %%
-likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
+songs = asked_variants(run.pipeline, run.profile)
+likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile, world_of().variant, *songs)
 run.save_table(likelihood, "cross_likelihood")
 run.save_table(discrimination, "discrimination")
+likelihood, discrimination = (table[table["world"] == "toy"] for table in (likelihood, discrimination))
 ratios = discrimination[discrimination["ratio"]].assign(ratio=False)
 tables = (likelihood, discrimination, ratios)
 length = run.profile.evaluation.length
@@ -97,7 +101,7 @@ print("; ".join(f"{title}: {margin:.2f}" for title, margin in margins.items()))
 clipped = {
     (protocol, objective): matrix(
         single.assign(value=single["value"].clip(lower=-1000))
-        .groupby(["source", "prior"])["value"]
+        .groupby(["source", "prior"], sort=False)["value"]
         .mean()
         .reset_index(),
         "value",

@@ -35,6 +35,7 @@ from srcsep_core.audit.claims import Results, ledger
 from srcsep_core.audit.claims.measures import VERDICTS
 from srcsep_core.audit.comparison import compare
 from srcsep_core.audit.published import published_cells
+from srcsep_core.audit.songs import asked_variants
 from srcsep_core.audit.tables import cross_likelihood_tables, input_tables, noise_curve_table, papers_own, select
 from srcsep_core.benchmark.results import benchmark_table
 from srcsep_core.report.session import listed, start
@@ -46,10 +47,11 @@ pd.set_option("display.max_colwidth", None)
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile)
 constant, random = input_tables(run.pipeline, run.profile)
 noise = noise_curve_table(run.pipeline, run.profile)
+_, songs = cross_likelihood_tables(run.pipeline, run.profile, *asked_variants(run.pipeline, run.profile))
 results = Results(likelihood, discrimination, noise, constant, random)
 ours = {"cross_likelihood": likelihood, "noise_curve": noise, "constant_input": constant, "random_input": random}
 comparison = compare(published_cells(), {name: papers_own(table) for name, table in ours.items()})
-claims = ledger(results, comparison, separation=benchmark_table())
+claims = ledger(results, comparison, separation=benchmark_table(), songs=songs)
 run.save_table(claims, "claims")
 display(claims[["claim", "printed", "released", "exact", "oracle", "verdict", "why"]])
 

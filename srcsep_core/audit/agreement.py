@@ -16,15 +16,15 @@ CHECKS = ("same_sign", "same_sign_mean", "same_order", "same_rank_row", "same_ra
 
 
 def agreement(comparison: pd.DataFrame) -> pd.DataFrame:
-    """In how many cells ours agrees with print: one row an item, statistic, model, protocol and objective.
+    """In how many cells ours agrees with print: one row an item, data set, statistic, model, protocol and objective.
 
-    `comparison` comes from `compare`. Columns: document, item, statistic, model, protocol, objective, cells (those with
-    a value of ours), for each of same_sign, same_sign_mean, same_order, same_rank_row, same_rank_column the share and
-    n_..., how many cells it is a share of (none: empty), and spearman, the rank correlation of the published value and
-    our median over all the cells (empty for fewer than three cells, or if one side is constant). By chance,
+    `comparison` comes from `compare`. Columns: document, item, dataset, statistic, model, protocol, objective, cells
+    (those with a value of ours), for each of same_sign, same_sign_mean, same_order, same_rank_row, same_rank_column the
+    share and n_..., how many cells it is a share of (none: empty), and spearman, the rank correlation of the published
+    value and our median over all the cells (empty for fewer than three cells, or if one side is constant). By chance,
     ranks agree in one cell of as many as a row has.
     """
-    keys = ["document", "item", "statistic", "model", *SETTING]
+    keys = ["document", "item", "dataset", "statistic", "model", *SETTING]
     rows = []
     for names, part in comparison[comparison["missing"] == ""].groupby(keys, sort=False):
         row: dict[str, object] = {**dict(zip(keys, names, strict=True)), "cells": len(part)}
@@ -60,7 +60,7 @@ def reproduction(comparison: pd.DataFrame) -> pd.DataFrame:
     Columns: cells of, n, the shares same_sign, same_order, same_rank_row and same_rank_column, pairs_in_order
     (`concordance`), spearman.
     """
-    rows = select(comparison, **FLOW[RELEASED].facts)
+    rows = select(comparison, dataset="toy", **FLOW[RELEASED].facts)
     medians = select(rows, statistic="median")
     parts = {
         "noise-free matrix (stored medians)": select(medians, item="cross-likelihood", prior_sigma=0.0),

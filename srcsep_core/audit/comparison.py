@@ -7,7 +7,7 @@ their rank can be set beside a likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,14 @@ from srcsep_core.audit.presets import BY_MODEL, like_for_like
 from srcsep_core.audit.published import CELL_COLUMNS, QUANTITIES
 from srcsep_core.errors import InputError
 
-PENDING = "pending: musdb18"
+PENDING = "pending: srcsep data musdb18 --root PLACE, then srcsep notebooks 10"
 NO_LENGTH = "not evaluated at this length"
 NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
 WAVENET_NOTE = "mean sigmoid: always positive"
 WAVENET_SCALE_NOTE = "other scale: only ranks compare"
 KEPT_CONSTANTS = (0.0, 1.0)
+MUSDB18 = "musdb18"
 
 _LEVEL_COLUMN = {
     "cross_likelihood": "data_sigma",
@@ -30,10 +31,15 @@ _LEVEL_COLUMN = {
     "constant_input": "level",
     "random_input": "input_sigma",
 }
+# Our data sets beside a published one, and of each the variant, or the first of them that there is.
+BESIDE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "toy": {"toy": ("whole_periods",)},
+    "musdb": {"rendered": ("songs_8k",), "excerpt": ("excerpt_8k",), MUSDB18: ("musdb18_released", "musdb18_8k")},
+}
 _SETTING = ["protocol", "objective"]
 _NUMBERS = ["prior_sigma", "n", "length", "mean", "median"]
 _MATCH = ["source", "prior", "sigma_key", "level_key"]
-_TABLE = ["document", "item", "model", "world", "statistic", *_SETTING]
+_TABLE = ["document", "item", "model", "world", "dataset", "statistic", *_SETTING]
 # What a printed table's rows and columns are, by the quantities that one table may hold.
 _LAYOUT = (
     (["cross_likelihood"], ["prior_sigma", "source"], ["prior_sigma", "prior"]),
@@ -49,12 +55,12 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
     constant_input, random_input) to our table of it: columns protocol, objective, model,
     prior, prior_sigma, length, n, mean, median, and source, data_sigma, level, input_sigma where they apply. Levels are
     compared after rounding to 1e-3. Of several lengths (samples) of one model, protocol, objective and prior_sigma the
-    shortest is taken, which is the authors', or `length` if given. Rows of ours for data other than `toy`,
-    `whole_periods` are left out.
+    shortest is taken, which is the authors', or `length` if given. Beside published cells of the toy world stand ours
+    of it, beside those of musdb18 ours of each kind of songs that the tables hold (`BESIDE`); other rows are left out.
 
     Columns added to those of the cells:
 
-    - protocol, objective; ours_mean, ours_median, n, length;
+    - dataset (our world); protocol, objective; ours_mean, ours_median, n, length;
     - same_sign (our median), same_sign_mean (our mean); a zero has no sign;
     - order_published, order_ours (our median), same_order: floor(log10 |value|), none for zero;
     - rank_row_published, rank_row_ours, same_rank_row and likewise for column: rank (1 is the likeliest) of the
@@ -67,7 +73,8 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
 
     Sign and order are empty for the WaveNet under protocols other than `mean_sigmoid`, whose scale is another.
 
-    No cell is dropped: one without any value of ours has a single row with an empty protocol. The run
+    No cell is dropped: one without any value of ours has a single row with an empty protocol, and so has a cell of
+    musdb18 where it is not on this machine. The run
     flowavenet_classified is set beside our flow. The oracle (a bound, no model) is set beside every model.
     Raises `InputError` for unknown quantities, lacking columns, ambiguous rows, and a length that no table has.
     """
@@ -94,16 +101,17 @@ def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
 def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     """How many of the published numbers have ours beside them, under every protocol that applies.
 
-    One row a document, item, model, world, protocol and objective. Columns besides these: cells, how many numbers
-    were published; applicable, how many of them the protocol can give (`oracle`: those at prior_sigma > 0); covered,
-    how many of those have a value of ours; share = covered / applicable (empty if none applies); missing, why the
-    others are not there. A protocol that our tables lack has a row with an empty objective and nothing covered.
+    One row a document, item, model, world, dataset, protocol and objective. Columns besides these: cells, how many
+    numbers were published; applicable, how many of them the protocol can give (`oracle`: those at prior_sigma > 0);
+    covered, how many of those have a value of ours; share = covered / applicable (empty if none applies); missing, why
+    the others are not there. A protocol that our tables lack has a row with an empty objective and nothing covered.
     """
     keys = ["document", "item", "model", "world"]
     rows = []
-    for names, part in cells.groupby(keys, sort=False):
-        item: dict[str, object] = dict(zip(keys, names, strict=True)) | {"cells": len(part)}
-        held = comparison[(comparison[keys] == list(names)).all(axis=1)]
+    by_dataset = comparison.groupby([*keys, "dataset"], sort=False)
+    for (*names, dataset), held in by_dataset:
+        part = cells[(cells[keys] == names).all(axis=1)]
+        item: dict[str, object] = dict(zip(keys, names, strict=True)) | {"dataset": dataset, "cells": len(part)}
         none = held[held["protocol"] == ""]
         for protocol in _protocols(str(item["model"])):
             applicable = int((part["prior_sigma"] > 0).sum()) if protocol == "oracle" else len(part)
@@ -117,7 +125,7 @@ def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFram
                     | {"share": covered / applicable if applicable else np.nan}
                     | {"missing": reasons if covered < applicable else ""}
                 )
-    columns = [*keys, *_SETTING, "cells", "applicable", "covered", "share", "missing"]
+    columns = [*keys, "dataset", *_SETTING, "cells", "applicable", "covered", "share", "missing"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -163,27 +171,34 @@ def _keys(values: pd.Series) -> pd.Series:
 def _matched(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], length: int | None) -> Iterator[pd.DataFrame]:
     """The cells with our values, a part for each quantity, model, protocol and objective."""
     cells = cells.assign(cell=cells.index, sigma_key=_keys(cells["prior_sigma"]), level_key=_keys(cells["level"]))
-    away = cells["world"] != "toy"
-    if away.any():
-        yield _without_ours(cells[away], PENDING)
-    for (quantity, model), part in cells[~away].groupby(["quantity", "model"], sort=False):
-        table = _prepared(str(quantity), ours.get(str(quantity)))
-        own = _ours(str(model))
-        if own not in set(table["model"]):
-            known = f"our {quantity} table has no {own} rows"
-            yield _without_ours(part, known if quantity in ours else f"we have no {quantity} table")
-        for (held, protocol, objective), rows in table.groupby(["model", *_SETTING], sort=False):
-            if held in (own, "oracle"):
-                yield _joined(part, _at_length(rows, length), str(quantity), str(protocol), str(objective))
+    for (world, quantity, model), part in cells.groupby(["world", "quantity", "model"], sort=False):
+        for dataset, variants in BESIDE[str(world)].items():
+            table = _prepared(str(quantity), _of(ours.get(str(quantity)), dataset, variants))
+            part, own = part.assign(dataset=dataset), _ours(str(model))
+            if own not in set(table["model"]) and dataset in ("toy", MUSDB18):
+                known = f"our {quantity} table has no {own} rows"
+                why = known if quantity in ours else f"we have no {quantity} table"
+                yield _without_ours(part, PENDING if dataset == MUSDB18 else why)
+            for (held, protocol, objective), rows in table.groupby(["model", *_SETTING], sort=False):
+                if held in (own, "oracle"):
+                    yield _joined(part, _at_length(rows, length), str(quantity), str(protocol), str(objective))
+
+
+def _of(table: pd.DataFrame | None, dataset: str, variants: Sequence[str]) -> pd.DataFrame | None:
+    """Our rows of one data set: of the first of these variants that there is. A table that names none is of toys."""
+    if table is None or "variant" not in table:
+        return table if dataset == "toy" else None
+    for variant in variants:
+        rows = table[table["variant"] == variant]
+        if len(rows):
+            return rows
+    return table[:0]
 
 
 def _prepared(quantity: str, table: pd.DataFrame | None) -> pd.DataFrame:
-    """Our rows for the toy data of the authors' code, with the same keys as the cells."""
+    """Our rows with the same keys as the cells."""
     if table is None:
         return pd.DataFrame(columns=["model", *_SETTING])
-    for column, wanted in (("world", "toy"), ("variant", "whole_periods")):
-        if column in table:
-            table = table[table[column] == wanted]
     table = table.assign(
         objective=table["objective"].astype(object).where(table["objective"].notna(), ""),
         sigma_key=_keys(table["prior_sigma"]),

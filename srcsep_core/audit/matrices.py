@@ -10,12 +10,12 @@ import pandas as pd
 from srcsep_core.audit.presets import BY_MODEL, EXACT, RELEASED
 from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
-from srcsep_core.data.toy import SOURCES
 
 
 def matrix(frame: pd.DataFrame, column: str = "median") -> pd.DataFrame:
-    """One number of every source (rows) under every prior (columns)."""
-    return frame.pivot(index="source", columns="prior", values=column).loc[list(SOURCES), list(SOURCES)]
+    """One number of every source (rows) under every prior (columns), both as the frame orders the sources."""
+    sources = list(dict.fromkeys(frame["source"]))
+    return frame.pivot(index="source", columns="prior", values=column).loc[sources, sources]
 
 
 def diagonal_margin(table: pd.DataFrame) -> float:

@@ -30,13 +30,13 @@ SIGNALS = ["data_sigma", "amplitude", "length"]
 
 
 def measurements(
-    pipeline: Pipeline, profile: Profile, kind: type[Evaluation], variant: str = ""
+    pipeline: Pipeline, profile: Profile, kind: type[Evaluation], *variants: str
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Every evaluation of one kind that the profile asks for, made where it is missing, under each protocol.
 
-    The facts that belong in every row, and the single values.
+    The facts that belong in every row, and the single values. Of these variants; without any, of the default world's.
     """
-    for subject in subjects_of(profile, variant):
+    for subject in (subject for variant in variants or ("",) for subject in subjects_of(profile, variant)):
         for step in evaluations_of(profile, subject):
             if not isinstance(step, kind):
                 continue
@@ -54,9 +54,7 @@ def _by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield protocol, protocol_values(table, protocol)
 
 
-def cross_likelihood_tables(
-    pipeline: Pipeline, profile: Profile, variant: str = ""
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cross_likelihood_tables(pipeline: Pipeline, profile: Profile, *variants: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Likelihood of every source under every prior, and discrimination: AUROC, ratio AUROC and accuracy.
 
     The second table has both kinds of AUROC, told apart by its column `ratio` (False: the log-likelihood itself;
@@ -64,33 +62,33 @@ def cross_likelihood_tables(
     """
     discrimination = [
         discriminate(values, ratio=ratio).assign(**facts, ratio=ratio)
-        for facts, values in measurements(pipeline, profile, CrossLikelihood, variant)
+        for facts, values in measurements(pipeline, profile, CrossLikelihood, *variants)
         for ratio in (False, True)
     ]
-    return likelihood_summary(pipeline, profile, variant), _ordered(discrimination, [*FACTS, *SIGNALS, "ratio"])
+    return likelihood_summary(pipeline, profile, *variants), _ordered(discrimination, [*FACTS, *SIGNALS, "ratio"])
 
 
-def likelihood_summary(pipeline: Pipeline, profile: Profile, variant: str = "") -> pd.DataFrame:
+def likelihood_summary(pipeline: Pipeline, profile: Profile, *variants: str) -> pd.DataFrame:
     """Likelihood of every source under every prior: the first of the `cross_likelihood_tables`."""
-    return _summary(pipeline, profile, CrossLikelihood, ["source", "prior"], SIGNALS, variant)
+    return _summary(pipeline, profile, CrossLikelihood, ["source", "prior"], SIGNALS, *variants)
 
 
-def noise_curve_table(pipeline: Pipeline, profile: Profile) -> pd.DataFrame:
+def noise_curve_table(pipeline: Pipeline, profile: Profile, *variants: str) -> pd.DataFrame:
     """Likelihood of noised test signals under their own source's prior, by noise level of data and prior."""
-    return _summary(pipeline, profile, NoiseCurve, ["prior", "data_sigma"], ["length"])
+    return _summary(pipeline, profile, NoiseCurve, ["prior", "data_sigma"], ["length"], *variants)
 
 
-def input_tables(pipeline: Pipeline, profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
+def input_tables(pipeline: Pipeline, profile: Profile, *variants: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Likelihood of constant inputs by level, and of Gaussian noise by standard deviation, under every prior."""
-    constant = _summary(pipeline, profile, ConstantInput, ["prior", "level"], ["length"])
-    return constant, _summary(pipeline, profile, RandomInput, ["prior", "input_sigma"], ["length"])
+    constant = _summary(pipeline, profile, ConstantInput, ["prior", "level"], ["length"], *variants)
+    return constant, _summary(pipeline, profile, RandomInput, ["prior", "input_sigma"], ["length"], *variants)
 
 
 def _summary(
-    pipeline: Pipeline, profile: Profile, kind: type[Evaluation], by: list[str], about: list[str], variant: str = ""
+    pipeline: Pipeline, profile: Profile, kind: type[Evaluation], by: list[str], about: list[str], *variants: str
 ) -> pd.DataFrame:
     """The values of every evaluation of a kind, summarised `by` columns; its facts and `about` come first."""
-    found = measurements(pipeline, profile, kind, variant)
+    found = measurements(pipeline, profile, kind, *variants)
     return _ordered([summarise(values, by).assign(**facts) for facts, values in found], [*FACTS, *about])
 
 

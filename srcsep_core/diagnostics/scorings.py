@@ -19,8 +19,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.diagnostics.complexity import flac_length
 from srcsep_core.diagnostics.likelihood import likelihood_table
+from srcsep_core.diagnostics.typicality import flac_nats_per_sample
 from srcsep_core.priors.denoiser import DenoiserSet
 from srcsep_core.priors.sets import LikelihoodSet
 from srcsep_core.progress import Progress
@@ -43,16 +43,13 @@ def likelihood_scorings(
     plain = likelihood_table(priors, signals, progress=progress).rename(columns={"log_prob": "value"})
     plain = plain[["source", "prior", "signal", "value"]]
     rows = signals.transpose(0, 1).reshape(-1, 1, signals.shape[2])
-    parts = [background.likelihoods(some)["log_prob"][:, 0].cpu() for some in rows.split(16)]
+    own = torch.cat([background.likelihoods(some)["log_prob"][:, 0].cpu() for some in rows.split(16)]).numpy()
     about = pd.MultiIndex.from_product([priors.sources, range(len(signals))], names=["source", "signal"])
-    shifts = {
-        LIKELIHOOD: 0 * torch.cat(parts),
-        BACKGROUND: -torch.cat(parts),
-        COMPLEXITY: flac_length(rows[:, 0], sample_rate),
-    }
+    code = flac_nats_per_sample(rows[:, 0], sample_rate)
+    shifts = {LIKELIHOOD: np.zeros_like(own), BACKGROUND: -own, COMPLEXITY: code}
     return pd.concat(
         [
-            plain.merge(pd.Series(shift.numpy(), about, name="shift").reset_index(), on=["source", "signal"])
+            plain.merge(pd.Series(shift, about, name="shift").reset_index(), on=["source", "signal"])
             .assign(value=lambda table: table["value"] + table["shift"], scoring=scoring)
             .drop(columns="shift")
             for scoring, shift in shifts.items()

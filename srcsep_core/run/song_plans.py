@@ -16,6 +16,7 @@ _STEMS = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), stride
 _STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=4)
 _MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
 _DENSITIES_TRAIN = replace(LAPTOP_TRAIN, steps=1500)
+_WAVENETS_TRAIN = replace(LAPTOP_TRAIN, steps=1000)
 _DENSITIES_SMOKE = replace(LAPTOP_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
 _DENSITIES_FULL = TrainConfig(steps=93_030, batch_size=2, mixed_precision=True)
 
@@ -42,7 +43,7 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
         "flowavenet": KindPlan(
             FlowConfig(blocks=4, flows=4, layers=6, width=16), _DENSITIES_TRAIN, background=True, step_seconds=1.5
         ),
-        "wavenet": KindPlan(WaveNetPriorConfig(layers=9, width=16, head_width=64), _DENSITIES_TRAIN, step_seconds=0.9),
+        "wavenet": KindPlan(WaveNetPriorConfig(layers=9, width=16, head_width=64), _WAVENETS_TRAIN, step_seconds=0.9),
     },
     "full": {
         "denoiser": KindPlan(

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from srcsep_core.benchmark.songs import ALL
-from srcsep_core.show.styles import OTHER, separator_style
+from srcsep_core.show.panels import shared_legend, with_interval
+from srcsep_core.show.styles import GUIDE, OTHER, separator_style, songs_style
 
 WITHIN = 0.36  # half of the height of a row that the separators are spread over
 
@@ -36,6 +37,34 @@ def by_classes(table: pd.DataFrame) -> Figure:
     axes[0, 0].set_yticks(range(len(sets)), sets)
     handles = [plt.Line2D([], [], **separator_style(name).marks) for name in separators]
     figure.legend(handles, separators, loc="outside lower center", ncols=min(len(separators), 6))
+    return figure
+
+
+def by_scoring(summary: pd.DataFrame) -> Figure:
+    """What each scoring tells apart, a row each: mean AUROC, that of the ratio of two priors, and accuracy, by world.
+
+    `summary` is `audit.songs.scorings_summary`; grey lines are chance.
+    """
+    panels = {
+        "auroc": ("mean AUROC", 0.5),
+        "ratio_auroc": ("mean AUROC of the ratio", 0.5),
+        "accuracy": ("mean accuracy", 0.25),
+    }
+    scorings, worlds = list(dict.fromkeys(summary["scoring"])), list(dict.fromkeys(summary["world"]))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 0.36 * len(scorings) + 1.6), sharey=True)
+    for ax, (column, (label, chance)) in zip(axes, panels.items(), strict=True):
+        for index, world in enumerate(worlds):
+            part = summary[summary["world"] == world]
+            places = np.array([scorings.index(name) for name in part["scoring"]]) + 0.2 * (
+                index - (len(worlds) - 1) / 2
+            )
+            look = songs_style(world).marks
+            with_interval(ax, places, part, column, world, across=True, capsize=2, **look)
+        ax.axvline(chance, **GUIDE)
+        ax.set(xlabel=label, xlim=(-0.03, 1.03))
+    axes[0].set_yticks(range(len(scorings)), scorings)
+    axes[0].invert_yaxis()
+    shared_legend(figure, len(worlds))
     return figure
 
 

@@ -105,6 +105,12 @@ FAILURES = {
     "undefined": "#999933",
 }
 
+# The songs that priors of music are asked about.
+SONGS = {
+    "rendered": Style("#44AA99", "s", "--"),
+    "excerpt": Style("#AA4499", "^", "-."),
+    "musdb18": Style("#332288", "o", "-"),
+}
 OTHER = Style("#595959", "d", "-")
 TRUTH = Style("#B3B3B3", "", "-")
 BOUND = Style("#882255", "_", "--")
@@ -155,6 +161,11 @@ def separator_style(name: str) -> Style:
 def statistic_style(name: str) -> Style:
     """The look of a statistic by which sources are told apart; for any other name one that it always gets."""
     return _look_up(STATISTICS, name)
+
+
+def songs_style(world: str) -> Style:
+    """The style of a world of songs."""
+    return _look_up(SONGS, world)
 
 
 def setting_style(read: str, trained: str) -> Style:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 from importlib import import_module
 from itertools import product
@@ -28,6 +28,7 @@ from srcsep_core.audit.claims.measures import (
     worst,
 )
 from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
+from srcsep_core.audit.claims.songs import songs_discriminate
 from srcsep_core.audit.comparison import compare
 from srcsep_core.audit.presets import FLOW, WAVENET, Preset
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells
@@ -596,8 +597,8 @@ def test_print_beside_itself_is_reproduced(base: Results) -> None:
 def test_ledger_has_one_row_a_claim_and_the_fields_of_a_claim(base: Results) -> None:
     claims = ledger(base)
     assert list(claims) == [name.name for name in fields(Claim)]
-    phrases = [*dict.fromkeys(rule.phrase for rule in RULES.values()), LIKELIHOOD, "musdb18"]
-    assert len(claims) == claims["claim"].nunique() == len(phrases) == 12
+    phrases = [*dict.fromkeys(rule.phrase for rule in RULES.values()), LIKELIHOOD]
+    assert len(claims) == claims["claim"].nunique() == len(phrases) == 11
     assert len({row(claims, phrase)["claim"] for phrase in phrases}) == len(phrases)
     assert set(claims["verdict"]) <= {HOLDS, AS_RELEASED, FAILS, UNDECIDED}
     assert (claims["why"] != "").all() and (claims["printed"] != "").all()
@@ -605,11 +606,46 @@ def test_ledger_has_one_row_a_claim_and_the_fields_of_a_claim(base: Results) -> 
     decided = claims[claims["number"] != ""]
     assert (decided["n"] > 0).all() and decided[["value", "low", "high"]].notna().all(axis=None)
     assert ((decided["low"] <= decided["value"]) & (decided["value"] <= decided["high"])).all()
-    musdb = row(claims, "musdb18 priors do not discriminate")
-    assert musdb["verdict"] == UNDECIDED and "part of this release yet" in musdb["why"]
     whole = ledger(base, compared(), separation=benchmark())
-    assert len(whole) == 15 and whole["claim"].is_unique
-    pd.testing.assert_frame_equal(whole.iloc[:12], claims)
+    assert len(whole) == 14 and whole["claim"].is_unique
+    pd.testing.assert_frame_equal(whole.iloc[:11], claims)
+    with_songs = ledger(base, songs=of_songs(released=0.95, exact=0.95))
+    pd.testing.assert_frame_equal(with_songs.drop(index=2).reset_index(drop=True), claims)
+
+
+def of_songs(*, released: float, exact: float, worlds: Sequence[str] = ("rendered", "excerpt")) -> pd.DataFrame:
+    """Discrimination rows of priors of songs, all of whose AUROC and accuracy are these."""
+    rows = []
+    for presets in (FLOW, WAVENET):
+        for preset, value in (("released", released), ("exact", exact)):
+            facts = presets[preset].facts | {"training": "noise-free", "noise": "", "prior_sigma": 0.0}
+            facts |= {"data_sigma": 0.0, "amplitude": "evaluation", "ratio": False, "n": 96}
+            for world in worlds:
+                for source, prior in product(("drums", "bass"), repeat=2):
+                    name = "accuracy" if source == prior else "auroc"
+                    measured = {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01}
+                    other = {"auroc": np.nan, "accuracy": np.nan} | measured
+                    rows.append(facts | {"world": world, "source": source, "prior": prior} | other)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("released", "exact", "verdict"),
+    [(0.5, 0.5, HOLDS), (0.95, 0.89, HOLDS), (0.5, 0.95, AS_RELEASED), (0.95, 0.95, FAILS)],
+)
+def test_priors_of_songs_discriminate_if_those_of_either_model_do_on_any_songs(
+    released: float, exact: float, verdict: str
+) -> None:
+    claim = songs_discriminate(of_songs(released=released, exact=exact))
+    assert (claim.verdict, claim.value, claim.n) == (verdict, exact, 96)
+    assert "flowavenet: worst AUROC 0.243, worst accuracy 0.000" in claim.printed
+    assert claim.exact.count(f"worst accuracy {exact} [") == 4 and "wavenet on excerpt" in claim.exact
+    assert claim.why.endswith("rendered and excerpt; musdb18 itself is not on this machine")
+
+
+def test_where_musdb18_is_the_claim_about_it_says_so() -> None:
+    claim = songs_discriminate(of_songs(released=0.5, exact=0.5, worlds=("rendered", "excerpt", "musdb18")))
+    assert claim.why.endswith("asked on rendered and excerpt and musdb18")
 
 
 def test_missing_oracle_rows_are_dashes_and_decide_nothing(base: Results) -> None:
@@ -674,7 +710,7 @@ def test_levels_are_those_of_the_tables(base: Results) -> None:
     assert {row(ledger(inner), destroyed(sigma))["verdict"] for sigma in (0.027, 0.077)} == {FAILS}
     assert "sigma 0.077" in row(ledger(inner), "makes zero less likely")["claim"]
     claims = ledger(single)
-    assert claims["claim"].str.contains("destroys discrimination").sum() == 1 and len(claims) == 11
+    assert claims["claim"].str.contains("destroys discrimination").sum() == 1 and len(claims) == 10
     assert row(claims, BEYOND)["exact"] == "prior 0.359, data 0.3: least fall 300 [299, 301]"
 
 

@@ -315,6 +315,48 @@ def test_coverage_of_every_protocol(cells: pd.DataFrame) -> None:
     assert table.loc["oracle", "missing"] == "our tables lack oracle rows"
 
 
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def of_songs(world: str, variant: str, value: float) -> list[dict[str, Any]]:
+    """Our noise-free matrix of songs, as released, the same everywhere."""
+    return [
+        ours_row(prior, value, source=source, data_sigma=0.0, world=world, variant=variant)
+        for source in STEMS
+        for prior in STEMS
+    ]
+
+
+def test_songs_stand_beside_musdb18_each_under_its_name(cells: pd.DataFrame) -> None:
+    matrix = cells[(cells["item"] == "cross-likelihood") & (cells["model"] == "flowavenet")]
+    rows = [*of_songs("rendered", "songs_8k", 1.0), *of_songs("rendered", "instruments_8k", 2.0)]
+    rows += of_songs("excerpt", "excerpt_8k", 3.0)
+    result = compare(matrix, {"cross_likelihood": pd.DataFrame(rows)})
+    away = result[result["world"] == "musdb"]
+    assert (result[result["world"] == "toy"]["dataset"] == "toy").all()
+    values = away.groupby("dataset")["ours_median"].unique().map(list).to_dict()
+    assert values["rendered"] == [1.0] and values["excerpt"] == [3.0]
+    pending = away[away["dataset"] == "musdb18"]
+    assert len(pending) == len(away) / 3 == (matrix["world"] == "musdb").sum()
+    assert (pending["missing"] == PENDING).all() and pending["ours_median"].isna().all()
+    covered = coverage_table(matrix, result)
+    assert covered.groupby("dataset")["covered"].sum().to_dict() == {
+        "toy": 0,
+        "rendered": 32,
+        "excerpt": 32,
+        "musdb18": 0,
+    }
+
+
+def test_priors_of_musdb18_itself_come_before_others_asked_about_it(cells: pd.DataFrame) -> None:
+    matrix = cells[(cells["item"] == "cross-likelihood") & (cells["world"] == "musdb")]
+    rows = [*of_songs("musdb18", "musdb18_8k", 1.0), *of_songs("musdb18", "musdb18_released", 2.0)]
+    for some, value in ((rows, 2.0), (rows[:16], 1.0)):
+        result = compare(matrix, {"cross_likelihood": pd.DataFrame(some)})
+        found = result[(result["dataset"] == "musdb18") & (result["model"] == "flowavenet")]
+        assert (found["ours_median"] == value).all() and (found["missing"] == "").all()
+
+
 def test_coverage_of_musdb18_is_pending(cells: pd.DataFrame) -> None:
     table = coverage_table(cells, compare(cells, {}))
     away = table[table["world"] == "musdb"]

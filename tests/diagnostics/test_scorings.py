@@ -11,7 +11,6 @@ from torch import Tensor
 
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.diagnostics import discriminate
-from srcsep_core.diagnostics.complexity import flac_length
 from srcsep_core.diagnostics.scorings import (
     BACKGROUND,
     COMPLEXITY,
@@ -20,6 +19,7 @@ from srcsep_core.diagnostics.scorings import (
     denoising_scorings,
     likelihood_scorings,
 )
+from srcsep_core.diagnostics.typicality import flac_nats_per_sample
 from srcsep_core.nn.denoiser import DenoiserConfig, PreconditionedNet
 from srcsep_core.priors.denoiser import DenoiserSet
 
@@ -60,7 +60,7 @@ def test_scorings_are_the_likelihood_shifted_by_what_belongs_to_the_signal(
         plain = float(PRIORS.likelihoods(x)["log_prob"][0, SOURCES.index(prior)])
         assert row[LIKELIHOOD] == pytest.approx(plain)
         assert row[BACKGROUND] == pytest.approx(plain - float(ANY.likelihoods(x)["log_prob"][0, 0]))
-        assert row[COMPLEXITY] == pytest.approx(plain + float(flac_length(x[0], 8000)[0]))
+        assert row[COMPLEXITY] == pytest.approx(plain + float(flac_nats_per_sample(x[0], 8000)[0]))
 
 
 def test_no_shift_changes_which_prior_is_the_likeliest(scored: tuple[Tensor, pd.DataFrame]) -> None:

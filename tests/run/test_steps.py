@@ -151,6 +151,8 @@ def test_songs_are_measured_at_the_authors_lengths_alone(profile: Profile) -> No
     subject = subject_of(prior_step(profile, "wavenet", variant="songs_8k"))
     kinds = Counter(type(step) for step in evaluations_of(profile, subject))
     assert kinds == {CrossLikelihood: 1, NoiseCurve: 1, ConstantInput: 1, RandomInput: 1}
+    elsewhere = evaluations_of(profile, replace(subject, data=world_of("excerpt_8k")))
+    assert Counter(type(step) for step in elsewhere) == {CrossLikelihood: 1, NoiseCurve: 1}
 
 
 @pytest.mark.parametrize("objective", FLOWAVENET.objectives)

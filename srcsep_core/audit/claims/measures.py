@@ -16,6 +16,7 @@ from srcsep_core.data.toy import SOURCES
 HOLDS, AS_RELEASED = "holds", "holds only as released"
 FAILS, UNDECIDED = "does not hold", "undecided at this scale"
 VERDICTS = (HOLDS, AS_RELEASED, FAILS, UNDECIDED)
+GOOD = 0.9  # the AUROC and the accuracy from which a set of priors discriminates
 COMMAND = "srcsep notebooks 11"
 
 

@@ -167,7 +167,9 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
         else:
             sizes.pop()
         for curve, length, draws in sizes:
-            steps += [NoiseCurve(subject, curve), ConstantInput(subject, length), RandomInput(subject, length, draws)]
+            steps.append(NoiseCurve(subject, curve))
+            if subject.trained is None or subject.trained.data == data:  # inputs are of no data: once is enough
+                steps += [ConstantInput(subject, length), RandomInput(subject, length, draws)]
     return steps
 
 
