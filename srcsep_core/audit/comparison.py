@@ -16,7 +16,7 @@ from srcsep_core.audit.presets import BY_MODEL, like_for_like
 from srcsep_core.audit.published import CELL_COLUMNS, QUANTITIES
 from srcsep_core.errors import InputError
 
-PENDING = "pending: srcsep data musdb18 --root PLACE, then srcsep notebooks 10"
+PENDING = "pending: srcsep data musdb18 --root PLACE --variant musdb18_8k, then srcsep notebooks 10"
 NO_LENGTH = "not evaluated at this length"
 NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"

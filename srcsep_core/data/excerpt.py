@@ -1,6 +1,7 @@
 """The world of one real excerpt: six seconds of The Easton Ellises' "Falcon 69", which come with the package stempeg.
 
-It is the one real song that every machine has. All of it is for testing: nothing may be trained on it.
+It is the one real song that every machine has. All of it is for testing: nothing may be trained on it. The file ends
+with a click in all stems at once, where the song was cut, and digital silence: its last `CUT_S` are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from srcsep_core.data.stem_classes import StemWorld
 from srcsep_core.data.tracks import excerpt
 from srcsep_core.errors import InputError
 
+CUT_S = 0.05
 TRAINED_ON = {"excerpt_16k": "songs_16k", "excerpt_8k": "songs_8k", "excerpt_released": "musdb18_released"}
 CUTS = {
     "excerpt_16k": Cut(16_000, 16_000),
@@ -66,15 +68,15 @@ class ExcerptWorld(StemWorld):
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """Its fields, and the size of the file."""
-        return {**resolved(self), "bytes": excerpt().size}
+        """Its fields, the size of the file, and what is left out."""
+        return {**resolved(self), "bytes": excerpt().size, "cut_s": CUT_S}
 
 
 @cache
 def _stems(variant: str) -> Tensor:
     cut = CUTS[variant]
     stems, _ = stems_at(excerpt(), cut)
-    shortest = min(map(len, stems))
+    shortest = min(map(len, stems)) - round(CUT_S * cut.sample_rate)
     return torch.stack([cut.prepared(stem[:shortest]) for stem in stems])
 
 

@@ -40,6 +40,27 @@ def by_classes(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def level_figure(levels: pd.DataFrame) -> Figure:
+    """The level of each class in octave bands, one panel a class, one line a world with its quantiles.
+
+    `levels` has the columns world, source, band (Hz, the lower edge), median, q05, q95 (dB).
+    """
+    sources, worlds = list(dict.fromkeys(levels["source"])), list(dict.fromkeys(levels["world"]))
+    bands = sorted(levels["band"].unique())
+    figure, axes = plt.subplots(1, len(sources), figsize=(11, 3.2), sharex=True, sharey=True)
+    for ax, source in zip(axes, sources, strict=True):
+        for index, world in enumerate(worlds):
+            part = levels[(levels["source"] == source) & (levels["world"] == world)].sort_values("band")
+            places = np.arange(len(bands)) + 0.15 * (index - (len(worlds) - 1) / 2)
+            spread = [part["median"] - part["q05"], part["q95"] - part["median"]]
+            ax.errorbar(places, part["median"], yerr=spread, label=world, **songs_style(world).marks, linewidth=1)
+        ax.set(title=source, xlabel="octave from / Hz")
+        ax.set_xticks(range(len(bands)), [f"{band:g}" for band in bands], rotation=45)
+    axes[0].set_ylabel("level / dB")
+    shared_legend(figure, len(worlds))
+    return figure
+
+
 def by_scoring(summary: pd.DataFrame) -> Figure:
     """What each scoring tells apart, a row each: mean AUROC, that of the ratio of two priors, and accuracy, by world.
 

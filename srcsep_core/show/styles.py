@@ -108,6 +108,7 @@ FAILURES = {
 # The songs that priors of music are asked about.
 SONGS = {
     "rendered": Style("#44AA99", "s", "--"),
+    "rendered, unseen instruments": Style("#E69F00", "v", ":"),
     "excerpt": Style("#AA4499", "^", "-."),
     "musdb18": Style("#332288", "o", "-"),
 }

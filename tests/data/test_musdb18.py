@@ -101,6 +101,14 @@ def test_excerpt_is_drawn_for_tests_alone(variant: str) -> None:
             world.draw(1, 100, torch.Generator(), split=split)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("variant", EXCERPTS)
+def test_click_at_the_end_of_the_file_is_left_out(variant: str) -> None:
+    world = ExcerptWorld(variant)
+    last = world.whole[:, -round(0.1 * world.sample_rate) :]
+    assert len(set(world.whole.abs().argmax(dim=1).tolist())) == 4, "the click is the peak of all stems"
+    assert (last[:, -round(0.01 * world.sample_rate) :] != 0).any(dim=1).all(), "digital silence"
+
+
 def test_released_excerpt_is_the_left_channel_peak_normalised() -> None:
     whole = ExcerptWorld("excerpt_released").whole
     assert torch.equal(whole.abs().amax(dim=1), torch.ones(4)) and whole.mean(dim=1).abs().max() < 1e-6
