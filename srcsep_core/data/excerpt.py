@@ -1,7 +1,7 @@
 """The world of one real excerpt: six seconds of The Easton Ellises' "Falcon 69", which come with the package stempeg.
 
-It is the one real song that every machine has. All of it is for testing: nothing may be trained on it. The file ends
-with a click in all stems at once, where the song was cut, and digital silence: its last `CUT_S` are left out.
+It is the one real song that every machine has. All of it is for testing: nothing may be trained on it. Where the
+song was cut, at both ends of the file, all stems click at once: its first and last `CUT_S` are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from srcsep_core.data.stem_classes import StemWorld
 from srcsep_core.data.tracks import excerpt
 from srcsep_core.errors import InputError
 
-CUT_S = 0.05
+CUT_S = 0.1
 TRAINED_ON = {"excerpt_16k": "songs_16k", "excerpt_8k": "songs_8k", "excerpt_released": "musdb18_released"}
 CUTS = {
     "excerpt_16k": Cut(16_000, 16_000),
@@ -76,8 +76,9 @@ class ExcerptWorld(StemWorld):
 def _stems(variant: str) -> Tensor:
     cut = CUTS[variant]
     stems, _ = stems_at(excerpt(), cut)
-    shortest = min(map(len, stems)) - round(CUT_S * cut.sample_rate)
-    return torch.stack([cut.prepared(stem[:shortest]) for stem in stems])
+    edge = round(CUT_S * cut.sample_rate)
+    end = min(map(len, stems)) - edge
+    return torch.stack([cut.prepared(stem[edge:end]) for stem in stems])
 
 
 register_world(ExcerptWorld.name, ExcerptWorld, tuple(CUTS))

@@ -95,18 +95,17 @@ def test_excerpt_is_drawn_for_tests_alone(variant: str) -> None:
     assert drawn.shape == (5, 4, 4000) and drawn.isfinite().all()
     windows = world.whole[2].unfold(0, 4000, 1)
     assert (windows == drawn[0, 2]).all(dim=1).any()
-    assert all(0.05 < rms < 0.2 for rms in world.typical_rms.values())
+    assert all(0.05 < rms < 0.4 for rms in world.typical_rms.values())
     for split in ("train", "validation"):
         with pytest.raises(InputError, match=f"for testing and {split}"):
             world.draw(1, 100, torch.Generator(), split=split)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("variant", EXCERPTS)
-def test_click_at_the_end_of_the_file_is_left_out(variant: str) -> None:
+def test_clicks_at_the_ends_of_the_file_are_left_out(variant: str) -> None:
     world = ExcerptWorld(variant)
-    last = world.whole[:, -round(0.1 * world.sample_rate) :]
-    assert len(set(world.whole.abs().argmax(dim=1).tolist())) == 4, "the click is the peak of all stems"
-    assert (last[:, -round(0.01 * world.sample_rate) :] != 0).any(dim=1).all(), "digital silence"
+    assert len(set(world.whole.abs().argmax(dim=1).tolist())) == 4, "a click is the peak of several stems at once"
+    assert 5.8 < world.whole.shape[1] / world.sample_rate < 5.95
 
 
 def test_released_excerpt_is_the_left_channel_peak_normalised() -> None:
