@@ -1,15 +1,19 @@
-"""Figures of the separation of music, from the rows of `data/measured/separation_music.csv`."""
+"""Figures of music: what priors of songs tell apart, and how songs come apart."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from srcsep_core.audit.presets import BY_MODEL, EXACT, RELEASED
+from srcsep_core.audit.tables import select
 from srcsep_core.benchmark.songs import ALL
 from srcsep_core.show.panels import shared_legend, with_interval
-from srcsep_core.show.styles import GUIDE, OTHER, separator_style, songs_style
+from srcsep_core.show.styles import GUIDE, OTHER, preset_style, separator_style, songs_style
 
 WITHIN = 0.36  # half of the height of a row that the separators are spread over
 
@@ -58,6 +62,37 @@ def level_figure(levels: pd.DataFrame) -> Figure:
         ax.set_xticks(range(len(bands)), [f"{band:g}" for band in bands], rotation=45)
     axes[0].set_ylabel("level / dB")
     shared_legend(figure, len(worlds))
+    return figure
+
+
+def told_apart_figure(discrimination: pd.DataFrame, stored: Mapping[str, pd.DataFrame]) -> Figure:
+    """AUROC of the worst pair by prior and accuracy by class: a row a model, ours by preset and world, and as stored.
+
+    `discrimination` are rows of `papers_own`, `stored` the authors' by model.
+    """
+    sources, worlds = list(dict.fromkeys(discrimination["source"])), list(dict.fromkeys(discrimination["world"]))
+    columns = {"auroc": ("auroc_worst", "AUROC, worst pair"), "accuracy": ("argmax_prior_accuracy", "accuracy")}
+    figure, axes = plt.subplots(len(stored), 2, figsize=(10, 2.7 * len(stored) + 0.8), sharex=True, sharey=True)
+    for cells, (model, published) in zip(axes, stored.items(), strict=True):
+        for ax, (name, (column, label)) in zip(cells, columns.items(), strict=True):
+            cases = [(preset, world) for preset in (RELEASED, EXACT) for world in worlds]
+            for index, (preset, world) in enumerate(cases):
+                rows = select(discrimination, **BY_MODEL[model][preset].facts, world=world).dropna(subset=[name])
+                part = rows.sort_values(name).drop_duplicates("prior").set_index("prior").loc[sources]
+                look = songs_style(world).marks | {"markerfacecolor": "none" if preset == RELEASED else None}
+                places = np.arange(len(sources)) + 0.15 * (index - (len(cases) - 1) / 2)
+                with_interval(ax, places, part, name, f"{preset}, {world}", capsize=2, **look)
+            ax.plot(
+                np.arange(len(sources)) + 0.42,
+                published.set_index("prior").loc[sources][column],
+                **preset_style("published").marks,
+                label="published, musdb18",
+            )
+            ax.axhline(0.5 if name == "auroc" else 1 / len(sources), **GUIDE)
+            ax.set(title=f"{model}: {label}", ylim=(-0.03, 1.03))
+    for ax in axes[-1]:
+        ax.set_xticks(range(len(sources)), sources)
+    shared_legend(figure, 3)
     return figure
 
 
