@@ -78,11 +78,11 @@ display(variants.set_index("variant"))
 cut = CUTS["musdb18_paper"]
 started = perf_counter()
 stems = [
-    resample(samples.mean(dim=0), from_rate=rate, to_rate=cut.sample_rate)
+    resample(samples.mean(dim=0, keepdim=True), from_rate=rate, to_rate=cut.sample_rate)
     for _, samples, rate in stems_of(excerpt(), through_musdb=False)
 ]
 took = perf_counter() - started
-duration = len(stems[0]) / cut.sample_rate
+duration = stems[0].shape[1] / cut.sample_rate
 print(
     f"{duration:.1f} s of four stems in {took:.2f} s; "
     f"150 songs of 240 s: about {150 * 240 * took / duration / 60:.0f} minutes on one core"

@@ -30,6 +30,11 @@ class PooledWorld(World):
         return f"any-{self.of.variant}"
 
     @property
+    def trained_on(self) -> str:
+        """The world's: its plans have the background."""
+        return self.of.trained_on
+
+    @property
     def sample_rate(self) -> int:
         """That of the world."""
         return self.of.sample_rate

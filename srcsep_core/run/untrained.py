@@ -31,7 +31,7 @@ def refusal(steps: Sequence[TrainPriors]) -> str:
 
 def command(step: TrainPriors) -> str:
     """The command that trains the step's priors, and few others of their kind."""
-    words = [f"srcsep train -p {step.label} --variant {step.data.variant} --model {step.model}"]
+    words = [f"srcsep train -p {step.label} --variant {step.data.trained_on} --model {step.model}"]
     if len(step.kind.objectives) > 1:
         words.append(f"--objective {step.train.objective}")
     if not (step.conditional or step.train.noise_sigma):
@@ -55,7 +55,7 @@ def _line_of(step: TrainPriors) -> list[TrainPriors]:
 
 def _step_seconds(step: TrainPriors) -> float | None:
     profile = PROFILES.get(step.label)
-    plan = profile.of(step.data.variant).kinds.get(step.model) if profile else None
+    plan = profile.of(step.data.trained_on).kinds.get(step.model) if profile else None
     return plan.step_seconds if plan else None
 
 

@@ -48,6 +48,7 @@ from srcsep_core.run.steps import (
 )
 from srcsep_core.run.steps.catalogue import ORACLE_BEYOND, likelihood_priors_of
 from srcsep_core.run.store import Store
+from srcsep_core.run.untrained import command, cost
 from srcsep_core.training.config import TrainConfig
 
 TRAINING = TrainConfig(steps=4, batch_size=2, crop=32, learning_rate=1e-2, checkpoint_every=2)
@@ -144,6 +145,7 @@ def test_songs_have_a_background_of_all_their_classes(profile: Profile) -> None:
     assert step.title == f"flow-any-songs_8k-{profile.name}-likelihood"
     assert step in priors_of(profile, "songs_8k") and step.key != own.key
     assert (step.network, step.train, step.data.sources) == (own.network, own.train, ("any",))
+    assert command(step) == command(own) and "steps, " in cost([step])
 
 
 @each_profile
