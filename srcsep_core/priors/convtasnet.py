@@ -1,26 +1,19 @@
-"""Conv-TasNet: a network trained on mixes, to stand beside the priors. It is none, but is trained and kept as one.
+"""Conv-TasNet, a network trained on mixes.
 
-Source: Luo & Mesgarani 2019 (Conv-TasNet, arXiv 1809.07454); the network is torchaudio's. Deviations: it is trained
-with the absolute error of every class, silent ones among them, as Defossez et al. 2019 (arXiv 1909.01174) do, for a mix
-may lack a class; and mixes are brought to one loudness before.
+Source: Luo & Mesgarani 2019 (Conv-TasNet, arXiv 1809.07454); the network is torchaudio's. How it is trained:
+`mixture_nets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srcsep_core.config import check_least
 from srcsep_core.errors import InputError
-from srcsep_core.priors.kinds import Kind, Task, register, restored
-from srcsep_core.priors.sets import Trained
-
-LEVELS_DB = 6.0  # of the classes of a mix, either way
-SILENT = 1e-6
+from srcsep_core.priors.kinds import register
+from srcsep_core.priors.mixture_nets import mixture_kind
 
 
 @dataclass(frozen=True)
@@ -43,88 +36,26 @@ class ConvTasNetConfig:
         if self.kernel < 2 or self.kernel % 2:
             raise InputError(f"ConvTasNetConfig.kernel is {self.kernel}; use an even number of samples")
 
+    @property
+    def multiple_of(self) -> int:
+        """What the length of a training signal must be a multiple of."""
+        return self.kernel // 2
 
-class SeparatingNet(nn.Module):
-    """Sums of sources (B, 1, T) to an estimate of every class, (B, G, T)."""
-
-    groups = 1
-
-    def __init__(self, config: ConvTasNetConfig, classes: int) -> None:
-        super().__init__()
+    def network(self, classes: int) -> nn.Module:
+        """The network, freshly initialised."""
         from torchaudio.models import ConvTasNet
 
-        self.net = ConvTasNet(
+        net: nn.Module = ConvTasNet(
             num_sources=classes,
-            enc_kernel_size=config.kernel,
-            enc_num_feats=config.features,
-            msk_num_feats=config.bottleneck,
-            msk_num_hidden_feats=config.hidden,
-            msk_num_layers=config.layers,
-            msk_num_stacks=config.stacks,
+            enc_kernel_size=self.kernel,
+            enc_num_feats=self.features,
+            msk_num_feats=self.bottleneck,
+            msk_num_hidden_feats=self.hidden,
+            msk_num_layers=self.layers,
+            msk_num_stacks=self.stacks,
             msk_activate="relu",
         )
-
-    def forward(self, total: Tensor) -> Tensor:
-        """The estimates, whatever the loudness of the sum."""
-        loudness = total.square().mean(dim=2, keepdim=True).sqrt().clamp(min=SILENT)
-        estimates: Tensor = self.net(total / loudness)
-        return estimates.float() * loudness
-
-    def loss(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """The absolute error of every class, over the mix's root mean square: (G,), for signals (B, G, T).
-
-        Every class sounds in half of the mixes, and one at least; in half of them the classes are of one song.
-        """
-        batch, groups, _ = clean.shape
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(shape, generator=generator, device=clean.device)
-
-        order = uniform(batch, groups)
-        taken = (order < 0.5) | (order == order.amin(dim=1, keepdim=True))
-        gains = taken * 10 ** (LEVELS_DB * (2 * uniform(batch, groups) - 1) / 20)
-        rows = torch.arange(batch, device=clean.device)[:, None]
-        others = torch.where(uniform(batch, 1) < 0.5, (uniform(batch, groups) * batch).long(), rows)
-        sources = gains[..., None] * clean[others, torch.arange(groups, device=clean.device)]
-        total = sources.sum(dim=1, keepdim=True)
-        loudness = total.square().mean(dim=2).sqrt().clamp(min=SILENT)
-        return ((self(total) - sources).abs().mean(dim=2) / loudness).mean(dim=0)
+        return net
 
 
-@dataclass(frozen=True)
-class SeparatingSet(Trained):
-    """The network of all classes."""
-
-    net: SeparatingNet
-
-    def prior(self, source: str) -> Any:
-        """It has none; raises `InputError`."""
-        raise InputError(f"a network trained on mixes has no prior of {source}; use method convtasnet")
-
-
-def _task(config: ConvTasNetConfig, groups: int = 0, objective: str = "") -> Task:
-    def losses(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-        assert isinstance(network, SeparatingNet)
-        return network.loss(x, generator)[None]
-
-    return Task("convtasnet", lambda: SeparatingNet(config, groups), losses, multiple_of=config.kernel // 2, unit="")
-
-
-def _load(
-    config: ConvTasNetConfig, weights: Mapping[str, Tensor], about: Trained, device: torch.device
-) -> SeparatingSet:
-    return SeparatingSet(**vars(about), net=restored(SeparatingNet(config, len(about.sources)), weights, device))
-
-
-CONVTASNET = register(
-    Kind(
-        name="convtasnet",
-        step="convtasnet",
-        section="convtasnet",
-        config=ConvTasNetConfig,
-        task=_task,
-        load=_load,
-        scored=False,
-        mixes=True,
-    )
-)
+CONVTASNET = register(mixture_kind("convtasnet", ConvTasNetConfig))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
 from srcsep_core.priors.convtasnet import ConvTasNetConfig
 from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.hdemucs import HDemucsConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_TRAIN, KindPlan
 from srcsep_core.training.config import TrainConfig
@@ -53,6 +54,7 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
         "convtasnet": KindPlan(
             ConvTasNetConfig(features=512, kernel=16), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
         ),
+        "hdemucs": KindPlan(HDemucsConfig(), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)),
         "flowavenet": KindPlan(FlowConfig(blocks=8, flows=6, layers=10, width=48), _DENSITIES_FULL, background=True),
         "wavenet": KindPlan(WaveNetPriorConfig(), _DENSITIES_FULL),
     },

@@ -111,7 +111,8 @@ def noise_curve_figure(curves: dict[str, pd.DataFrame]) -> Figure:
                     style = level_style(index, len(levels))
                     values = part["median"].clip(lower=LOWEST)
                     ax.plot(part["data_sigma"], values, **style.marked, markersize=4, label=f"{sigma:g}")
-            ax.set_yscale("symlog", linthresh=10)
+            if table["median"].min() < -20:
+                ax.set_yscale("symlog", linthresh=10)
             ax.plot(*NOISE_BOUND, **BOUND.marks, markersize=14)
             ax.set_title(f"{title}: {name}")
     label_edges(axes, x="data noise sigma", y="nats/sample")

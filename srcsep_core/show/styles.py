@@ -82,6 +82,7 @@ METHODS = {
     "mix": Style("#BBBBBB", "|", LONG),
     "nmf": Style("#E69F00", "s", "--"),
     "convtasnet": Style("#117733", "^", "-."),
+    "hdemucs": Style("#882255", "v", LONG),
     "irm": Style("#777777", "<", ":"),
     "ibm": Style("#777777", ">", SPARSE),
 }

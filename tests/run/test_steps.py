@@ -115,7 +115,7 @@ def subject_of(step: TrainPriors, sigma: float | None = None) -> Subject:
 def test_a_world_with_plans_of_its_own_gets_those_alone(profile: Profile) -> None:
     plan = profile.worlds["rendered"]["denoiser"]
     steps = {step.model: step for step in priors_of(profile, "songs_8k")}
-    assert set(steps) == set(profile.worlds["rendered"]) == {"denoiser", "convtasnet", "flowavenet", "wavenet"}
+    assert set(steps) == set(profile.worlds["rendered"]) >= {"denoiser", "convtasnet", "flowavenet", "wavenet"}
     step = steps["denoiser"]
     assert (step.network, step.train, step.data) == (plan.network, plan.train, world_of("songs_8k"))
     assert plan.network != profile.plan_of("denoiser").network and profile.of("piano_keys") is profile

@@ -1,4 +1,4 @@
-"""The network trained on mixes: any loudness, mixes that lack classes, and that it is no prior."""
+"""Networks trained on mixes: any loudness, mixes that lack classes, and that it is no prior."""
 
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from srcsep_core.baselines.base import Given, method_of
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import si_sdr
-from srcsep_core.priors.convtasnet import ConvTasNetConfig, SeparatingNet, SeparatingSet
+from srcsep_core.priors.convtasnet import ConvTasNetConfig
+from srcsep_core.priors.hdemucs import HDemucsConfig
 from srcsep_core.priors.kinds import all_kinds, kind_of
+from srcsep_core.priors.mixture_nets import MixtureConfig, SeparatingNet, SeparatingSet
 from srcsep_core.priors.sets import Trained
 
 TINY = ConvTasNetConfig(features=32, kernel=8, bottleneck=16, hidden=32, layers=3, stacks=1)
@@ -68,15 +70,39 @@ def test_its_stems_sum_to_the_mix_and_follow_the_names(trained: SeparatingNet) -
         separator.separate(mix, ("sine", "sine"), generator())
 
 
-def test_it_is_trained_like_a_prior_and_is_none() -> None:
-    assert "convtasnet" not in all_kinds() and kind_of("convtasnet").mixes
-    weights = SeparatingNet(TINY, len(SOURCES)).state_dict()
-    about = Trained(SOURCES, ToyWorld(), 0.0, pd.DataFrame(), Path())
-    found = kind_of("convtasnet").load(TINY, weights, about, torch.device("cpu"))
-    with pytest.raises(InputError, match="no prior of sine; use method convtasnet"):
+@pytest.mark.parametrize(
+    ("name", "size"), [("convtasnet", TINY), ("hdemucs", HDemucsConfig(channels=4, depth=3, bins=64))]
+)
+def test_each_is_trained_like_a_prior_and_is_none(name: str, size: MixtureConfig) -> None:
+    kind = kind_of(name)
+    assert name not in all_kinds() and kind.mixes
+    assert method_of(name).model == name and method_of(name).supervision == "mixes"
+    task, clean = kind.task(size, 2, ""), tones(2)
+    network = task.build()
+    losses = task.losses(network, clean, generator())
+    losses.sum().backward()
+    assert losses.shape == (1, 2) and all(parameter.grad is not None for parameter in network.parameters())
+    about = Trained(SOURCES[:2], ToyWorld(sources=SOURCES[:2]), 0.0, pd.DataFrame(), Path())
+    found = kind.load(size, network.state_dict(), about, torch.device("cpu"))
+    assert isinstance(found, SeparatingSet)
+    assert found.net(clean.sum(dim=1, keepdim=True)).shape == clean.shape
+    with pytest.raises(InputError, match="no prior of sine; use it as a method"):
         found.prior("sine")
 
 
 def test_an_odd_kernel_is_named() -> None:
     with pytest.raises(InputError, match="kernel is 15; use an even number"):
         ConvTasNetConfig(kernel=15)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": 6}, "channels is 6; use a multiple of 4"),
+        ({"depth": 4, "bins": 128}, "bins is 128; with a depth of 4 use a power of two of at least 256"),
+        ({"bins": 3000}, "bins is 3000"),
+    ],
+)
+def test_a_size_that_does_not_fit_is_named(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        HDemucsConfig(**changes)

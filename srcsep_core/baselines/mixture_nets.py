@@ -1,4 +1,4 @@
-"""A network trained on mixes as a separator: what supervision makes of the same songs in the same time."""
+"""Networks trained on mixes as separators: what supervision makes of the same songs in the same time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from torch import Tensor
 from srcsep_core.baselines.base import Estimator, Given, Method, register
 from srcsep_core.checks import check_waveform
 from srcsep_core.errors import InputError
-from srcsep_core.priors.convtasnet import CONVTASNET, SeparatingSet
+from srcsep_core.priors.convtasnet import CONVTASNET
+from srcsep_core.priors.hdemucs import HDEMUCS
+from srcsep_core.priors.mixture_nets import SeparatingSet
 
 
 def _trained(given: Given) -> Estimator:
@@ -33,4 +35,5 @@ def _trained(given: Given) -> Estimator:
     return Estimator(estimate)
 
 
-register(Method("convtasnet", "mixes", _trained, model=CONVTASNET.name))
+for kind in (CONVTASNET, HDEMUCS):
+    register(Method(kind.name, "mixes", _trained, model=kind.name))
