@@ -21,7 +21,8 @@ LAPTOP = get_profile("laptop")
 
 
 def committed(name: str) -> pd.DataFrame:
-    return pd.read_csv(project_root() / "figures" / f"{name}.csv")
+    table = pd.read_csv(project_root() / "figures" / f"{name}.csv")
+    return table[table["world"] == "toy"] if "world" in table else table
 
 
 def by_model() -> pd.DataFrame:

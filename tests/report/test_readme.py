@@ -45,7 +45,7 @@ def committed(name: str, folder: Path) -> Path:
 
 
 def tables() -> list[pd.DataFrame]:
-    """Separation, discrimination, trust, claims."""
+    """Separation, discrimination, trust, music, claims."""
     return [pd.read_csv(ROOT / name) for name in TABLES]
 
 
@@ -72,8 +72,8 @@ def test_check_says_whether_the_readme_agrees(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_numbers_have_their_n_interval_and_table() -> None:
-    rows = numbers_block(*tables()[:3]).splitlines()[2:]
-    assert len(rows) == 7
+    rows = numbers_block(*tables()[:4]).splitlines()[2:]
+    assert len(rows) == 8
     for row in rows:
         _, measured, n, table = (cell.strip() for cell in row.strip("|").split("|"))
         assert re.search(r"\d\S* \[\S+, \S+\]", measured)
@@ -92,32 +92,35 @@ def test_limits_have_the_numbers_of_the_verdicts() -> None:
 
 
 def test_changed_tables_change_the_blocks() -> None:
-    separation, discrimination, trust, claims = tables()
+    separation, discrimination, trust, music, claims = tables()
     halved = separation.assign(all_above_10db=separation["all_above_10db"] / 2)
-    block = numbers_block(separation, discrimination, trust)
-    assert numbers_block(halved, discrimination, trust) != block
-    assert numbers_block(separation, discrimination.assign(auroc=0.5), trust) != block
-    assert numbers_block(separation, discrimination, trust.assign(verdict="trust")) != block
+    block = numbers_block(separation, discrimination, trust, music)
+    assert numbers_block(halved, discrimination, trust, music) != block
+    assert numbers_block(separation, discrimination.assign(auroc=0.5), trust, music) != block
+    assert numbers_block(separation, discrimination, trust.assign(verdict="trust"), music) != block
+    assert numbers_block(separation, discrimination, trust, music.assign(si_sdri_mean=1.0)) != block
     assert claims_block(claims.assign(value=claims["value"] / 2)) != claims_block(claims)
 
 
 def test_table_without_the_rows_is_named() -> None:
-    separation, discrimination, trust, claims = tables()
+    separation, discrimination, trust, music, claims = tables()
     with pytest.raises(InputError, match=re.escape("separation.csv")):
-        numbers_block(separation[separation["group"] != "known"], discrimination, trust)
+        numbers_block(separation[separation["group"] != "known"], discrimination, trust, music)
     with pytest.raises(InputError, match=re.escape("discrimination.csv")):
-        numbers_block(separation, discrimination[discrimination["training"] != "noise-free"], trust)
+        numbers_block(separation, discrimination[discrimination["training"] != "noise-free"], trust, music)
+    with pytest.raises(InputError, match=re.escape("separation_music.csv")):
+        numbers_block(separation, discrimination, trust, music[music["split"] != "songs"])
     with pytest.raises(InputError, match="0 claims called 'flows_discriminate'"):
         claims_block(claims[1:])
 
 
 def test_plain_claims_and_unsettled_ones_are_in_the_ledger() -> None:
-    ids = tables()[3]["id"].tolist()
+    ids = tables()[4]["id"].tolist()
     assert len(set(ids)) == len(ids) and {*UNSETTLED, *(plain.id for plain in PLAIN_CLAIMS)} <= set(ids)
 
 
 def test_verdicts_that_await_a_rule_are_not_settled() -> None:
-    rows = tables()[3].to_dict("records")
+    rows = tables()[4].to_dict("records")
     shown = {str(row["id"]): shown_verdict({str(k): v for k, v in row.items()}) for row in rows}
     assert {shown[name] for name in UNSETTLED} == {NOT_SETTLED}
     assert set(shown.values()) == {"holds", "does not hold", NOT_SETTLED, "undecided"}
