@@ -14,6 +14,7 @@ import pandas as pd
 
 from srcsep_core.audit.presets import BY_MODEL, like_for_like
 from srcsep_core.audit.published import CELL_COLUMNS, QUANTITIES
+from srcsep_core.diagnostics.inputs import PRINTED_CONSTANTS
 from srcsep_core.errors import InputError
 
 PENDING = "pending: srcsep data musdb18 --root PLACE --variant musdb18_8k, then srcsep notebooks 10"
@@ -22,7 +23,6 @@ NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
 WAVENET_NOTE = "mean sigmoid: always positive"
 WAVENET_SCALE_NOTE = "other scale: only ranks compare"
-KEPT_CONSTANTS = (0.0, 1.0)
 MUSDB18 = "musdb18"
 
 _LEVEL_COLUMN = {
@@ -94,7 +94,7 @@ def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
     text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those.
     """
     like = (comparison["protocol"] == "") | like_for_like(comparison)
-    constants = (comparison["item"] == "constant input") & ~comparison["level"].isin(KEPT_CONSTANTS)
+    constants = (comparison["item"] == "constant input") & ~comparison["level"].isin(PRINTED_CONSTANTS)
     return comparison[like & (comparison["model"] != "flowavenet_classified") & ~constants].reset_index(drop=True)
 
 

@@ -16,21 +16,28 @@ from srcsep_core.diagnostics.likelihood import Evaluate
 from srcsep_core.errors import InputError
 
 CONSTANT_LEVELS = tuple(round(k / 15 - 1, 4) for k in range(31))
+PRINTED_CONSTANTS = (0.0, 1.0)
 RANDOM_SIGMAS = (0.0, 0.001, 0.01, 0.027, 0.077, 0.1, 0.3, 0.5, 0.7, 1.0)
 DATA_SIGMAS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3)
 
 
-def constant_table(evaluate: Evaluate, sources: Sequence[str], length: int, *, batch_size: int = 8) -> pd.DataFrame:
-    """Every constant input of `length` samples under the priors of `sources`, in the order of `evaluate`'s G.
+def constant_table(
+    evaluate: Evaluate,
+    sources: Sequence[str],
+    length: int,
+    levels: Sequence[float] = CONSTANT_LEVELS,
+    *,
+    batch_size: int = 8,
+) -> pd.DataFrame:
+    """Constant inputs of `length` samples under the priors of `sources`, in the order of `evaluate`'s G.
 
-    Columns: prior, protocol, level (amplitude, one of `CONSTANT_LEVELS`), value (nats/sample). Inputs are
+    Columns: prior, protocol, level (amplitude, one of `levels`), value (nats/sample). Inputs are
     float32 on the CPU. Raises `InputError` for a length or batch size below 1, and if `evaluate` returns
     another shape.
     """
     _check_sizes(length=length, batch_size=batch_size)
-    levels = torch.tensor(CONSTANT_LEVELS).reshape(-1, 1, 1).repeat(1, 1, length)
-    labels = pd.DataFrame({"level": CONSTANT_LEVELS})
-    return _table(evaluate, sources, levels, labels, batch_size)
+    x = torch.tensor(list(levels)).reshape(-1, 1, 1).repeat(1, 1, length)
+    return _table(evaluate, sources, x, pd.DataFrame({"level": list(levels)}), batch_size)
 
 
 def random_table(

@@ -149,10 +149,10 @@ def numbers_block(
         share, low, high = (f"{100 * row[part]:.0f}" for part in ("share", "low", "high"))
         lines.append(f"| {_OF_VERDICTS[str(name)]} | {share}% [{low}, {high}] | {row['n']:.0f} | `trust.csv` |")
     songs = _rows(music, split=["songs"], separator=["means"], source=["all"], sources=["any 2"])
-    row = _best(songs, "n_mixes", "separation_music")
-    gained = f"{row['si_sdri_mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}] dB"
+    pairs_of_stems = _best(songs, "n_mixes", "separation_music")
+    gained = "{si_sdri_mean:.1f} [{low:.1f}, {high:.1f}] dB".format(**pairs_of_stems)
     lines.append(
-        f"| Pairs of stems, unseen rendered songs: mean SI-SDRi | {gained} | {row['n_mixes']} | "
+        f"| Pairs of stems, unseen rendered songs: mean SI-SDRi | {gained} | {pairs_of_stems['n_mixes']} | "
         "`separation_music.csv` |"
     )
     return "\n".join(lines)

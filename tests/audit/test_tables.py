@@ -31,7 +31,7 @@ from srcsep_core.audit.tables import (
 )
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import SOURCES
-from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
+from srcsep_core.diagnostics.inputs import CONSTANT_LEVELS, DATA_SIGMAS, PRINTED_CONSTANTS, RANDOM_SIGMAS
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
@@ -303,7 +303,8 @@ def test_every_set_in_full_has_every_cell_at_both_lengths(made: Made) -> None:
     for name, (column, values) in levels.items():
         for _, part in made.tables[name].groupby([*FACTS]):
             cells = set(part[["length", "prior", column]].itertuples(index=False, name=None))
-            assert cells == set(product((16, 32), SOURCES, values))
+            long = PRINTED_CONSTANTS if name == "constant" else values
+            assert cells == {*product((16,), SOURCES, values), *product((32,), SOURCES, long)}
     for name in ("likelihood", "discrimination"):
         for _, part in papers_own(made.tables[name]).groupby([*FACTS]):
             cells = set(part[["length", "source", "prior"]].itertuples(index=False, name=None))
@@ -344,9 +345,14 @@ def test_every_published_number_has_ours_beside_it_or_a_reason(length: int | Non
     result = compare(cells, ours, length=length)
     assert (result["ours_median"].isna() == (result["missing"] != "")).all()
     elsewhere = {f"not evaluated at prior sigma {s:g}" for s in NOISE_LEVELS if s not in TINY.noise_levels}
+    if length == 32:
+        long = {level for level in CONSTANT_LEVELS if level not in PRINTED_CONSTANTS}
+        elsewhere |= {f"not evaluated at level {level:g}" for level in long}
     assert set(result["missing"]) == {"", PENDING, NO_ORACLE, *elsewhere}
     assert (result["missing"] == PENDING).sum() == (cells["world"] != "toy").sum()
     here = result[(result["world"] == "toy") & result["prior_sigma"].isin((0.0, *TINY.noise_levels))]
+    if length == 32:
+        here = here[(here["quantity"] != "constant_input") | here["level"].isin(PRINTED_CONSTANTS)]
     assert set(here.loc[here["missing"] != "", "protocol"]) == {"oracle"}
     keys = ["document", "item", "model", "source", "prior", "prior_sigma", "level", "statistic"]
     for _, part in here.groupby(keys):

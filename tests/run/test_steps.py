@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from srcsep_core import diagnostics
 from srcsep_core.data.base import EvalConfig, world_of
 from srcsep_core.data.toy import SOURCES, ToyWorld
-from srcsep_core.diagnostics import CONSTANT_LEVELS, DATA_SIGMAS, RANDOM_SIGMAS
+from srcsep_core.diagnostics import DATA_SIGMAS, RANDOM_SIGMAS
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.paths import shipped_root
@@ -449,7 +449,7 @@ def check_table(step: Evaluation, table: pd.DataFrame, protocols: list[str]) -> 
         assert len(table.drop_duplicates(["data_sigma", "prior", "signal"])) == len(table)
     elif isinstance(step, ConstantInput):
         assert list(table) == ["prior", "protocol", "level", "value"]
-        assert len(table) == len(CONSTANT_LEVELS) * sources * len(protocols)
+        assert len(table) == len(step.levels) * sources * len(protocols)
     else:
         assert isinstance(step, RandomInput)
         assert list(table) == ["prior", "protocol", "input_sigma", "draw", "value"]

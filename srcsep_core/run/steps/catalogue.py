@@ -8,6 +8,7 @@ from typing import Any
 from srcsep_core.config import check_choice
 from srcsep_core.data.base import World, world_of
 from srcsep_core.data.pooled import PooledWorld
+from srcsep_core.diagnostics.inputs import CONSTANT_LEVELS, PRINTED_CONSTANTS
 from srcsep_core.errors import InputError
 from srcsep_core.priors.kinds import has_oracle, kind_of
 from srcsep_core.run.plans import KindPlan
@@ -145,9 +146,9 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
 
     The sets of the paper (noise-free, or fine-tuned with the objective's own noise) and the oracle are measured in
     full at the authors' lengths: clean test signals, as in their evaluation, and signals noised at the priors' own
-    level; noise-free ones and those of the widest level at the long length too, where the true density is known; and
-    of the amplitude of training, where that is another one. The other sets, and the oracle beyond
-    the profile's noise levels, get signals at their own level alone.
+    level; noise-free ones and those of the widest level at the long length too, where the true density is known (of
+    constants the printed ones); and at the amplitude of training, where that is another one. The other sets, and the
+    oracle beyond the profile's noise levels, get signals at their own level alone.
     """
     plan, data = profile.plan, subject.data
     own = plan.oracle if subject.trained is None else plan.noisy
@@ -161,15 +162,16 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     else:
         return [CrossLikelihood(subject, replace(own, data_sigma=subject.sigma))]
     if subject.in_full:
-        sizes = list(zip((plan.curve, plan.long_curve), plan.input_lengths, plan.draws, strict=True))
+        constants = (CONSTANT_LEVELS, PRINTED_CONSTANTS)
+        sizes = list(zip((plan.curve, plan.long_curve), plan.input_lengths, constants, plan.draws, strict=True))
         if has_oracle(data) and subject.sigma in (0.0, max(profile.noise_levels, default=0.0)):
             steps.append(CrossLikelihood(subject, plan.long))
         else:
             sizes.pop()
-        for curve, length, draws in sizes:
+        for curve, length, levels, draws in sizes:
             steps.append(NoiseCurve(subject, curve))
             if subject.trained is None or subject.trained.data == data:  # inputs are of no data: once is enough
-                steps += [ConstantInput(subject, length), RandomInput(subject, length, draws)]
+                steps += [ConstantInput(subject, length, levels), RandomInput(subject, length, draws)]
     return steps
 
 

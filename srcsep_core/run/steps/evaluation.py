@@ -208,9 +208,10 @@ class NoiseCurve(Evaluation):
 
 @dataclass(frozen=True)
 class ConstantInput(Evaluation):
-    """Constant signals over -1..1 under every prior."""
+    """Constant signals, over -1..1 if no `levels` are named, under every prior."""
 
     length: int
+    levels: tuple[float, ...] = diagnostics.CONSTANT_LEVELS
 
     name = "constant-input"
 
@@ -220,12 +221,13 @@ class ConstantInput(Evaluation):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"length": self.length, "levels": list(diagnostics.CONSTANT_LEVELS)}
+        return {"length": self.length, "levels": list(self.levels)}
 
     def evaluate(self, priors: LikelihoodSet, progress: bool) -> pd.DataFrame:
         check_length(priors, self.length)
         evaluate = diagnostics.single(priors)
-        return diagnostics.constant_table(evaluate, priors.sources, self.length, batch_size=self.batch(8, self.length))
+        batch = self.batch(8, self.length)
+        return diagnostics.constant_table(evaluate, priors.sources, self.length, self.levels, batch_size=batch)
 
 
 @dataclass(frozen=True)
