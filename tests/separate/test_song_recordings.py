@@ -1,0 +1,72 @@
+"""Recordings of songs as they come: loud, with an offset, a hole, another rate, two channels, one window long."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from srcsep_core.data.base import world_of
+from srcsep_core.errors import InputError
+from srcsep_core.nn.denoiser import PreconditionedNet
+from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
+from srcsep_core.priors.denoiser import DenoiserSet
+from srcsep_core.separate import SeparateConfig, separate_audio
+from srcsep_core.separate.separators import SourcePriors, priors_from
+
+NAMES = ("drums", "bass")
+SIZE = StemDenoiserConfig(channels=(8, 8), strides=(4,), middle=1, window=1024, domain="waveform", classes=4)
+
+
+@pytest.fixture
+def config() -> SeparateConfig:
+    return SeparateConfig(variant="songs_8k", profile="smoke", allow_clipped=True)
+
+
+@pytest.fixture
+def priors(config: SeparateConfig) -> SourcePriors:
+    """Denoisers of fresh weights: what they estimate does not matter here."""
+    world = world_of("songs_8k")
+    found = DenoiserSet(world.sources, world, 0.0, pd.DataFrame(), Path(), PreconditionedNet(SIZE).eval())
+    return priors_from(config.request, found, "fresh", torch.device("cpu"))
+
+
+def song(length: int) -> Tensor:
+    drawn = world_of("songs_8k").only(NAMES).draw(1, length, torch.Generator().manual_seed(4), split="test")
+    return drawn.sum(dim=1)
+
+
+def with_hole(x: Tensor) -> Tensor:
+    return torch.cat([x[:, :800], torch.zeros(1, 1500), x[:, 2300:]], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("recording", "rate"),
+    [
+        pytest.param(5 * song(3000), 8000, id="louder than full scale"),
+        pytest.param(song(3000) + 0.3, 8000, id="with an offset"),
+        pytest.param(with_hole(song(3000)), 8000, id="with digital silence in it"),
+        pytest.param(song(1024), 8000, id="one window long"),
+        pytest.param(1e-4 * song(3000), 8000, id="very quiet"),
+        pytest.param(song(9000), 22_050, id="at another rate"),
+        pytest.param(torch.cat([song(3000), 0.2 * song(3000)]), 8000, id="of two channels"),
+    ],
+)
+def test_stems_sum_to_the_recording(recording: Tensor, rate: int, config: SeparateConfig, priors: SourcePriors) -> None:
+    result = separate_audio(recording, rate, NAMES, config, priors=priors)
+    assert result.stems.isfinite().all() and result.stems.shape[0] == 2
+    total = result.stems.sum(dim=0)
+    assert total.shape[0] == len(recording)
+    if rate == 8000:
+        torch.testing.assert_close(total, recording, rtol=1e-4, atol=1e-6 * float(recording.abs().max()) + 1e-9)
+
+
+def test_less_than_a_window_is_named(config: SeparateConfig, priors: SourcePriors) -> None:
+    with pytest.raises(InputError, match="has 1000 samples but 1024 are needed; use a longer signal"):
+        separate_audio(song(1000), 8000, NAMES, config, priors=priors)
+
+
+def test_silence_is_named(config: SeparateConfig, priors: SourcePriors) -> None:
+    with pytest.raises(InputError, match="silent"):
+        separate_audio(torch.zeros(1, 3000), 8000, NAMES, config, priors=priors)
