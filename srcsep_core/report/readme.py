@@ -39,8 +39,9 @@ _OF_VERDICTS = {
 }
 
 # Claims whose verdict awaits a rule: our own replica did not show what was printed, or the failure of small flows does
-# not exclude larger ones.
+# not exclude larger ones, or the data are not yet those of the claim.
 UNSETTLED = (
+    "musdb18_discriminate",
     "wavenets_discriminate",
     "fine_tuning_destroys:0.01",
     "zero_changes",
