@@ -40,8 +40,8 @@ def songs_discriminate(discrimination: pd.DataFrame) -> Claim:
         f"stored: {printed}",
         [texts[RELEASED], texts[EXACT], ""],
         verdict(not apart[RELEASED], not apart[EXACT]),
-        f"a set discriminates if its worst pair's AUROC and its worst source's accuracy reach {GOOD} (chance: 0.5 and 0.25); asked on "
-        f"{' and '.join(worlds)}{missing}",
+        f"a set discriminates if its worst pair's AUROC and its worst source's accuracy reach {GOOD} (chance: 0.5 and "
+        f"0.25); asked on {' and '.join(worlds)}{missing}",
         f"worst accuracy, exact flow on {worlds[0]}",
         worst(flow, "accuracy"),
     )
