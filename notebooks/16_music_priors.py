@@ -35,10 +35,11 @@ from srcsep_core.audit.claims.songs import songs_discriminate
 from srcsep_core.audit.matrices import matrix, panel_table
 from srcsep_core.audit.presets import BY_MODEL, EXACT, FLOW, RELEASED
 from srcsep_core.audit.published import authors
-from srcsep_core.audit.songs import asked_variants, scoring_step, scorings_summary
+from srcsep_core.audit.songs import asked_variants
 from srcsep_core.audit.tables import cross_likelihood_tables, input_tables, noise_curve_table, papers_own, select
 from srcsep_core.config import resolved
 from srcsep_core.data.base import world_of
+from srcsep_core.paths import measured_table
 from srcsep_core.report.session import listed, start
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import prior_step, priors_of
@@ -142,25 +143,22 @@ for quantity, table, column, label in (
 # %% [markdown]
 # ## Why? Asking the same signals in other ways
 #
-# The exact flow's likelihood, the same less that of one flow trained on all classes (a background), the same plus the
-# length of the signal as FLAC (what is simple is likely under every prior), and the denoiser's error at single noise
-# levels. AUROC compares signals of two classes under one prior; the AUROC of the ratio compares the difference of two
-# priors' scores, in which what belongs to the signal alone cancels, and so does any correction that knows no class.
+# Stretches of a second (`scripts/music_scorings.py`): the exact flow's likelihood, the same less that of one flow
+# trained on all classes (a background), the same plus the length of the signal as FLAC (what is simple is likely under
+# every prior), and the denoiser's error at single noise levels. AUROC compares signals of two classes under one prior;
+# the AUROC of the ratio compares the difference of two priors' scores, in which what belongs to the signal alone
+# cancels, and so does any correction that knows no class.
 
 # %%
-steps = {variant: scoring_step(run.profile, variant) for variant in asked}
-summary = scorings_summary({variant: run.pipeline.values(step) for variant, step in steps.items()})
-run.save_figure(by_scoring(summary), "music_scorings", summary)
+summary = pd.read_csv(measured_table("music_scorings"))
+run.save_figure(by_scoring(summary), "music_scorings", summary.drop(columns="command"))
 for world, part in summary.groupby("world", sort=False):
     for column in ("auroc", "ratio_auroc", "accuracy"):
         print(f"{world}, {column}: {listed(part.set_index('scoring')[column])}")
 
 # %%
-display(
-    summary.set_index(["world", "scoring"])[
-        ["n", "auroc", "auroc_worst", "ratio_auroc", "accuracy", "accuracy_worst"]
-    ].round(2)
-)
+columns = ["n", "auroc", "auroc_worst", "ratio_auroc", "ratio_auroc_worst", "accuracy", "accuracy_worst"]
+display(summary.set_index(["world", "scoring"])[columns].round(2))
 
 # %% [markdown]
 # ## What it means

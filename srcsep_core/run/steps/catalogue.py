@@ -148,12 +148,14 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     full at the authors' lengths: clean test signals, as in their evaluation, and signals noised at the priors' own
     level; noise-free ones and those of the widest level at the long length too, where the true density is known (of
     constants the printed ones); and at the amplitude of training, where that is another one. The other sets, and the
-    oracle beyond the profile's noise levels, get signals at their own level alone.
+    oracle beyond the profile's noise levels, get signals at their own level alone. Of a world that is all for testing
+    there are as many signals as noisy ones.
     """
     plan, data = profile.plan, subject.data
     own = plan.oracle if subject.trained is None else plan.noisy
     if not subject.sigma:
-        steps: list[Evaluation] = [CrossLikelihood(subject, profile.evaluation)]
+        elsewhere = subject.trained is not None and subject.trained.data != data
+        steps: list[Evaluation] = [CrossLikelihood(subject, plan.noisy if elsewhere else profile.evaluation)]
         if data.for_evaluation("training") != data.for_evaluation("evaluation"):
             steps.append(CrossLikelihood(subject, replace(plan.noisy, amplitude="training")))
     elif subject.sigma in profile.noise_levels:
