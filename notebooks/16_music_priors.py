@@ -28,6 +28,8 @@ seed = 0
 device = "auto"
 
 # %%
+from dataclasses import replace
+
 import pandas as pd
 from IPython.display import display
 
@@ -99,12 +101,15 @@ stored = {model: authors("discrimination", model=model, world="musdb") for model
 run.save_figure(told_apart_figure(own, stored), "discrimination_music", own)
 claim = songs_discriminate(discrimination)
 print(f"{claim.claim}: {claim.verdict}. {claim.number}: {claim.value:.2f} [{claim.low:.2f}, {claim.high:.2f}]")
-for preset in (RELEASED, EXACT):
-    for model, presets in BY_MODEL.items():
-        for world in worlds:
-            rows = select(own, **presets[preset].facts, world=world)
-            accuracy = rows.dropna(subset="accuracy").set_index("source")["accuracy"]
-            print(f"{preset}, {model}, {world}: accuracy {listed(accuracy)}")
+for model, table in stored.items():
+    print(f"published, {model}: accuracy {listed(table.set_index('prior')['argmax_prior_accuracy'])}")
+read_right = replace(FLOW[RELEASED], protocol=FLOW[EXACT].protocol)
+cases = [(f"{preset}, {model}", presets[preset]) for preset in (RELEASED, EXACT) for model, presets in BY_MODEL.items()]
+for world in worlds:
+    for name, preset in (*cases, ("released, flowavenet, but read as log_prob", read_right)):
+        rows = select(own, **preset.facts, world=world)
+        accuracy = rows.dropna(subset="accuracy").set_index("source")["accuracy"]
+        print(f"{world}: {name}: accuracy {listed(accuracy)}; worst AUROC {rows['auroc'].min():.2f}")
 
 # %% [markdown]
 # ## Noise and inputs that are no music
