@@ -168,7 +168,25 @@ display(summary.set_index(["world", "scoring"])[columns].round(2))
 # %% [markdown]
 # ## What it means
 #
-# TO BE WRITTEN
+# - **The published picture comes out again**, on other songs and from priors of minutes. By the authors' formula on
+#   priors trained as theirs the prior of *other* is the likeliest for nearly every signal: accuracies 0.00, 0.00, 1.00
+#   and 0.07 for drums, bass, other and vocals, where 0.00, 0.01, 1.00 and 0.00 were published of musdb18.
+# - **Half of it is the formula.** The very same priors, read as the density that they are (log p_Z + log |det|), are
+#   right for 0.99, 0.99, 0.57 and 0.91 of the signals, and priors trained for the likelihood for 0.99, 0.99, 0.77 and
+#   0.92; WaveNets likewise. Without the determinant each prior's value has an offset of its own, and the argmax is
+#   that of the offsets.
+# - **The other half is the question.** Across signals, what is simple is likely under every prior: a bass note is
+#   likelier under the prior of *other* than most of what is other (worst AUROC 0.09). Less the background the mean
+#   AUROC is 0.97, less the complexity 0.91, and in the ratio of two priors 0.98, where the bare likelihood has 0.69. A
+#   sampler asks ratios: it weighs explanations of one signal.
+# - **The denoiser discriminates best** among known instruments: at noise 0.035 its error is least under the own class
+#   for 98 % of the stretches (the flow: 94 %).
+# - **On one real song** all of this is weaker: the exact flow is right for 1.00, 0.84, 0.53 and 0.62 of the signals,
+#   the WaveNet never for vocals, the denoiser at 0.035 for 60 %. Its instruments and its singer were never heard.
+#
+# By the rule of the ledger (worst pair and worst class at 0.9) the claim holds for these priors as for the published
+# ones; "do not discriminate" is too much said all the same. musdb18 itself is untried: a prior trained on real songs
+# could do better on them, or worse, as a class of real stems is wider than ours.
 
 # %%
 print(run.provenance([step for step in priors_of(run.profile, asked[0]) if step.kind.density]))

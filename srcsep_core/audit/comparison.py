@@ -18,6 +18,10 @@ from srcsep_core.diagnostics.inputs import PRINTED_CONSTANTS
 from srcsep_core.errors import InputError
 
 PENDING = "pending: srcsep data musdb18 --root PLACE --variant musdb18_8k, then srcsep notebooks 10"
+PENDING_INPUTS = (  # which are of no data: they want priors of musdb18
+    "pending: srcsep data musdb18 --root PLACE --variant musdb18_released, then "
+    "srcsep train -p full --variant musdb18_released and srcsep notebooks -p full 10"
+)
 NO_LENGTH = "not evaluated at this length"
 NO_ORACLE = "the oracle has no density at prior sigma 0"
 CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
@@ -178,7 +182,8 @@ def _matched(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], length: int 
             if own not in set(table["model"]) and dataset in ("toy", MUSDB18):
                 known = f"our {quantity} table has no {own} rows"
                 why = known if quantity in ours else f"we have no {quantity} table"
-                yield _without_ours(part, PENDING if dataset == MUSDB18 else why)
+                pending = PENDING_INPUTS if str(quantity).endswith("input") else PENDING
+                yield _without_ours(part, pending if dataset == MUSDB18 else why)
             for (held, protocol, objective), rows in table.groupby(["model", *_SETTING], sort=False):
                 if held in (own, "oracle"):
                     yield _joined(part, _at_length(rows, length), str(quantity), str(protocol), str(objective))
