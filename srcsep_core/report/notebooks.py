@@ -230,6 +230,8 @@ def run_notebooks(
 
 def _prepare(profile: str, device: str, train: bool) -> None:
     """Make the steps that all notebooks ask for, side by side, before the first notebook waits for one."""
+    from srcsep_core.audit.songs import asked_variants
+    from srcsep_core.data.base import world_of
     from srcsep_core.run.executors import prepare
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
@@ -237,7 +239,8 @@ def _prepare(profile: str, device: str, train: bool) -> None:
 
     chosen = get_profile(profile)
     pipeline = Pipeline(device=resolve_device(device), progress=True, train=train or chosen.on_the_spot)
-    prepare(pipeline, steps_of(chosen))
+    asked = (world_of().variant, *asked_variants(pipeline, chosen))
+    prepare(pipeline, [step for variant in asked for step in steps_of(chosen, variant)])
 
 
 def _index(executed: Sequence[Executed], parameters: Mapping[str, Any]) -> str:

@@ -33,6 +33,11 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
             replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
             step_seconds=0.1,
         ),
+        "hdemucs": KindPlan(
+            HDemucsConfig(channels=4, depth=3, bins=64),
+            replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+            step_seconds=0.1,
+        ),
         "flowavenet": KindPlan(
             FlowConfig(blocks=2, flows=2, layers=3, width=8), _DENSITIES_SMOKE, background=True, step_seconds=0.2
         ),

@@ -40,7 +40,7 @@ def test_settings_of_a_split_are_all_separators_on_the_same_mixes() -> None:
     by_separator: dict[str, list[Any]] = {}
     for one in settings:
         by_separator.setdefault(one.separator, []).append(one.step.mixes)
-    assert set(by_separator) == {"means", "mix", "nmf", "irm", "ibm", "convtasnet"}
+    assert set(by_separator) == {"means", "mix", "nmf", "irm", "ibm", "convtasnet", "hdemucs"}
     (mixes,) = {tuple(mixes) for mixes in by_separator.values()}
     assert [len(one.sources) for one in mixes] == [2] * 6 + [3] * 4 + [4]
     for one in settings:
