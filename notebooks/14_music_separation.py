@@ -63,6 +63,7 @@ shown = {"profile": run.profile.name, "device": run.pipeline.device.type, "varia
 config = SeparateConfig(**shown, train=run.pipeline.train, allow_clipped=True)
 
 
+# %%
 def apart(names: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], pd.DataFrame]:
     """A fresh mix of these classes by three separators: the tracks, the truth of each, and SI-SDRi (dB)."""
     drawn = draw_mixes(world, MixConfig(names, 1, length, seed=LISTENING_SEED + seed))

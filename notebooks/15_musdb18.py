@@ -94,20 +94,27 @@ print(
 # The paper shows a song of musdb18. Here is the excerpt, the one real song that every machine has, and below it six
 # seconds of a rendered song.
 
+
 # %%
+def loudness_of(stems: dict[str, torch.Tensor]) -> pd.DataFrame:
+    """The root mean square and the peak of each stem (full scale 1)."""
+    facts = {name: (float(row.square().mean().sqrt()), float(row.abs().max())) for name, row in stems.items()}
+    return pd.DataFrame([{"source": name, "rms": rms, "peak": peak} for name, (rms, peak) in facts.items()])
+
+
 real, rendered = world_of("excerpt_8k"), world_of("songs_8k")
 figure2 = dict(zip(SOURCES, real.whole, strict=True))
-run.save_figure(source_grid(figure2, real.sample_rate), "figure2_excerpt")
-rms = {name: float(row.square().mean().sqrt()) for name, row in figure2.items()}
-print("Excerpt, root mean square (full scale 1):", listed(rms, ".3f"))
+loudness = loudness_of(figure2)
+run.save_figure(source_grid(figure2, real.sample_rate), "figure2_excerpt", loudness)
+print("Excerpt, root mean square (full scale 1):", listed(loudness.set_index("source")["rms"], ".3f"))
 
 # %%
 length = real.whole.shape[1]
 song = rendered.draw(1, length, torch.Generator().manual_seed(2000 + seed), split="test")[0]
 shown = dict(zip(SOURCES, song, strict=True))
-run.save_figure(source_grid(shown, rendered.sample_rate), "figure2_rendered")
-rms = {name: float(row.square().mean().sqrt()) for name, row in shown.items()}
-print("Rendered song, root mean square (full scale 1):", listed(rms, ".3f"))
+loudness = loudness_of(shown)
+run.save_figure(source_grid(shown, rendered.sample_rate), "figure2_rendered", loudness)
+print("Rendered song, root mean square (full scale 1):", listed(loudness.set_index("source")["rms"], ".3f"))
 
 # %%
 player({"mix": song.sum(dim=0), **shown}, rendered.sample_rate, "A rendered song and its stems")

@@ -17,10 +17,10 @@ from srcsep_core.audit.published import CELL_COLUMNS, QUANTITIES
 from srcsep_core.diagnostics.inputs import PRINTED_CONSTANTS
 from srcsep_core.errors import InputError
 
-PENDING = "pending: srcsep data musdb18 --root PLACE --variant musdb18_8k, then srcsep notebooks 10"
+PENDING = "pending: srcsep data musdb18 --root PLACE --variant musdb18_8k; srcsep notebooks 10"
 PENDING_INPUTS = (  # which are of no data: they want priors of musdb18
-    "pending: srcsep data musdb18 --root PLACE --variant musdb18_released, then "
-    "srcsep train -p full --variant musdb18_released and srcsep notebooks -p full 10"
+    "pending: srcsep data musdb18 --root PLACE --variant musdb18_released; "
+    "srcsep train -p full --variant musdb18_released; srcsep notebooks -p full 10"
 )
 NO_LENGTH = "not evaluated at this length"
 NO_ORACLE = "the oracle has no density at prior sigma 0"
@@ -92,14 +92,16 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
 
 
 def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `compare` that `published_vs_ours.csv` holds: every printed cell, and the stored ones like for like.
+    """What of `compare` is in `published_vs_ours.csv`: rows of every printed cell, and of the stored ones like for like.
 
     Left out are protocols read of priors with another objective, the stored run flowavenet_classified, which neither
-    text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those.
+    text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those. Left
+    out too are the oracle's where it has no density, and the notes, which hang on model and protocol alone.
     """
     like = (comparison["protocol"] == "") | like_for_like(comparison)
     constants = (comparison["item"] == "constant input") & ~comparison["level"].isin(PRINTED_CONSTANTS)
-    return comparison[like & (comparison["model"] != "flowavenet_classified") & ~constants].reset_index(drop=True)
+    kept = like & (comparison["model"] != "flowavenet_classified") & ~constants & (comparison["missing"] != NO_ORACLE)
+    return comparison[kept].drop(columns="note").reset_index(drop=True)
 
 
 def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
