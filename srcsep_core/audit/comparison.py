@@ -92,7 +92,7 @@ def compare(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, length: in
 
 
 def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
-    """What of `compare` is in `published_vs_ours.csv`: rows of every printed cell, and of the stored ones like for like.
+    """What of `compare` is in `published_vs_ours.csv`: every printed cell, and the stored ones like for like.
 
     Left out are protocols read of priors with another objective, the stored run flowavenet_classified, which neither
     text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those. Left
