@@ -56,7 +56,9 @@ worlds = [world_of(variant).name for variant in asked]
 likelihood, discrimination = cross_likelihood_tables(run.pipeline, run.profile, *asked)
 flows = {name: prior_step(get_profile(name), "flowavenet", variant=asked[0]) for name in (profile, "full")}
 sizes = {name: {**resolved(step.network), "training steps": step.train.steps} for name, step in flows.items()}
-display(pd.DataFrame(sizes))
+sizes = pd.DataFrame(sizes).rename_axis("size").reset_index()
+run.save_table(sizes, "music_flow_sizes")
+display(sizes)
 print(f"{likelihood['n'].iloc[0]} test signals a class of {likelihood['length'].iloc[0]} samples")
 
 # %% [markdown]
