@@ -30,7 +30,8 @@ import pandas as pd
 from IPython.display import display
 
 from srcsep_core.audit.agreement import agreement, reproduction
-from srcsep_core.audit.comparison import compare, coverage_table, kept_rows
+from srcsep_core.audit.comparison import compare, kept_rows
+from srcsep_core.audit.coverage import coverage_table
 from srcsep_core.audit.presets import like_for_like
 from srcsep_core.audit.published import load_coverage, published_cells
 from srcsep_core.audit.songs import asked_variants

@@ -33,7 +33,7 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import display
 
-from srcsep_core.audit.claims.songs import songs_discriminate
+from srcsep_core.audit.claims.discrimination import songs_discriminate
 from srcsep_core.audit.matrices import matrix, panel_table
 from srcsep_core.audit.presets import BY_MODEL, EXACT, FLOW, RELEASED
 from srcsep_core.audit.published import authors

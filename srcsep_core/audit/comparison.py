@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from srcsep_core.audit.presets import BY_MODEL, like_for_like
+from srcsep_core.audit.presets import like_for_like
 from srcsep_core.audit.published import CELL_COLUMNS, QUANTITIES
 from srcsep_core.diagnostics.inputs import PRINTED_CONSTANTS
 from srcsep_core.errors import InputError
@@ -28,6 +28,7 @@ CLASSIFIED_NOTE = "neither text describes this run; ours is the fine-tuned flow"
 WAVENET_NOTE = "mean sigmoid: always positive"
 WAVENET_SCALE_NOTE = "other scale: only ranks compare"
 MUSDB18 = "musdb18"
+DERIVED = ("order_published", "order_ours", "note")
 
 _LEVEL_COLUMN = {
     "cross_likelihood": "data_sigma",
@@ -96,51 +97,16 @@ def kept_rows(comparison: pd.DataFrame) -> pd.DataFrame:
 
     Left out are protocols read of priors with another objective, the stored run flowavenet_classified, which neither
     text describes, and stored constants other than the printed ones, 0 and 1: figure 15 and its table have those. Left
-    out too are the oracle's where it has no density, and the notes, which hang on model and protocol alone.
+    out too are the oracle's where it has no density, and the columns that follow from others: notes (of model and
+    protocol) and powers of ten.
     """
     like = (comparison["protocol"] == "") | like_for_like(comparison)
     constants = (comparison["item"] == "constant input") & ~comparison["level"].isin(PRINTED_CONSTANTS)
     kept = like & (comparison["model"] != "flowavenet_classified") & ~constants & (comparison["missing"] != NO_ORACLE)
-    return comparison[kept].drop(columns="note").reset_index(drop=True)
+    return comparison[kept].drop(columns=list(DERIVED)).reset_index(drop=True)
 
 
-def coverage_table(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
-    """How many of the published numbers have ours beside them, under every protocol that applies.
-
-    One row a document, item, model, world, dataset, protocol and objective. Columns besides these: cells, how many
-    numbers were published; applicable, how many of them the protocol can give (`oracle`: those at prior_sigma > 0);
-    covered, how many of those have a value of ours; share = covered / applicable (empty if none applies); missing, why
-    the others are not there. A protocol that our tables lack has a row with an empty objective and nothing covered.
-    """
-    keys = ["document", "item", "model", "world"]
-    rows = []
-    by_dataset = comparison.groupby([*keys, "dataset"], sort=False)
-    for (*names, dataset), held in by_dataset:
-        part = cells[(cells[keys] == names).all(axis=1)]
-        item: dict[str, object] = dict(zip(keys, names, strict=True)) | {"dataset": dataset, "cells": len(part)}
-        none = held[held["protocol"] == ""]
-        for protocol in _protocols(str(item["model"])):
-            applicable = int((part["prior_sigma"] > 0).sum()) if protocol == "oracle" else len(part)
-            under = held[held["protocol"] == protocol]
-            for objective, chosen in list(under.groupby("objective")) or [("", under)]:
-                covered = int((chosen["missing"] == "").sum())
-                reasons = _reasons(pd.concat([chosen, none])) or f"our tables lack {protocol} rows"
-                rows.append(
-                    item
-                    | {"protocol": protocol, "objective": objective, "applicable": applicable, "covered": covered}
-                    | {"share": covered / applicable if applicable else np.nan}
-                    | {"missing": reasons if covered < applicable else ""}
-                )
-    columns = [*keys, "dataset", *_SETTING, "cells", "applicable", "covered", "share", "missing"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _protocols(model: str) -> list[str]:
-    """The protocols that apply to a published model: those of its presets."""
-    return [preset.protocol for preset in BY_MODEL[_ours(model)].values()]
-
-
-def _ours(model: str) -> str:
+def our_model(model: str) -> str:
     """Our model beside a published one."""
     return "flowavenet" if model == "flowavenet_classified" else model
 
@@ -180,7 +146,7 @@ def _matched(cells: pd.DataFrame, ours: Mapping[str, pd.DataFrame], length: int 
     for (world, quantity, model), part in cells.groupby(["world", "quantity", "model"], sort=False):
         for dataset, variants in BESIDE[str(world)].items():
             table = _prepared(str(quantity), _of(ours.get(str(quantity)), dataset, variants))
-            part, own = part.assign(dataset=dataset), _ours(str(model))
+            part, own = part.assign(dataset=dataset), our_model(str(model))
             if own not in set(table["model"]) and dataset in ("toy", MUSDB18):
                 known = f"our {quantity} table has no {own} rows"
                 why = known if quantity in ours else f"we have no {quantity} table"
@@ -303,9 +269,3 @@ def _notes(table: pd.DataFrame) -> pd.Series:
     wavenet, protocol = table["model"] == "wavenet", table["protocol"]
     notes = notes.mask(wavenet & (protocol == "mean_sigmoid"), WAVENET_NOTE)
     return notes.mask(wavenet & protocol.isin(["log_prob", "oracle"]), WAVENET_SCALE_NOTE)
-
-
-def _reasons(comparison: pd.DataFrame) -> str:
-    """The distinct reasons for lacking values, most frequent first."""
-    reasons = comparison.loc[comparison["missing"] != "", "missing"]
-    return "; ".join(str(reason) for reason in reasons.value_counts().index)

@@ -170,6 +170,11 @@ def world_of(variant: str = "") -> World:
     return next(one.make(variant) for one in known if variant in one.variants)
 
 
+def trained_for(variant: str = "") -> World:
+    """The world that the priors are trained on which are asked about a variant (`World.trained_on`)."""
+    return world_of(world_of(variant).trained_on)
+
+
 def all_sources() -> dict[str, None]:
     """The sources of every world, each once."""
     return dict.fromkeys(source for variant in variants_of() for source in world_of(variant).sources)

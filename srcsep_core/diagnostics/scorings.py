@@ -1,11 +1,11 @@
 """What else than a likelihood may tell classes apart: every signal scored under every prior in several ways.
 
-| scoring                | value of signal x under the prior of class k, nats/sample                                  |
-|------------------------|--------------------------------------------------------------------------------------------|
-| `likelihood`           | log p_k(x)                                                                                 |
-| `against background`   | log p_k(x) - log p(x) under one prior of all classes (as in Ren et al. 2019, 1906.02845)   |
-| `against complexity`   | log p_k(x) + the length of x as FLAC (Serra et al. 2020, 1909.11480)                       |
-| `denoising at <sigma>` | -|D_k(x + noise) - x|^2 / (2 sigma^2), the denoiser's error at one noise level             |
+| scoring              | value of signal x under the prior of class k, nats/sample                                |
+|----------------------|------------------------------------------------------------------------------------------|
+| `log p`              | log p_k(x)                                                                               |
+| `log p - background` | log p_k(x) - log p(x) under one prior of all classes (as in Ren et al. 2019, 1906.02845) |
+| `log p + FLAC`       | log p_k(x) + the length of x as FLAC (`typicality.complexity_corrected`)                 |
+| `denoising at s`     | -|D_k(x + noise) - x|^2 / (2 s^2), the denoiser's error at the noise level s             |
 
 Ren et al. train their background on perturbed inputs; ours is trained on all classes, unperturbed.
 """
@@ -25,7 +25,7 @@ from srcsep_core.priors.denoiser import DenoiserSet
 from srcsep_core.priors.sets import LikelihoodSet
 from srcsep_core.progress import Progress
 
-LIKELIHOOD, BACKGROUND, COMPLEXITY = "likelihood", "against background", "against complexity"
+LIKELIHOOD, BACKGROUND, COMPLEXITY = "log p", "log p - background", "log p + FLAC"
 
 
 def denoising(sigma: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from srcsep_core.config import check_choice, resolved
-from srcsep_core.data.base import EvalConfig, world_of
+from srcsep_core.data.base import EvalConfig, trained_for
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
@@ -38,7 +38,7 @@ class Profile:
 
     def of(self, variant: str) -> Profile:
         """The profile with the plans of the world that has the variant."""
-        own = self.worlds.get(world_of(world_of(variant).trained_on).name)
+        own = self.worlds.get(trained_for(variant).name)
         return self if own is None else replace(self, kinds=own)
 
     def plan_of(self, model: str) -> KindPlan:

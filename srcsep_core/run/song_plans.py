@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
 from srcsep_core.priors.convtasnet import ConvTasNetConfig
@@ -18,24 +19,26 @@ _STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=4)
 _MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
 _DENSITIES_TRAIN = replace(LAPTOP_TRAIN, steps=1500)
 _WAVENETS_TRAIN = replace(LAPTOP_TRAIN, steps=1000)
-_DENSITIES_SMOKE = replace(LAPTOP_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
+_SMOKE: Mapping[str, Any] = {"steps": 40, "crop": 1024, "warmup_steps": 10, "checkpoint_every": 20}
+_MIXES_SMOKE, _DENSITIES_SMOKE = replace(_MIXES_TRAIN, **_SMOKE), replace(LAPTOP_TRAIN, **_SMOKE)
+_MIXES_FULL = replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
 _DENSITIES_FULL = TrainConfig(steps=93_030, batch_size=2, mixed_precision=True)
 
 SONGS: Mapping[str, Mapping[str, KindPlan]] = {
     "smoke": {
         "denoiser": KindPlan(
             replace(_STEMS, channels=(16, 32), strides=(4,), middle=1, window=1024),
-            replace(_STEMS_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+            replace(_STEMS_TRAIN, **_SMOKE),
             step_seconds=0.1,
         ),
         "convtasnet": KindPlan(
             ConvTasNetConfig(features=32, bottleneck=16, hidden=32, layers=3, stacks=1),
-            replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+            _MIXES_SMOKE,
             step_seconds=0.1,
         ),
         "hdemucs": KindPlan(
             HDemucsConfig(channels=4, depth=3, bins=64),
-            replace(_MIXES_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20),
+            _MIXES_SMOKE,
             step_seconds=0.1,
         ),
         "flowavenet": KindPlan(
@@ -56,10 +59,8 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
             replace(_STEMS, channels=(96, 192, 384), middle=4, window=32_768),
             replace(_STEMS_TRAIN, steps=400_000, batch_size=16, crop=32_768),
         ),
-        "convtasnet": KindPlan(
-            ConvTasNetConfig(features=512, kernel=16), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)
-        ),
-        "hdemucs": KindPlan(HDemucsConfig(), replace(_MIXES_TRAIN, steps=400_000, crop=32_768)),
+        "convtasnet": KindPlan(ConvTasNetConfig(features=512, kernel=16), _MIXES_FULL),
+        "hdemucs": KindPlan(HDemucsConfig(), _MIXES_FULL),
         "flowavenet": KindPlan(FlowConfig(blocks=8, flows=6, layers=10, width=48), _DENSITIES_FULL, background=True),
         "wavenet": KindPlan(WaveNetPriorConfig(), _DENSITIES_FULL),
     },

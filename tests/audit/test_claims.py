@@ -16,6 +16,7 @@ from scipy import stats
 
 from srcsep_core.audit.by_noise import presets_by_noise
 from srcsep_core.audit.claims import Claim, Results, ledger
+from srcsep_core.audit.claims.discrimination import songs_discriminate
 from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
     FAILS,
@@ -28,7 +29,6 @@ from srcsep_core.audit.claims.measures import (
     worst,
 )
 from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
-from srcsep_core.audit.claims.songs import songs_discriminate
 from srcsep_core.audit.comparison import compare
 from srcsep_core.audit.presets import FLOW, WAVENET, Preset
 from srcsep_core.audit.published import CELL_COLUMNS, published_cells

@@ -6,7 +6,6 @@ or `undecided at this scale`. Numbers are of the paper's own sets of priors (`re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from srcsep_core.audit.agreement import concordance
+from srcsep_core.audit.claims.discrimination import discriminates, songs_discriminate
 from srcsep_core.audit.claims.inputs import noise_likely, noise_unlikely, zero_changes, zero_likely
 from srcsep_core.audit.claims.measures import (
     AS_RELEASED,
@@ -33,11 +33,9 @@ from srcsep_core.audit.claims.measures import (
     settled,
     short,
     verdict,
-    worst,
 )
 from srcsep_core.audit.claims.separation import cannot_separate, langevin_fails
-from srcsep_core.audit.claims.songs import songs_discriminate
-from srcsep_core.audit.presets import FLOW, WAVENET, Preset, trained
+from srcsep_core.audit.presets import FLOW, WAVENET, trained
 from srcsep_core.audit.published import authors, printed_noise
 from srcsep_core.audit.tables import select
 
@@ -60,8 +58,8 @@ def ledger(
     """
     levels = sorted(float(s) for s in results.noise["prior_sigma"].unique() if 0 < s < 0.5)
     claims = [
-        _discriminates(results, "flows", "Toy flow priors are discriminative without noise (paper 3.2)", FLOW, True),
-        _discriminates(results, "wavenets", "Toy WaveNet priors are not discriminative (paper 3.2)", WAVENET, False),
+        discriminates(results, "flows", "Toy flow priors are discriminative without noise (paper 3.2)", FLOW, True),
+        discriminates(results, "wavenets", "Toy WaveNet priors are not discriminative (paper 3.2)", WAVENET, False),
         *([] if songs is None else [songs_discriminate(songs)]),
         _peaked(results, levels),
         *(_destroyed(results, sigma) for sigma in dict.fromkeys((levels[0], levels[-1]))),
@@ -77,36 +75,6 @@ def ledger(
     if comparison is not None:
         claims.append(_reproduces(comparison))
     return pd.DataFrame([asdict(claim) for claim in claims])
-
-
-def _discriminates(results: Results, of: str, claim: str, cases: Mapping[str, Preset], positive: bool) -> Claim:
-    found, text = {}, {}
-    for preset in ("released", "exact", "oracle"):
-        sigma = (
-            0.0 if preset != "oracle" else float(results.noise["prior_sigma"][results.noise["prior_sigma"] > 0].min())
-        )
-        rows = discrimination_rows(results, cases[preset], sigma, sigma)
-        auroc, accuracy = worst(rows, "auroc"), worst(rows, "accuracy")
-        found[preset] = (auroc, accuracy)
-        at = f" (sigma {sigma:g})" if sigma else ""
-        text[preset] = f"worst AUROC {auroc}, worst accuracy {accuracy}{at}"
-    good = {preset: min(a.value, b.value) >= GOOD for preset, (a, b) in found.items()}
-    decided = {p: good[p] if positive else not good[p] for p in ("released", "exact")}
-    stored = authors("discrimination", model=cases["released"].model)
-    auroc, accuracy = found["exact"]
-    name, number = ("worst AUROC", auroc) if auroc.value < accuracy.value else ("worst accuracy", accuracy)
-    why = f"a set discriminates if its worst pair's AUROC and its worst source's accuracy reach {GOOD}"
-    return settled(
-        f"{of}_discriminate",
-        claim,
-        f"stored: worst AUROC {stored['auroc_worst'].min():.3f}, "
-        f"worst accuracy {stored['argmax_prior_accuracy'].min():.3f}",
-        [text[p] for p in FLOW],
-        verdict(decided["released"], decided["exact"]),
-        why,
-        f"{name}, exact",
-        number,
-    )
 
 
 def _destroyed(results: Results, sigma: float) -> Claim:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from srcsep_core.config import check_choice
-from srcsep_core.data.base import World, world_of
+from srcsep_core.data.base import World, trained_for, world_of
 from srcsep_core.data.pooled import PooledWorld
 from srcsep_core.diagnostics.inputs import CONSTANT_LEVELS, PRINTED_CONSTANTS
 from srcsep_core.errors import InputError
@@ -44,7 +44,7 @@ def prior_step(
     With a noise level `sigma` they are fine-tuned from the noise-free weights, or trained from `scratch`. Without
     `noise` it is the objective's own (`own_noise`). Raises `InputError` for an objective that the kind does not have.
     """
-    plan, kind, world = profile.of(variant).plan_of(model), kind_of(model), _trained_on(variant)
+    plan, kind, world = profile.of(variant).plan_of(model), kind_of(model), trained_for(variant)
     check_choice("objective", objective, kind.objectives)
     network = kind.adapt(plan.network, objective)
     clean = replace(plan.train, objective=objective, **training)
@@ -84,7 +84,7 @@ def sampling_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]
     kinds = profile.of(variant).kinds
     steps = [prior_step(profile, model, variant=variant) for model in kinds if not kind_of(model).density]
     for model, plan in kinds.items():
-        steps += _conditional_steps(profile.name, model, plan, _trained_on(variant))[1:]
+        steps += _conditional_steps(profile.name, model, plan, trained_for(variant))[1:]
     return steps
 
 
@@ -111,7 +111,7 @@ def likelihood_priors_of(profile: Profile, variant: str = "") -> list[TrainPrior
             steps += [
                 prior_step(profile, model, sigma=sigma, scratch=True, variant=variant) for sigma in profile.noise_levels
             ]
-        steps += _conditional_steps(profile.name, model, plan, _trained_on(variant))[:1]
+        steps += _conditional_steps(profile.name, model, plan, trained_for(variant))[:1]
         for sigma in sorted(set(plan.ablated) & set(profile.noise_levels)):
             for objective, noise in (("likelihood", "scaled_clamped"), ("quarter_log_det", "gaussian")):
                 steps.append(prior_step(profile, model, objective=objective, sigma=sigma, noise=noise, variant=variant))
@@ -124,10 +124,6 @@ def _objectives(plans: dict[str, KindPlan]) -> list[str]:
 
 def _has(model: str, objective: str) -> bool:
     return objective in kind_of(model).objectives
-
-
-def _trained_on(variant: str) -> World:
-    return world_of(world_of(variant).trained_on)
 
 
 def subjects_of(profile: Profile, variant: str = "") -> list[Subject]:
@@ -154,8 +150,8 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     plan, data = profile.plan, subject.data
     own = plan.oracle if subject.trained is None else plan.noisy
     if not subject.sigma:
-        elsewhere = subject.trained is not None and subject.trained.data != data
-        steps: list[Evaluation] = [CrossLikelihood(subject, plan.noisy if elsewhere else profile.evaluation)]
+        config = plan.noisy if subject.elsewhere else profile.evaluation
+        steps: list[Evaluation] = [CrossLikelihood(subject, config)]
         if data.for_evaluation("training") != data.for_evaluation("evaluation"):
             steps.append(CrossLikelihood(subject, replace(plan.noisy, amplitude="training")))
     elif subject.sigma in profile.noise_levels:
@@ -172,7 +168,7 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
             sizes.pop()
         for curve, length, levels, draws in sizes:
             steps.append(NoiseCurve(subject, curve))
-            if subject.trained is None or subject.trained.data == data:  # inputs are of no data: once is enough
+            if not subject.elsewhere:  # inputs are of no data: once is enough
                 steps += [ConstantInput(subject, length, levels), RandomInput(subject, length, draws)]
     return steps
 

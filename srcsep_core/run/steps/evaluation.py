@@ -48,6 +48,11 @@ class Subject:
         return self.trained.title + ("" if self.sigma == own else f"-at{self.sigma:g}")
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether the priors were trained on another world than the one that they are asked about."""
+        return self.trained is not None and self.trained.data != self.data
+
+    @property
     def in_full(self) -> bool:
         """Whether this is the oracle or one of the paper's own sets, which everything is measured of."""
         trained = self.trained
