@@ -149,17 +149,21 @@ def matrix(ax: Axes, values: pd.DataFrame, *, norm: Normalize | None = None) -> 
     return image
 
 
-def cross_likelihood_figure(panels: Mapping[str, pd.DataFrame], *, columns: int | None = None) -> Figure:
-    """Matrices (title to table: source x prior, nats/sample) with one colour scale for all.
+def cross_likelihood_figure(
+    panels: Mapping[str, pd.DataFrame], *, columns: int | None = None, label: str = LIKELIHOOD_LABEL
+) -> Figure:
+    """Matrices (title to table: source x prior) with one colour scale for all, which `label` names.
 
-    `columns` stand in a row, by default two or three, and long titles are broken into lines.
-    Raises `InputError` if there are no panels, or for an empty table.
+    The scale is that of log-likelihoods; under another label it is linear. `columns` stand in a row, by default two or
+    three, and long titles are broken into lines. Raises `InputError` if there are no panels, or for an empty table.
     """
     if not panels:
         raise InputError("there are 0 panels; pass at least one, as {'title': table}")
     for table in panels.values():
         _check_table(table)
-    norm = likelihood_norm(*panels.values())
+    logarithmic = label == LIKELIHOOD_LABEL
+    values = np.concatenate([table.to_numpy(float).ravel() for table in panels.values()])
+    norm = likelihood_norm(*panels.values()) if logarithmic else Normalize(np.nanmin(values), np.nanmax(values))
     columns = columns or (2 if len(panels) == 4 else min(3, len(panels)))
     rows = math.ceil(len(panels) / columns)
     size = (1.5 + 2.3 * columns, 0.2 + 2.4 * rows)
@@ -171,10 +175,11 @@ def cross_likelihood_figure(panels: Mapping[str, pd.DataFrame], *, columns: int 
         ax.set_axis_off()
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
-    bar = figure.colorbar(image, ax=axes, label=LIKELIHOOD_LABEL)
-    ticks = _decade_ticks(norm)
-    bar.set_ticks(ticks, labels=[_decade_label(tick) for tick in ticks])
-    bar.minorticks_off()
+    bar = figure.colorbar(image, ax=axes, label=label)
+    if logarithmic:
+        ticks = _decade_ticks(norm)
+        bar.set_ticks(ticks, labels=[_decade_label(tick) for tick in ticks])
+        bar.minorticks_off()
     return figure
 
 
