@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Published beside ours, cell by cell
 #
-# **Question.** For every number that the paper and the thesis print, and every toy summary of the authors' stored
+# **Question.** For every number that the paper and the thesis print, and every summary of the authors' stored
 # arrays: what do we find, and does it agree?
 #
 # **What we did.** Sign, power of ten, and rank within row and column, of our median beside the published value, under
@@ -81,8 +81,8 @@ for (document, item), part in wide.groupby(["document", "item"], sort=False):
 # ## Agreement
 #
 # Share of cells with the same sign, power of ten, and rank within row and column; Spearman correlation over all cells
-# of an item. The table on disk has the lengths of 16 384 samples as well. Ranks agree by chance in one of four cells
-# of a row of four.
+# of an item. The table on disk has toy signals of 16 384 samples as well, of constants the printed ones. Ranks agree by
+# chance in one of four cells of a row of four.
 
 # %%
 agree = agreement(comparison).assign(lengths="the authors'")
