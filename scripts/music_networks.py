@@ -44,6 +44,7 @@ SPECTROGRAM, WAVEFORM = PLAN.network, StemDenoiserConfig()
 CANDIDATES = {
     "waveform": WAVEFORM,
     "spectrogram": SPECTROGRAM,
+    "long spectrogram": replace(SPECTROGRAM, domain="long spectrogram"),
     "waveform, noise alone": replace(WAVEFORM, interference=0.0),
     "spectrogram, noise alone": replace(SPECTROGRAM, interference=0.0),
 }

@@ -12,6 +12,8 @@ frequency they are by an offset learned for each, and its bottleneck attends alo
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -24,8 +26,9 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.blocks import Attention
 from srcsep_core.nn.denoiser import DenoiserConfig, DenoiserNet
 
-DOMAINS = ("waveform", "spectrogram")
-SPECTRUM, HOP = 256, 64  # samples
+SPECTRA: Mapping[str, int] = {"spectrogram": 256, "long spectrogram": 512}
+"""The length of the transform in samples, by domain; it moves on by a quarter of that."""
+DOMAINS = ("waveform", *SPECTRA)
 PATCH = 2  # bins and frames
 LEVELS_DB = 6.0  # of interfering classes, either way
 SILENT = 1e-3  # root mean square
@@ -35,9 +38,9 @@ SILENT = 1e-3  # root mean square
 class StemDenoiserConfig(DenoiserConfig):
     """Size and training of a denoiser of stems (see `DenoiserConfig`).
 
-    `interference`: the share of the signals in whose noise other classes sound. `domain`: `waveform` or `spectrogram`,
-    whose `strides` are in bins and in frames. `sigma_data` is the root mean square of a usual stem of the rendered
-    songs.
+    `interference`: the share of the signals in whose noise other classes sound. `domain`: `waveform`, or one of
+    `SPECTRA`, whose `strides` are in bins and in frames. `sigma_data` is the root mean square of a usual stem of the
+    rendered songs.
     """
 
     domain: str = "waveform"
@@ -51,8 +54,15 @@ class StemDenoiserConfig(DenoiserConfig):
         check_choice("domain", self.domain, DOMAINS)
         if not 0 <= self.interference <= 1:
             raise InputError(f"StemDenoiserConfig.interference is {self.interference}; use a share of 0 to 1")
-        if self.domain == "spectrogram" and self.window % HOP:
-            raise InputError(f"the window of {self.window} samples is not a multiple of {HOP}, a frame's step")
+        if self.spectrum and self.window % (self.spectrum // 4):
+            raise InputError(
+                f"the window of {self.window} samples is not a multiple of {self.spectrum // 4}, a frame's step"
+            )
+
+    @property
+    def spectrum(self) -> int:
+        """The length of the transform in samples; 0 on the waveform."""
+        return SPECTRA.get(self.domain, 0)
 
     def training_noise(self, noise: Tensor, clean: Tensor, generator: torch.Generator) -> Tensor:
         """The noise with other classes in it (`interfering`)."""
@@ -60,7 +70,7 @@ class StemDenoiserConfig(DenoiserConfig):
 
     def raw_network(self) -> DenoiserNet:
         """The network F, freshly initialised."""
-        return SpectralNet(self) if self.domain == "spectrogram" else DenoiserNet(self)
+        return SpectralNet(self) if self.spectrum else DenoiserNet(self)
 
 
 def interfering(clean: Tensor, noise: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -93,34 +103,41 @@ class SpectralNet(DenoiserNet):
     transposed: ClassVar[type[nn.Module]] = nn.ConvTranspose2d
     kernel: ClassVar[int] = 3
 
+    @property
+    def spectrum(self) -> int:
+        """The length of the transform in samples."""
+        return cast(StemDenoiserConfig, self.config).spectrum
+
     def first(self, width: int) -> nn.Module:
         """Signals (B, 1, T) to features (B, width, bins, frames)."""
-        return Analysis(width, self.config.stride * PATCH)
+        return Analysis(width, self.config.stride * PATCH, self.spectrum)
 
     def last(self, width: int) -> nn.Module:
         """Features to signals."""
-        return Synthesis(width, self.config.window)
+        return Synthesis(width, self.config.window, self.spectrum)
 
     def attend(self, channels: int, heads: int) -> nn.Module:
         """Attention along time, then along frequency."""
         return AxialAttention(channels, heads)
 
 
-def _hann(like: Tensor) -> Tensor:
-    return torch.hann_window(SPECTRUM, device=like.device)
+def _hann(length: int, like: Tensor) -> Tensor:
+    return torch.hann_window(length, device=like.device)
 
 
-LOUDNESS = (0.375 * SPECTRUM / 2) ** 0.5  # of either part of a coefficient of white noise of unit variance
+def _loudness(spectrum: int) -> float:
+    """The standard deviation of either part of a coefficient of white noise of unit variance."""
+    return math.sqrt(0.375 * spectrum / 2)
 
 
 class Analysis(nn.Module):
-    """The transform in patches of `PATCH` bins and frames, padded to a multiple of `multiple` frames."""
+    """The transform of length `spectrum` in patches of `PATCH` bins and frames, padded to `multiple` frames."""
 
-    def __init__(self, width: int, multiple: int) -> None:
+    def __init__(self, width: int, multiple: int, spectrum: int) -> None:
         super().__init__()
-        self.multiple = multiple
+        self.multiple, self.spectrum = multiple, spectrum
         self.patches = nn.Conv2d(2, width, PATCH, PATCH)
-        self.place = nn.Parameter(torch.zeros(1, width, SPECTRUM // 2 // PATCH, 1))
+        self.place = nn.Parameter(torch.zeros(1, width, spectrum // 2 // PATCH, 1))
 
     @property
     def weight(self) -> Tensor:
@@ -129,8 +146,9 @@ class Analysis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, T) to (B, width, bins, frames)."""
-        transform = torch.stft(x[:, 0].float(), SPECTRUM, HOP, window=_hann(x), return_complex=True)
-        parts = torch.view_as_real(transform[:, :-1]).permute(0, 3, 1, 2) / LOUDNESS
+        window = _hann(self.spectrum, x)
+        transform = torch.stft(x[:, 0].float(), self.spectrum, self.spectrum // 4, window=window, return_complex=True)
+        parts = torch.view_as_real(transform[:, :-1]).permute(0, 3, 1, 2) / _loudness(self.spectrum)
         frames = parts.shape[3]
         parts = pad(parts, (0, -frames % self.multiple)).to(self.weight.dtype)
         out: Tensor = self.patches(parts) + self.place
@@ -138,11 +156,11 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """From patches back to a signal of `length` samples."""
+    """From patches of a transform of length `spectrum` back to a signal of `length` samples."""
 
-    def __init__(self, width: int, length: int) -> None:
+    def __init__(self, width: int, length: int, spectrum: int) -> None:
         super().__init__()
-        self.length = length
+        self.length, self.spectrum = length, spectrum
         self.patches = nn.ConvTranspose2d(width, 2, PATCH, PATCH)
 
     @property
@@ -152,10 +170,11 @@ class Synthesis(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, width, bins, frames) to (B, 1, T)."""
-        parts = LOUDNESS * self.patches(h)[..., : self.length // HOP + 1].float()
+        hop = self.spectrum // 4
+        parts = _loudness(self.spectrum) * self.patches(h)[..., : self.length // hop + 1].float()
         transform = torch.view_as_complex(pad(parts, (0, 0, 0, 1)).permute(0, 2, 3, 1).contiguous())
-        signal = torch.istft(transform, SPECTRUM, HOP, window=_hann(parts), length=self.length)
-        return signal[:, None]
+        window = _hann(self.spectrum, parts)
+        return torch.istft(transform, self.spectrum, hop, window=window, length=self.length)[:, None]
 
 
 class AxialAttention(nn.Module):

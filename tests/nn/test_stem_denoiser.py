@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig, DenoiserNet, PreconditionedNet
-from srcsep_core.nn.stem_denoiser import HOP, SpectralNet, StemDenoiserConfig, interfering
+from srcsep_core.nn.stem_denoiser import SPECTRA, SpectralNet, StemDenoiserConfig, interfering
 
 TINY = StemDenoiserConfig(
     classes=3, channels=(8, 16), strides=(4,), middle=1, heads=2, window=1024, domain="spectrogram"
@@ -77,9 +77,10 @@ def test_the_toy_denoiser_has_no_interference() -> None:
     assert type(DenoiserConfig().raw_network()) is DenoiserNet and type(TINY.raw_network()) is SpectralNet
 
 
-def test_the_spectral_network_gives_what_it_sees() -> None:
+@pytest.mark.parametrize("domain", SPECTRA)
+def test_the_spectral_network_gives_what_it_sees(domain: str) -> None:
     """At first nothing depends on the signal; with patches that pass everything on, it comes back but for a bin."""
-    net = SpectralNet(replace(TINY, channels=(8, 16)))
+    net, hop = SpectralNet(replace(TINY, domain=domain)), SPECTRA[domain] // 4
     x = randn(2, 1, 1024)
     condition = torch.zeros(2), torch.zeros(2, dtype=torch.long)
     assert torch.equal(net(x, *condition), net(torch.zeros_like(x), *condition))
@@ -95,7 +96,7 @@ def test_the_spectral_network_gives_what_it_sees() -> None:
                         at = (channel, part, bin, frame)
                         patches.weight[at] = 1.0
     again = synthesis(analysis(x))
-    torch.testing.assert_close(again[..., HOP:-HOP], x[..., HOP:-HOP], atol=0.15, rtol=0)  # all but the last bin
+    torch.testing.assert_close(again[..., hop:-hop], x[..., hop:-hop], atol=0.15, rtol=0)  # all but the last bin
     assert torch.nn.functional.mse_loss(again, x) < 0.01
 
 
@@ -138,9 +139,10 @@ def test_a_few_steps_lower_the_loss() -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"domain": "wavelet"}, "unknown domain 'wavelet'; use one of waveform, spectrogram"),
+        ({"domain": "wavelet"}, "unknown domain 'wavelet'; use one of waveform, spectrogram, long spectrogram"),
         ({"interference": 1.5}, r"interference is 1.5; use a share of 0 to 1"),
-        ({"window": 1000, "strides": (4,)}, "the window of 1000 samples is not a multiple of 64"),
+        ({"window": 1000}, "the window of 1000 samples is not a multiple of 64"),
+        ({"window": 1088, "domain": "long spectrogram"}, "the window of 1088 samples is not a multiple of 128"),
     ],
 )
 def test_senseless_configurations_are_named(changes: dict[str, object], match: str) -> None:
