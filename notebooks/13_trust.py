@@ -86,7 +86,7 @@ player(tracks, toy.sample_rate, "One mix, separated as two things")
 # of as many results each.
 
 # %%
-table = pd.read_csv(measured_table("trust"))
+table = pd.read_csv(measured_table("trust_toy"))
 found = detection(table)
 points = curves(table)
 run.save_figure(trust_figure(points, found), "trust", points)

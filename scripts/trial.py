@@ -32,7 +32,7 @@ import torch
 
 from srcsep_core.data.toy import waveform
 from srcsep_core.metrics import best_permutation, si_sdr
-from srcsep_core.separate.cases import RIGHT_DB
+from srcsep_core.separate.trust import TrustModel
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, SECONDS = 16_000, 1.0
@@ -159,7 +159,7 @@ def tried(
     stems = [soundfile.read(stem, always_2d=True)[0].mean(axis=1) for stem in kept]
     found = worst(mix, np.stack(stems)) if len(stems) == len(mix.named) else math.nan
     said = next((line for line in ran.stdout.splitlines() if line.startswith(("trust", "do not trust"))), "nothing")
-    told = said != "nothing" and said.startswith("trust") == (found > RIGHT_DB)
+    told = said != "nothing" and said.startswith("trust") == (found > TrustModel.right_db)
     row = {"seconds": round(seconds, 1), "exit": ran.returncode}
     return {**named, **row, "worst_si_sdr": round(found, 1), "told": told, "said": said}
 

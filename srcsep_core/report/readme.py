@@ -24,7 +24,7 @@ CLAIMS = ("<!-- claims: written by `srcsep readme` from figures/claims.csv -->",
 TABLES = (
     "data/measured/separation.csv",
     "figures/discrimination.csv",
-    "data/measured/trust.csv",
+    "data/measured/trust_toy.csv",
     "data/measured/separation_music.csv",
     "figures/claims.csv",
 )
@@ -148,7 +148,7 @@ def numbers_block(
     )
     for name, row in detection(trust).iterrows():
         share, low, high = (f"{100 * row[part]:.0f}" for part in ("share", "low", "high"))
-        lines.append(f"| {_OF_VERDICTS[str(name)]} | {share}% [{low}, {high}] | {row['n']:.0f} | `trust.csv` |")
+        lines.append(f"| {_OF_VERDICTS[str(name)]} | {share}% [{low}, {high}] | {row['n']:.0f} | `trust_toy.csv` |")
     songs = _rows(music, split=["songs"], separator=["means"], source=["all"], sources=["any 2"])
     pairs_of_stems = _best(songs, "n_mixes", "separation_music")
     gained = "{si_sdri_mean:.1f} [{low:.1f}, {high:.1f}] dB".format(**pairs_of_stems)

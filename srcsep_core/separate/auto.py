@@ -26,7 +26,7 @@ CANCELLED = 0.3  # of the loudest channel, the root mean square of the mean that
 
 
 def pick_sources(
-    channels: Tensor, search: Search, sets: Sequence[tuple[str, ...]], gain: float | None = None
+    channels: Tensor, search: Search, sets: Sequence[tuple[str, ...]], world: str, gain: float | None = None
 ) -> pd.DataFrame:
     """The sets of classes tried on channels (C, T), the likeliest first: sources, p, doubt_db, gain.
 
@@ -35,11 +35,12 @@ def pick_sources(
 
     `p` is the probability that this set is right and no other: the odds that the sources of a window are right under it
     (the middle one of the windows tried, which get few chains), over 1, for none of them, and the odds of all. `search`
-    is that of any set; where its time is up, the sets that are left are not tried, but one always is.
+    is that of any set; where its time is up, the sets that are left are not tried, but one always is. The model is that
+    of the `world` (its name); raises `InputError` where there is none.
     """
-    model = trust_model()
+    model = trust_model(world)
     if model is None:
-        raise InputError("no calibrated model comes with this version, which auto needs; name the sources")
+        raise InputError(f"auto needs a calibrated model and there is none for the world {world}; name the sources")
     channel = channels.mean(dim=0)
     if rms(channel) < CANCELLED * rms(channels).max():
         channel = channels[rms(channels).argmax()]

@@ -19,13 +19,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
 from srcsep_core.config import resolved
-from srcsep_core.data.toy import ToyWorld
 from srcsep_core.progress import Progress
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import VALUES, TrainPriors, prior_step
 from srcsep_core.run.steps.base import Context, Step
-from srcsep_core.separate.cases import KINDS, RIGHT_DB, draw_case, worst_by_window
+from srcsep_core.separate.cases import HELD_OUT_SEED, CaseBook, draw_case, worst_by_window
 from srcsep_core.separate.evidence import FEATURES
 from srcsep_core.separate.job import separate_audio
 from srcsep_core.separate.searching import SearchConfig
@@ -83,7 +82,6 @@ class JudgeCases(Step):
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         world = self.trained.data
-        assert isinstance(world, ToyWorld)
         config = SeparateConfig(
             profile=self.trained.label,
             variant=world.variant,
@@ -122,31 +120,37 @@ def windows_of(pipeline: Pipeline, steps: Sequence[JudgeCases]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).fillna({"better": ""})
 
 
-def calibration_steps(
-    profile: Profile, seed: int, count: int, lengths_s: tuple[float, ...], each: int = 4
-) -> list[JudgeCases]:
-    """The steps for `count` cases of every kind, `each` a step; the seed is `cases.FIT_SEED` or `HELD_OUT_SEED`."""
-    trained = prior_step(profile, "denoiser", variant="uniform_hz")
+def calibration_steps(profile: Profile, book: CaseBook, seed: int, count: int, each: int = 4) -> list[JudgeCases]:
+    """The steps for `count` cases of every kind, `each` a step; the seed is `cases.FIT_SEED` or `HELD_OUT_SEED`.
+
+    With the second the kinds are there as well that nothing is fitted to.
+    """
+    trained = prior_step(profile, "denoiser", variant=book.variant)
     return [
-        JudgeCases(trained, kind, first, min(each, count - first), seed, lengths_s)
+        JudgeCases(trained, kind, first, min(each, count - first), seed, book.lengths_s)
         for first in range(0, count, each)
-        for kind in KINDS
+        for kind in (*book.kinds, *(book.unfitted if seed == HELD_OUT_SEED else ()))
     ]
 
 
-def fit(windows: pd.DataFrame, made_with: Mapping[str, str] | None = None) -> TrustModel:
+def fit(
+    windows: pd.DataFrame, made_with: Mapping[str, str] | None = None, right_db: float = TrustModel.right_db
+) -> TrustModel:
     """The model of labelled windows (`JudgeCases`), which were `made_with` what `TrustModel` says.
+
+    A window or recording is right if every source is above `right_db` (SI-SDR).
 
     The regression of the whole recording is made of log-odds that the windows' one gives for recordings it was not
     fitted to (5 folds), and the thresholds are where as large a share of right ones as of wrong ones falls on the wrong
     side in the same way.
     """
-    right = (windows["window_si_sdr"] > RIGHT_DB).to_numpy()
+    right = (windows["window_si_sdr"] > right_db).to_numpy()
     logits = _out_of_fold(windows, list(FEATURES), right, _groups(windows))
     window = _logistic(windows, FEATURES, right, _balanced(logits, right))
-    cases, labels = _wholes(windows, logits)
+    cases, labels = _wholes(windows, logits, right_db)
     held = _out_of_fold(cases, list(WHOLE), labels, np.arange(len(cases)))
-    return TrustModel(window, _logistic(cases, list(WHOLE), labels, _balanced(held, labels)), dict(made_with or {}))
+    whole = _logistic(cases, list(WHOLE), labels, _balanced(held, labels))
+    return TrustModel(window, whole, dict(made_with or {}), right_db)
 
 
 def judged(windows: pd.DataFrame, model: TrustModel) -> pd.DataFrame:
@@ -154,7 +158,7 @@ def judged(windows: pd.DataFrame, model: TrustModel) -> pd.DataFrame:
     rows = []
     for (kind, _), evidence in windows.groupby(CASE, sort=False):
         first = evidence.iloc[0]
-        found = verdict([evidence], str(first["sources_named"]).split("+"), model)
+        found = verdict([evidence], str(first["sources_named"]).split("+"), model.made_with, model)
         rows.append(
             {
                 "case": kind,
@@ -162,6 +166,7 @@ def judged(windows: pd.DataFrame, model: TrustModel) -> pd.DataFrame:
                 "sources_true": first["sources_true"],
                 "n": len(evidence),
                 "worst_si_sdr": first["worst_si_sdr"],
+                "right": bool(first["worst_si_sdr"] > model.right_db),
                 "p_trust": found.p,
                 "verdict": found.facts["verdict"],
                 "residual_db": first["whole_residual_db"],
@@ -177,7 +182,7 @@ def detection(table: pd.DataFrame) -> pd.DataFrame:
 
     Two rows: share, its exact binomial interval (95 %; low, high), and n, of how many.
     """
-    right, doubted = _right(table), _doubted(table)
+    right, doubted = table["right"], _doubted(table)
     rows = {}
     for name, some in (("caught", doubted[~right]), ("false alarms", doubted[right])):
         share = binomtest(int(some.sum()), len(some)).proportion_ci()
@@ -187,12 +192,7 @@ def detection(table: pd.DataFrame) -> pd.DataFrame:
 
 def mistaken(table: pd.DataFrame) -> pd.DataFrame:
     """The verdicts (`judged`) that are wrong: wrong results that are trusted, and right ones that are doubted."""
-    return table[_right(table) == _doubted(table)]
-
-
-def _right(table: pd.DataFrame) -> pd.Series:
-    """Whether every source of a recording is above 10 dB."""
-    return table["worst_si_sdr"] > RIGHT_DB
+    return table[table["right"] == _doubted(table)]
 
 
 def _doubted(table: pd.DataFrame) -> pd.Series:
@@ -205,12 +205,12 @@ def _groups(windows: pd.DataFrame) -> np.ndarray:
     return found
 
 
-def _wholes(windows: pd.DataFrame, logits: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+def _wholes(windows: pd.DataFrame, logits: np.ndarray, right_db: float) -> tuple[pd.DataFrame, np.ndarray]:
     """`WHOLE` of every recording, and whether it is right."""
     groups = _groups(windows)
     parts = [whole_features(logits[groups == group]) for group in range(groups.max() + 1)]
     worst = windows.groupby(CASE, sort=False)["worst_si_sdr"].first()
-    return pd.concat(parts, ignore_index=True), (worst > RIGHT_DB).to_numpy()
+    return pd.concat(parts, ignore_index=True), (worst > right_db).to_numpy()
 
 
 def _logistic(table: pd.DataFrame, features: Sequence[str], right: np.ndarray, threshold: float) -> Logistic:
@@ -248,7 +248,7 @@ def curves(table: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     among them (y) with its exact binomial interval (95 %).
     """
     table = table.dropna(subset="p_trust").sort_values("p_trust", kind="stable")
-    right, p = _right(table).to_numpy(), table["p_trust"].to_numpy()
+    right, p = table["right"].to_numpy(), table["p_trust"].to_numpy()
     rows: list[dict[str, Any]] = []
     for at in (0.0, *np.unique(p), np.inf):
         caught, doubted = float((p[~right] < at).mean()), float((p[right] < at).mean())
@@ -262,12 +262,12 @@ def curves(table: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
 
 def auroc(table: pd.DataFrame) -> float:
     """The probability that a right result has a higher p than a wrong one."""
-    return float(roc_auc_score(_right(table), table["p_trust"]))
+    return float(roc_auc_score(table["right"], table["p_trust"]))
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """Verdicts (`judged`) by kind of recording: n, right, right_doubted, wrong, wrong_doubted."""
-    right, doubted = _right(table), _doubted(table)
+    right, doubted = table["right"], _doubted(table)
     facts = table.assign(n=1, right=right, right_doubted=right & doubted, wrong=~right, wrong_doubted=~right & doubted)
     counted = ["n", "right", "right_doubted", "wrong", "wrong_doubted"]
     return facts.groupby("case", sort=False)[counted].sum().reset_index()

@@ -1,26 +1,29 @@
 """Labelled recordings to judge verdicts with: what they are called to hold, what they truly hold, and the references.
 
-Sources follow the law of a toy world (`ToyWorld`), and what is special about a kind of case is done to them: see
-`KINDS`. Calibration and held-out cases have seeds of their own, apart from those of training, validation and tests.
+Sources follow the law of a world, songs those of its validation split, and what is special about a kind of case is done
+to them: see `KINDS`. `BOOKS` has what differs between the worlds that verdicts are calibrated for. Calibration and
+held-out cases have seeds of their own, apart from those of training, validation and tests.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import torch
 from torch import Tensor
 
 from srcsep_core.config import check_choice
-from srcsep_core.data.toy import SOURCES, ToyParameters, ToyWorld, draw_parameters, synthesise
+from srcsep_core.data.base import Split, World, world_of
+from srcsep_core.data.excerpt import ExcerptWorld
+from srcsep_core.data.rendered import RenderedWorld
+from srcsep_core.data.toy import ToyParameters, ToyWorld, draw_parameters, synthesise
 from srcsep_core.metrics import best_permutation, si_sdr
 
 FIT_SEED, HELD_OUT_SEED = 161_803, 271_828
 FLOOR_DB = -30.0  # that the worst SI-SDR is clipped to; that of a source which is not there
-RIGHT_DB = 10.0  # every source above it: a right separation
 OTHER = "other sound"
 
 
@@ -49,9 +52,10 @@ class Case:
 class _Draw:
     """A generator and the world that a case is drawn from, with its length in samples."""
 
-    world: ToyWorld
+    world: World
     length: int
     generator: torch.Generator
+    passing_s: float
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
@@ -60,16 +64,20 @@ class _Draw:
         """One of low..high."""
         return low + int(torch.randint(high - low + 1, (), generator=self.generator))
 
-    def shuffled(self, of: Sequence[str] = SOURCES) -> list[str]:
-        """Classes in any order."""
+    def shuffled(self, of: Sequence[str] | None = None) -> list[str]:
+        """Classes in any order, of all or of those given."""
+        of = of or self.world.sources
         return [of[k] for k in torch.randperm(len(of), generator=self.generator).tolist()]
 
-    def some(self, count: int, of: Sequence[str] = SOURCES) -> tuple[str, ...]:
+    def some(self, count: int, of: Sequence[str] | None = None) -> tuple[str, ...]:
         """So many different classes, in their usual order."""
-        return tuple(sorted(self.shuffled(of)[:count], key=SOURCES.index))
+        return tuple(sorted(self.shuffled(of)[:count], key=self.world.sources.index))
 
     def waves(self, names: Sequence[str], frequencies: Sequence[float] | None = None) -> Tensor:
-        """A source of every class, (K, T), by the world's law; `frequencies` (Hz) replace the drawn ones."""
+        """A source of every class, (K, T), by the world's law; `frequencies` (Hz) replace those drawn of toy waves."""
+        if not isinstance(self.world, ToyWorld):
+            split: Split = "test" if self.world.name == ExcerptWorld.name else "validation"
+            return self.world.only(names).draw(1, self.length, self.generator, split=split)[0]
         rows = []
         for k, name in enumerate(names):
             own = self.world.only((name,))
@@ -81,6 +89,11 @@ class _Draw:
 
     def noise(self) -> Tensor:
         return torch.randn(self.length, generator=self.generator)
+
+    @property
+    def loud(self) -> float:
+        """The root mean square of a source of about the usual loudness."""
+        return 0.6 * self.world.unit
 
 
 @dataclass(frozen=True)
@@ -98,9 +111,9 @@ class _Scene:
 
 
 def _right(draw: _Draw) -> _Scene:
-    """One to four sources, in a fifth of the cases two of them of one class."""
+    """One to four sources, in a fifth of the cases of toy waves two of them of one class."""
     names = draw.some(draw.integer(1, 4))
-    if draw.integer(1, 5) == 1:
+    if draw.world.steady and draw.integer(1, 5) == 1:
         names = (names[0], *names[:3])
     return _Scene(names, names, draw.waves(names))
 
@@ -126,7 +139,7 @@ def _many(draw: _Draw) -> _Scene:
 
 def _no_source(draw: _Draw, sound: Tensor) -> _Scene:
     """A sound that is none of the classes, at the loudness of a source."""
-    return _Scene((OTHER,), draw.some(draw.integer(1, 4)), (0.6 * sound / sound.square().mean().sqrt())[None])
+    return _Scene((OTHER,), draw.some(draw.integer(1, 4)), (draw.loud * sound / sound.square().mean().sqrt())[None])
 
 
 def _noise(draw: _Draw) -> _Scene:
@@ -218,15 +231,29 @@ def _noisy(draw: _Draw) -> _Scene:
 
 
 def _passing(draw: _Draw) -> _Scene:
-    """Another source, or white noise, sounds for 64 ms and spoils a window of two to four."""
+    """Another source, or white noise, sounds for as long as a window and spoils one or two of them."""
     order, noisy = draw.shuffled(), draw.integer(0, 1) == 1
-    names = tuple(sorted(order[: draw.integer(2, 4 if noisy else 3)], key=SOURCES.index))
-    extra = 0.6 * draw.noise() if noisy else draw.waves(order[-1:])[0]
-    span = round(0.064 * draw.world.sample_rate)
+    names = tuple(sorted(order[: draw.integer(2, 4 if noisy else 3)], key=draw.world.sources.index))
+    extra = draw.loud * draw.noise() if noisy else draw.waves(order[-1:])[0]
+    span = round(draw.passing_s * draw.world.sample_rate)
     start = draw.integer(0, max(0, draw.length - span))
     heard = torch.zeros(draw.length)
     heard[start : start + span] = extra[start : start + span]
     return _Scene(names, names, draw.waves(names), extra=heard)
+
+
+def _unseen(draw: _Draw) -> _Scene:
+    """Two to four stems of instruments that no prior was trained on."""
+    names = draw.some(draw.integer(2, 4))
+    variant = draw.world.variant.replace("songs", "instruments")
+    return _Scene(names, names, replace(draw, world=world_of(variant)).waves(names))
+
+
+def _real(draw: _Draw) -> _Scene:
+    """Two to four stems of the one real song there is an excerpt of."""
+    names = draw.some(draw.integer(2, 4))
+    variant = draw.world.variant.replace("songs", "excerpt")
+    return _Scene(names, names, replace(draw, world=world_of(variant)).waves(names))
 
 
 KINDS: dict[str, Callable[[_Draw], _Scene]] = {
@@ -244,18 +271,62 @@ KINDS: dict[str, Callable[[_Draw], _Scene]] = {
     "clipped": _clipped,
     "noise added": _noisy,
     "passing sound": _passing,
+    "unseen instruments": _unseen,
+    "real song": _real,
 }
 
 
-def draw_case(world: ToyWorld, kind: str, number: int, seed: int, seconds: float) -> Case:
-    """Case `number` of a kind (`KINDS`), the same for the same arguments. Raises `InputError` for an unknown kind.
+@dataclass(frozen=True)
+class CaseBook:
+    """What the cases of a world are like, and what is right there.
+
+    `variant`: of the world; `kinds`: of `KINDS`, and `unfitted` those that a model is only checked on. A separation is
+    right with every source above `right_db` (SI-SDR). `lengths_s`: of the cases in turn (s); `passing_s`: of a passing
+    sound (s).
+    """
+
+    variant: str
+    kinds: tuple[str, ...]
+    right_db: float
+    lengths_s: tuple[float, ...]
+    passing_s: float
+    unfitted: tuple[str, ...] = ()
+
+
+_TOY_ALONE = ("near pitches", "stereo average", "note change")  # which ask for single waves
+_SONGS_ALONE = ("unseen instruments", "real song")
+BOOKS: Mapping[str, CaseBook] = {
+    ToyWorld.name: CaseBook(
+        "uniform_hz",
+        kinds=tuple(kind for kind in KINDS if kind not in _SONGS_ALONE),
+        right_db=10.0,
+        lengths_s=(0.2, 0.1, 0.2, 0.4),  # four windows, two, four, eight
+        passing_s=0.064,
+    ),
+    RenderedWorld.name: CaseBook(
+        "songs_8k",
+        kinds=tuple(kind for kind in KINDS if kind not in (*_TOY_ALONE, "real song")),
+        right_db=5.0,
+        lengths_s=(4.1, 8.2),
+        passing_s=2.0,
+        unfitted=("real song",),
+    ),
+}
+"""By world: those that verdicts are calibrated for."""
+
+
+def draw_case(world: World, kind: str, number: int, seed: int, seconds: float) -> Case:
+    """Case `number` of a kind (`KINDS`), the same for the same arguments. Raises `InputError` for one that
+    the world has not.
 
     The mix peaks at a level drawn from 0.1 to 0.95.
     """
-    check_choice("kind of case", kind, tuple(KINDS))
+    check_choice("world of cases", world.name, tuple(BOOKS))
+    book = BOOKS[world.name]
+    check_choice("kind of case", kind, (*book.kinds, *book.unfitted))
     digest = sha256(f"{seed} {kind} {number}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-    draw = _Draw(world, round(seconds * world.sample_rate), generator)
+    draw = _Draw(world, round(seconds * world.sample_rate), generator, book.passing_s)
     scene = KINDS[kind](draw)
     total = scene.sources.sum(dim=0)
     total = total if scene.extra is None else total + scene.extra

@@ -142,7 +142,7 @@ def separate_audio(
     if sources == (AUTO,):
         trying = replace(search, crew=replace(crew, clock=clock.share(3)))
         sets = all_subsets(_known(config, priors))
-        tried = pick_sources(heard[recording.sounding], trying, sets, config.gain)
+        tried = pick_sources(heard[recording.sounding], trying, sets, world.name, config.gain)
         if len(tried) < len(sets):
             notes.append(
                 f"a third of the budget was over when {len(tried)} of {len(sets)} sets of sources had been tried"
@@ -168,7 +168,7 @@ def separate_audio(
     stems = stems + (whole - stems.sum(dim=0)) / len(sources)
     evidence = tuple(one.evidence for one in found)
     how = {"sampler": asked.sampler, **key} if asked.sampled else {}
-    judged = verdict(evidence, sources, used={"world": world.name, **how})
+    judged = verdict(evidence, sources, {"world": world.name, **how})
     late = sum(int(one.report["windows_late"]) for one in found)
     if late or any(one.report["cut_short"] for one in found):
         notes.append(clock.note(late))

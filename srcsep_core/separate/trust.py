@@ -1,8 +1,10 @@
-"""Whether to believe a separation: the probability that every source is above 10 dB, and why not.
+"""Whether to believe a separation: the probability that every source is right, and why not.
+
+A source is right above 10 dB (SI-SDR) in mixes of toy waves, and above 5 dB in songs (`cases.BOOKS`).
 
 A logistic regression of the evidence on a window (`evidence.FEATURES`) gives the probability that all of its sources
 are right; another one, of the windows' log-odds, gives that of the whole recording. Both were fitted to labelled
-recordings (`cases`), and checked on others (`calibration`); `trust.json` holds them.
+recordings (`cases`), and checked on others (`calibration`); `trust_<world>.json` holds them, for each world one.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import pandas as pd
 
 from srcsep_core.separate.evidence import FEATURES
 
-MODEL = "trust.json"
+MODEL = "trust_{}.json"
 LIMIT = 4.0  # standard deviations that a feature is clipped to
 GROUPS = {
     "noising": ("doubt_db", "error", "error_wide"),
@@ -66,15 +68,16 @@ class Logistic:
 
 @dataclass(frozen=True)
 class TrustModel:
-    """`window`: that all sources of a window are above 10 dB, of `FEATURES`; `whole`: of a recording, of `WHOLE`.
+    """`window`: that all sources of a window are right, of `FEATURES`; `whole`: of a recording, of `WHOLE`.
 
-    `made_with`: the world, sampler and prior (`prior_key`) of the recordings that it was fitted to. Of another world
-    nothing is judged.
+    `made_with`: the world, sampler and prior (`prior_key`) of the recordings that it was fitted to. Sources above
+    `right_db` (SI-SDR) are right.
     """
 
     window: Logistic
     whole: Logistic
     made_with: Mapping[str, str] = field(default_factory=dict)
+    right_db: float = 10.0
 
 
 def whole_features(logits: np.ndarray) -> pd.DataFrame:
@@ -83,13 +86,13 @@ def whole_features(logits: np.ndarray) -> pd.DataFrame:
 
 
 @cache
-def trust_model() -> TrustModel | None:
-    """The model that comes with the package, if there is one."""
-    path = files(__package__) / MODEL
+def trust_model(world: str) -> TrustModel | None:
+    """The model for a world that comes with the package, if there is one."""
+    path = files(__package__) / MODEL.format(world)
     if not path.is_file():
         return None
     found = json.loads(path.read_text())
-    return TrustModel(_logistic(found["window"]), _logistic(found["whole"]), found["made_with"])
+    return TrustModel(_logistic(found.pop("window")), _logistic(found.pop("whole")), **found)
 
 
 def _logistic(found: Mapping[str, Any]) -> Logistic:
@@ -102,6 +105,7 @@ class Verdict:
     """Whether to believe a separation. `p` is NaN where nothing could be asked; `spans` (s) hold the doubtful windows.
 
     `why`: the reasons, the weightiest first; `doubtful` of `windows` windows are more likely wrong than right.
+    `right_db`: what a source must be above to be right.
     """
 
     trust: bool
@@ -110,6 +114,7 @@ class Verdict:
     doubtful: int
     spans: tuple[tuple[float, float], ...]
     why: tuple[str, ...]
+    right_db: float = TrustModel.right_db
 
     @property
     def judged(self) -> bool:
@@ -139,6 +144,7 @@ class Verdict:
         return {
             "verdict": self.word,
             "p_trust": round(self.p, 4) if self.judged else None,
+            "right_db": self.right_db,
             "windows": self.windows,
             "doubtful_windows": self.doubtful,
             "doubtful_s": [[round(start, 3), round(end, 3)] for start, end in self.spans],
@@ -149,21 +155,20 @@ class Verdict:
 def verdict(
     channels: Sequence[pd.DataFrame],
     names: Sequence[str],
+    used: Mapping[str, str],
     model: TrustModel | None = None,
-    used: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The verdict on the evidence (`searching.Found.evidence`) of every channel; that of the worst channel counts.
 
-    `names`: the classes of the sources. Without a `model` it is the one that comes with the package. `used`: what
-    separated, as in `TrustModel.made_with`; where the model was made with something else, the verdict says so.
+    `names`: the classes of the sources. Without a `model` it is the one for the world that comes with the package.
+    `used`: what separated, as in `TrustModel.made_with`; where the model was made with something else, the verdict says
+    so.
     """
-    model = model or trust_model()
+    model = model or trust_model(used["world"])
     every = pd.concat(channels, ignore_index=True)
-    lacking = "no calibrated model comes with this version" if model is None else ""
+    lacking = f"no verdicts are calibrated for the world {used['world']}" if model is None else ""
     if not lacking and every[list(FEATURES)].isna().any(axis=None):
         lacking = "there is no prior to judge it by"
-    if model and used and model.made_with.get("world", used.get("world")) != used.get("world"):
-        lacking = f"verdicts are calibrated for the {model.made_with['world']} world alone"
     if model is None or lacking:
         return Verdict(False, math.nan, len(every), 0, (), (lacking,))
     whole = [whole_features(model.window.logit(evidence)) for evidence in channels if len(evidence)]
@@ -172,9 +177,9 @@ def verdict(
     trust = p >= model.whole.threshold
     blamed = doubtful if trust or len(doubtful) else every
     why = _reasons(blamed, names, model) if len(blamed) else ()
-    foreign = used is not None and any(used.get(name) != value for name, value in model.made_with.items())
+    foreign = any(used.get(name) != value for name, value in model.made_with.items())
     why += ("the probability was calibrated with another prior or sampler",) if foreign else ()
-    return Verdict(trust, p, len(every), len(doubtful), _spans(doubtful), why)
+    return Verdict(trust, p, len(every), len(doubtful), _spans(doubtful), why, model.right_db)
 
 
 def _spans(doubtful: pd.DataFrame) -> tuple[tuple[float, float], ...]:

@@ -30,9 +30,9 @@ def search() -> Search:
 
 
 def test_right_set_is_the_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    monkeypatch.setattr(auto, "trust_model", lambda _: TrustModel(CENTRED, CENTRED))
     mix = (codebook_wave("sine", 10, 500) + codebook_wave("square", 13, 500)) / 2
-    found = pick_sources(mix[None], search(), all_subsets(("sine", "square", "saw")))
+    found = pick_sources(mix[None], search(), all_subsets(("sine", "square", "saw")), "toy")
     assert found["sources"].iloc[0] == "sine+square" and len(found) == 7
     assert found["p"].is_monotonic_decreasing and found["p"].iloc[0] > 0.5 and found["p"].sum() <= 1 + 1e-9
     assert found["gain"].iloc[0] == 1.0
@@ -43,35 +43,35 @@ def test_probabilities_are_of_one_set_or_none(monkeypatch: pytest.MonkeyPatch) -
     sums = []
     for bias in (0.0, -200.0):
         whole = TrustModel(replace(CENTRED, bias=bias), CENTRED)
-        monkeypatch.setattr(auto, "trust_model", lambda whole=whole: whole)
-        sums.append(pick_sources(wave, search(), sets)["p"].sum())
+        monkeypatch.setattr(auto, "trust_model", lambda _, whole=whole: whole)
+        sums.append(pick_sources(wave, search(), sets, "toy")["p"].sum())
     assert 0.5 < sums[0] < 1 and sums[1] < 1e-6, "what is none of the sets is none of them"
 
 
 def test_time_that_is_up_leaves_sets_untried_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    monkeypatch.setattr(auto, "trust_model", lambda _: TrustModel(CENTRED, CENTRED))
     late = replace(search(), crew=Crew(torch.device("cpu"), 0, Clock(1e-9)))
-    found = pick_sources(codebook_wave("sine", 10, 500)[None], late, [("sine",), ("square",)])
+    found = pick_sources(codebook_wave("sine", 10, 500)[None], late, [("sine",), ("square",)], "toy")
     assert found["sources"].tolist() == ["sine"]
 
 
 def test_sources_are_heard_in_whichever_channel_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
+    monkeypatch.setattr(auto, "trust_model", lambda _: TrustModel(CENTRED, CENTRED))
     sine, square = codebook_wave("sine", 10, 500), codebook_wave("square", 13, 500)
     apart = torch.stack([sine, square])
-    assert pick_sources(apart, search(), [("sine",), ("sine", "square")])["sources"].iloc[0] == "sine+square"
+    assert pick_sources(apart, search(), [("sine",), ("sine", "square")], "toy")["sources"].iloc[0] == "sine+square"
     cancelling = torch.stack([0.5 * sine, -0.9 * sine])
-    assert pick_sources(cancelling, search(), [("sine",), ("square",)])["sources"].iloc[0] == "sine"
+    assert pick_sources(cancelling, search(), [("sine",), ("square",)], "toy")["sources"].iloc[0] == "sine"
 
 
 def test_sets_of_every_size_come_early_and_a_given_gain_is_the_one_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(names) for names in auto._by_turns(all_subsets(("a", "b", "c")))] == [1, 2, 3, 1, 2, 1, 2]
-    monkeypatch.setattr(auto, "trust_model", lambda: TrustModel(CENTRED, CENTRED))
-    found = pick_sources(2 * codebook_wave("sine", 10, 500)[None], search(), [("sine",), ("square",)], gain=0.5)
+    monkeypatch.setattr(auto, "trust_model", lambda _: TrustModel(CENTRED, CENTRED))
+    found = pick_sources(2 * codebook_wave("sine", 10, 500)[None], search(), [("sine",), ("square",)], "toy", gain=0.5)
     assert found["gain"].eq(0.5).all() and found["sources"].iloc[0] == "sine"
 
 
 def test_without_a_model_the_sources_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "trust_model", lambda: None)
-    with pytest.raises(InputError, match="name the sources"):
-        pick_sources(codebook_wave("sine", 10, 500)[None], search(), [("sine",)])
+    monkeypatch.setattr(auto, "trust_model", lambda _: None)
+    with pytest.raises(InputError, match="there is none for the world toy; name the sources"):
+        pick_sources(codebook_wave("sine", 10, 500)[None], search(), [("sine",)], "toy")

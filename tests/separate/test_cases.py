@@ -3,36 +3,54 @@
 import pytest
 import torch
 
+from srcsep_core.data.base import World, world_of
 from srcsep_core.data.mixes import TEST_SEED, VALIDATION_SEED
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.separate.cases import FIT_SEED, FLOOR_DB, HELD_OUT_SEED, KINDS, OTHER, Case, draw_case, worst_by_window
+from srcsep_core.separate.cases import (
+    BOOKS,
+    FIT_SEED,
+    FLOOR_DB,
+    HELD_OUT_SEED,
+    KINDS,
+    OTHER,
+    Case,
+    draw_case,
+    worst_by_window,
+)
 
-WORLD = ToyWorld("uniform_hz")
+WORLD, SONGS = ToyWorld("uniform_hz"), world_of("songs_8k")
+KIND_OF = [
+    (world, kind) for world in (WORLD, SONGS) for kind in (*BOOKS[world.name].kinds, *BOOKS[world.name].unfitted)
+]
 SILENT = ("noise", "speech-like", "musical")
 MISNAMED = ("wrong classes", "too few named", "too many named", *SILENT)
 
 
-def drawn(kind: str, number: int = 0, seed: int = FIT_SEED) -> Case:
-    return draw_case(WORLD, kind, number, seed, 0.2)
+def drawn(kind: str, number: int = 0, seed: int = FIT_SEED, world: World = WORLD) -> Case:
+    return draw_case(world, kind, number, seed, 3200 / world.sample_rate)
 
 
 def test_seeds_are_apart() -> None:
     assert len({FIT_SEED, HELD_OUT_SEED, TEST_SEED, VALIDATION_SEED}) == 4
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_case_is_what_it_is_called(kind: str) -> None:
+def test_every_kind_is_of_a_world() -> None:
+    assert {kind for _, kind in KIND_OF} == set(KINDS)
+
+
+@pytest.mark.parametrize(("world", "kind"), KIND_OF)
+def test_case_is_what_it_is_called(world: World, kind: str) -> None:
     for number in range(6):
-        case = drawn(kind, number)
+        case = drawn(kind, number, world=world)
         assert case.mix.shape == (1, 3200) and case.references.shape == (len(case.named), 3200)
         assert 0.03 < float(case.mix.abs().max()) < 0.96 and bool(case.mix.isfinite().all())
         assert case.answerable == (kind not in MISNAMED)
         there = [bool(reference.any()) for reference in case.references]
         assert there == [name in case.true for name in case.named]
         assert (OTHER in case.true) == (kind in SILENT)
-    again, other, held = drawn(kind), drawn(kind, 1), drawn(kind, seed=HELD_OUT_SEED)
-    assert torch.equal(again.mix, drawn(kind).mix)
+    again, other, held = (drawn(kind, *at, world=world) for at in ((), (1,), (0, HELD_OUT_SEED)))
+    assert torch.equal(again.mix, drawn(kind, world=world).mix)
     assert not torch.equal(again.mix, other.mix) and not torch.equal(again.mix, held.mix)
 
 
@@ -75,6 +93,16 @@ def test_order_within_a_class_is_free_and_a_wrong_set_is_wrong() -> None:
     assert worst_by_window(few, few.references, [0, 9], 1024) == (FLOOR_DB, [FLOOR_DB] * 2)
 
 
-def test_unknown_kind_is_named() -> None:
+def test_songs_name_no_class_twice_and_are_of_the_loudness_of_stems() -> None:
+    cases = [drawn(kind, n, world=SONGS) for kind in ("right classes", "noise", "wrong classes") for n in range(6)]
+    assert all(len(set(case.named)) == len(case.named) for case in cases)
+    assert {len(drawn("unseen instruments", n, world=SONGS).named) for n in range(12)} == {2, 3, 4}
+
+
+def test_what_a_world_has_not_is_named() -> None:
     with pytest.raises(InputError, match="unknown kind of case 'opera'"):
         drawn("opera")
+    with pytest.raises(InputError, match="unknown kind of case 'near pitches'"):
+        drawn("near pitches", world=SONGS)
+    with pytest.raises(InputError, match="unknown world of cases 'excerpt'"):
+        drawn("noise", world=world_of("excerpt_8k"))

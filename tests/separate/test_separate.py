@@ -453,8 +453,8 @@ def test_summary_fits_a_screen(tmp_path: Path) -> None:
     spans = [[n / 10, n / 10 + 0.064] for n in range(500)]
     doubted = {**result.report, "trust": {**result.report["trust"], "doubtful_s": spans}}
     assert summary_of(doubted)["doubtful_s"] == spans[:3]
-    first = ["verdict", "p_trust", "windows", "doubtful_windows", "doubtful_s", "why"]
-    assert list(json.loads("\n".join(lines)))[:9] == [*first, "srcsep_version", "input", "sources"]
+    first = ["verdict", "p_trust", "right_db", "windows", "doubtful_windows", "doubtful_s", "why"]
+    assert list(json.loads("\n".join(lines)))[:10] == [*first, "srcsep_version", "input", "sources"]
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -772,7 +772,7 @@ def test_last_line_is_the_verdict_and_a_doubtful_result_has_an_exit_code_of_its_
 def test_auto_takes_the_likeliest_set_and_says_how_likely(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = pd.DataFrame({"sources": ["sine+square", "sine"], "p": [0.8, 0.1], "doubt_db": [-30.0, -9.0], "gain": 1.0})
     asked: list[object] = []
-    monkeypatch.setattr(job, "pick_sources", lambda channels, search, sets, gain: asked.extend(sets) or tried)
+    monkeypatch.setattr(job, "pick_sources", lambda channels, search, sets, world, gain: asked.extend(sets) or tried)
     result = run(mixed(sine_and_square(500)), ["auto"], replace(CPU, search=SearchConfig(budget_s=90)))
     assert result.report["notes"] == ["a third of the budget was over when 2 of 15 sets of sources had been tried"]
     assert len(asked) == 15 and result.sources == ("sine", "square") and result.stems.shape == (2, 1, 500)
