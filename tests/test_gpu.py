@@ -1,8 +1,8 @@
 """The same numbers on a GPU as on the CPU, within what float32 and bfloat16 can hold."""
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -10,16 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
+from srcsep_core.data.base import world_of
 from srcsep_core.data.toy import ToyWorld, draw_sources, draw_test_set
+from srcsep_core.metrics import si_sdr
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.mu_law import SoftmaxNet
-from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
+from srcsep_core.nn.stem_denoiser import SPECTRA, StemDenoiserConfig
+from srcsep_core.priors.convtasnet import CONVTASNET, ConvTasNetConfig
+from srcsep_core.priors.denoiser import DENOISER, ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flow_kind import objective_by_source
 from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
+from srcsep_core.priors.hdemucs import HDEMUCS, HDemucsConfig
+from srcsep_core.priors.kinds import Kind
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.samplers import SAMPLERS, GibbsConfig, LangevinConfig, ProjectionConfig, State
+from srcsep_core.samplers.means import MeansConfig
 from srcsep_core.separate import SearchConfig, SeparateConfig, separate_audio
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import clip_gradients, new_network, train
@@ -30,6 +37,8 @@ pytestmark = [
 ]
 
 GPU = torch.device("cuda")
+SONGS = world_of("songs_8k")
+STEMS = StemDenoiserConfig(classes=2, channels=(8, 16), strides=(4,), middle=1, heads=2, window=4096)
 # Nats a sample. On the CPU this network in float32 is 2e-7 away from itself in float64; a GPU adds up in another
 # order. TensorFloat-32 would be off by about 1e-3.
 FLOAT32_NATS = 1e-4
@@ -130,7 +139,7 @@ SHORT = TrainConfig(steps=40, batch_size=4, crop=256, learning_rate=1e-3, checkp
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
 def test_training_lowers_the_loss(mixed_precision: bool, tmp_path: Path) -> None:
-    flow, losses = train_on_gpu(dataclasses.replace(SHORT, mixed_precision=mixed_precision), tmp_path)
+    flow, losses = train_on_gpu(replace(SHORT, mixed_precision=mixed_precision), tmp_path)
     assert next(flow.parameters()).is_cuda
     assert sum(losses[-4:]) < sum(losses[:4])
 
@@ -206,12 +215,43 @@ def test_denoiser_is_that_of_the_cpu(denoiser: PreconditionedNet) -> None:
         torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("domain", SPECTRA)
+def test_denoiser_of_stems_is_that_of_the_cpu(domain: str, perturb: Callable[..., None]) -> None:
+    made = PreconditionedNet(replace(STEMS, domain=domain)).eval()
+    perturb(made, 0.05)
+    x = 0.1 * torch.randn(3, 1, STEMS.window, generator=torch.Generator().manual_seed(0))
+    for sigma in (0.01, 0.1, 1.0):
+        ours = ClassDenoiser(made.to("cpu"), 1).denoise(x, sigma)
+        theirs = ClassDenoiser(made.to(GPU), 1).denoise(x.to(GPU), sigma)
+        assert theirs.is_cuda
+        torch.testing.assert_close(theirs.cpu(), ours, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (DENOISER, replace(STEMS, domain="spectrogram")),
+        (CONVTASNET, ConvTasNetConfig(features=32, bottleneck=16, hidden=32, layers=3, stacks=1)),
+        (HDEMUCS, HDemucsConfig(channels=4, depth=3, bins=64)),
+    ],
+)
+def test_training_on_songs_lowers_the_loss(kind: Kind, config: object, tmp_path: Path) -> None:
+    """The network listens to its class, or takes mixes apart, on the GPU; songs are rendered on the CPU."""
+    plan = TrainConfig(steps=200, batch_size=2, crop=4096, learning_rate=2e-3, mixed_precision=True)
+    task = kind.task(config, len(SONGS.sources), "likelihood")
+    trained = train(task, SONGS, plan, device=GPU, work_folder=tmp_path)
+    by_step = trained.curve.groupby("step")["loss"].mean()
+    assert by_step.iloc[-8:].mean() < by_step.iloc[:2].mean() and by_step.notna().all()
+    assert all(parameter.is_cuda for parameter in trained.network.parameters())
+
+
 @pytest.mark.parametrize(
     ("name", "config"),
     [
         ("gibbs", GibbsConfig(levels=3, max_chains=2, estimate_gains=True)),
         ("langevin", LangevinConfig(levels=3, steps=4, max_chains=2)),
         ("projection", ProjectionConfig(levels=10, max_chains=2)),
+        ("means", MeansConfig(levels=5, max_chains=2)),
     ],
 )
 def test_samplers_stay_on_the_gpu(name: str, config: object, denoiser: PreconditionedNet) -> None:
@@ -241,3 +281,17 @@ def test_recording_is_separated_and_judged() -> None:
     found = separate_audio(waves.mean(dim=1), 16_000, ["sine", "saw"], config)
     torch.testing.assert_close(found.stems.sum(dim=0), found.mix, rtol=0, atol=1e-5)
     assert found.evidence[0].notna().all(axis=None)
+
+
+def test_song_is_separated_as_on_the_cpu() -> None:
+    """With the shipped denoiser: the same stems but for the random numbers, which differ by device."""
+    stems = SONGS.only(("drums", "vocals")).draw(1, 32_768, torch.Generator().manual_seed(0), split="validation")
+    found = {
+        device: separate_audio(
+            stems.sum(dim=1), SONGS.sample_rate, ["drums", "vocals"], SeparateConfig(variant="songs_8k", device=device)
+        )
+        for device in ("cpu", "cuda")
+    }
+    ratios = [si_sdr(estimate=one.stems[:, 0], reference=stems[0]) for one in found.values()]
+    torch.testing.assert_close(ratios[0], ratios[1], rtol=0, atol=2.0)
+    torch.testing.assert_close(found["cuda"].stems.sum(dim=0), found["cuda"].mix, rtol=0, atol=1e-5)
