@@ -125,7 +125,9 @@ def separate(
     """
     before = _files(out)
     with stoppable(lambda: _kept(out, before)):
-        from srcsep_core.separate import Clock, SearchConfig, SeparateConfig, separate_file
+        from srcsep_core.audio import audio_facts
+        from srcsep_core.separate import Clock, SearchConfig, SeparateConfig, separate_file, separate_long
+        from srcsep_core.separate.long import LONG_S
 
         config = SeparateConfig(
             method=method,
@@ -148,7 +150,8 @@ def separate(
         names = [name.strip() for name in listed.split(",") if name.strip()]
         clock = Clock(config.search.budget_s)
         with ends_early(clock.stop, "Stopping with the best found so far; Ctrl-C again to stop at once"):
-            result = separate_file(mix, names, config, out=out, overwrite=overwrite, clock=clock, progress=True)
+            separate = separate_long if mix.is_file() and audio_facts(mix).duration_s >= LONG_S else separate_file
+            result = separate(mix, names, config, out=out, overwrite=overwrite, clock=clock, progress=True)
     report = result.report
     gains = ", ".join(f"{one:.3g}" for one in report["gain"])
     click.echo(f"{', '.join(result.names)}: {out}")

@@ -67,7 +67,7 @@ def separate_file(
     `separate_audio` and `Separated.write` do.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
-    _check_settings(sources, config, priors)
+    check_settings(sources, config, priors)
     if out is not None:
         stems = [] if sources == (AUTO,) else stem_files(sources)
         check_folder(Path(out), [*stems, ABOVE_BAND, PLAYER, DETAILS, RECORD], overwrite=overwrite)
@@ -108,7 +108,7 @@ def separate_audio(
     not finite, or clipped, and where the clock was stopped before anything was found.
     """
     config, sources = config or SeparateConfig(), tuple(sources)
-    _check_settings(sources, config, priors)
+    check_settings(sources, config, priors)
     started, device = time.monotonic(), resolve_device(config.device)
     asked, world = config.request, world_of(config.variant)
     heard_as: Windows = asked.windows if priors is None or not asked.sampled else priors
@@ -225,7 +225,7 @@ def _judges(config: SeparateConfig, pipeline: Pipeline) -> SourcePriors | None:
         return None
 
 
-def _check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
+def check_settings(sources: tuple[str, ...], config: SeparateConfig, priors: SourcePriors | None) -> None:
     """Raise `InputError` for names and numbers that are wrong, before anything is read or computed."""
     known = _known(config, priors)
     if AUTO in sources and len(sources) > 1:

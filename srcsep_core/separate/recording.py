@@ -125,14 +125,23 @@ def _check(samples: Tensor, sample_rate: int, *, flat_tops: bool, window: int, r
         raise InputError(f"the sample rate {sample_rate} is not a whole number of Hz; use for example 16000")
     minimum = math.ceil(window * sample_rate / rate)
     check_signal(samples, sample_rate, minimum=minimum, channels=None)
+    check_rate(sample_rate, rate)
+    if float(samples.abs().max()) > LARGEST_PEAK:
+        raise InputError(f"the signal peaks at {float(samples.abs().max()):.3g}; scale it, as full scale is 1")
+    check_clipped(clipped_runs(samples), flat_tops=flat_tops)
+
+
+def check_rate(sample_rate: int, rate: int) -> None:
+    """Raise `InputError` for a rate that cannot be resampled to `rate` (Hz)."""
     common = math.gcd(int(sample_rate), rate)
     if (sample_rate / common) * (rate / common) > LARGEST_KERNEL:
         raise InputError(
             f"the sample rate {sample_rate} Hz cannot be resampled to {rate} Hz in small steps; use 44100 or 48000"
         )
-    if float(samples.abs().max()) > LARGEST_PEAK:
-        raise InputError(f"the signal peaks at {float(samples.abs().max()):.3g}; scale it, as full scale is 1")
-    runs = clipped_runs(samples)
+
+
+def check_clipped(runs: int, *, flat_tops: bool) -> None:
+    """Raise `InputError` for so many `clipped_runs`, unless there may be flat tops."""
     if runs >= CLIPPED_RUNS and not flat_tops:
         raise InputError(
             f"the signal stays at full scale in {runs} places, as clipped recordings do; record it at a lower level, "

@@ -220,8 +220,7 @@ class Search:
 
     def _expected(self, cuts: Tensor) -> float:
         """The gain that makes windows (N, W) as loud as the mean of sources that are as loud as is typical."""
-        level = math.sqrt(sum(self.heard.typical_rms[source] ** 2 for source in self.sources)) / len(self.sources)
-        return level / float(rms(cuts.flatten()))
+        return expected_gain(self.heard, self.sources, float(rms(cuts.flatten())))
 
     def _silence(self, mixes: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """The one candidate (N, 1, K, W) of silent windows, silence; other windows do not have it."""
@@ -258,6 +257,12 @@ class Search:
             }
             for n, start in enumerate(starts)
         ]
+
+
+def expected_gain(heard: Windows, sources: Sequence[str], loudness: float) -> float:
+    """The gain that makes windows of that root mean square as loud as the mean of sources that are as loud as usual."""
+    level = math.sqrt(sum(heard.typical_rms[source] ** 2 for source in sources)) / len(sources)
+    return level / loudness
 
 
 def _append(candidates: Tensor, doubts: Tensor, rows: Tensor, new: Tensor, new_doubts: Tensor) -> tuple[Tensor, Tensor]:

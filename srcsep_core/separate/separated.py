@@ -72,14 +72,15 @@ class Separated:
         def fill(folder: Path) -> None:
             for name, stem in stems.items():
                 (folder / name).write_bytes(encode_audio(stem, self.sample_rate, ".wav", "FLOAT"))
-            (folder / PLAYER).write_text(self._page(), encoding="utf-8")
+            (folder / PLAYER).write_text(self.page(), encoding="utf-8")
             write_json(folder / DETAILS, self.report)
             text = readable_json({**self.summary, "details": DETAILS, "files": files})
             (folder / RECORD).write_text(text, encoding="utf-8")
 
         return write_folder(Path(out), files, fill, overwrite=overwrite)
 
-    def _page(self) -> str:
+    def page(self) -> str:
+        """The player page."""
         tracks = dict(zip(self.names, self.stems, strict=True))
         if self.above_band is not None:
             tracks["above the band"] = self.above_band
