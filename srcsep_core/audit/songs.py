@@ -21,6 +21,7 @@ from srcsep_core.run.steps.scorings import ScoreClasses
 
 RENDERED, EXCERPT = "songs_8k", "excerpt_8k"
 SIGMAS = (0.01, 0.035, 0.1, 0.3)
+SCORED = 8192  # samples: a frame of musdb18 at 8 kHz
 
 
 def asked_variants(pipeline: Pipeline, profile: Profile) -> list[str]:
@@ -35,14 +36,14 @@ def asked_variants(pipeline: Pipeline, profile: Profile) -> list[str]:
 
 
 def scoring_step(profile: Profile, variant: str) -> ScoreClasses:
-    """The step that scores test signals of a variant: as many as noisy ones are measured, a denoiser's window long."""
+    """The step that scores test signals of a variant: as many as noisy ones are measured, of a second."""
     denoiser = prior_step(profile, DENOISER.name, variant=variant)
     return ScoreClasses(
         density=prior_step(profile, FLOWAVENET.name, variant=variant),
         background=background_step(profile, FLOWAVENET.name, variant),
         denoiser=denoiser,
         data=world_of(variant),
-        evaluation=replace(profile.plan.noisy, length=denoiser.network.window),
+        evaluation=replace(profile.plan.noisy, length=min(denoiser.network.window, SCORED)),
         sigmas=SIGMAS,
     )
 

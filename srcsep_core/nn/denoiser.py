@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
 import torch
@@ -196,6 +196,17 @@ class PreconditionedNet(nn.Module):
             for some, own in zip(x.split(ROWS), labels.split(ROWS), strict=True)
         ]
         return torch.cat(parts)
+
+    def at(self, window: int) -> PreconditionedNet:
+        """The same network for signals of `window` samples: no weight knows the length, and attention only distances.
+
+        Raises `InputError` for a length that the strides do not divide.
+        """
+        if window == self.config.window:
+            return self
+        copy = PreconditionedNet(replace(self.config, window=window)).to(next(self.parameters()).device)
+        copy.load_state_dict(self.state_dict())
+        return copy.eval()
 
     def rounded(self) -> PreconditionedNet:
         """A copy whose raw network computes in bfloat16.

@@ -111,6 +111,10 @@ class DenoiserSet(Trained):
         """The length in samples that signals must have."""
         return self.denoiser.config.window
 
+    def at(self, window: int) -> DenoiserSet:
+        """The set for signals of `window` samples (`PreconditionedNet.at`)."""
+        return replace(self, denoiser=self.denoiser.at(window))
+
     def rounded(self) -> DenoiserSet:
         """The set with a network in bfloat16."""
         return replace(self, denoiser=self.denoiser.rounded())

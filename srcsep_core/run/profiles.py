@@ -14,7 +14,7 @@ from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_PAGES, LAPTOP_TRAIN, EvalPlan, KindPlan, PagePlan
-from srcsep_core.run.song_plans import SONGS
+from srcsep_core.run.song_plans import SONGS, of_frames
 from srcsep_core.training.config import NOISE_LEVELS, TrainConfig
 
 
@@ -102,12 +102,10 @@ def _profile(
     }
     evaluation = sets.pop("evaluation")
     plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
-    return Profile(
-        name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, dict.fromkeys(SONG_WORLDS, SONGS[name])
-    )
+    songs = {"rendered": SONGS[name], "musdb18": of_frames(SONGS[name])}
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, songs)
 
 
-SONG_WORLDS = ("rendered", "musdb18")
 _LAPTOP_TUNING = replace(LAPTOP_TRAIN, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
 _SMOKE = replace(LAPTOP_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
 _SMOKE_TUNING = replace(_SMOKE, steps=10, learning_rate=2e-3, seed=1)

@@ -14,6 +14,8 @@ from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_TRAIN, KindPlan
 from srcsep_core.training.config import TrainConfig
 
+FRAME = 8192  # samples: no frame of musdb18 is shorter
+
 _STEMS = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), strides=(2, 2))
 _STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=4)
 _MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
@@ -65,3 +67,12 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
         "wavenet": KindPlan(WaveNetPriorConfig(), _DENSITIES_FULL),
     },
 }
+
+
+def of_frames(plans: Mapping[str, KindPlan]) -> Mapping[str, KindPlan]:
+    """The plans for songs that are kept as frames: a denoiser of longer windows has more of them, each a frame long."""
+    plan = plans["denoiser"]
+    parts = max(1, plan.window // FRAME)
+    train = replace(plan.train, crop=plan.train.crop // parts, batch_size=plan.train.batch_size * parts)
+    framed = replace(plan, network=replace(plan.network, window=plan.window // parts), train=train)
+    return {**plans, "denoiser": framed}

@@ -111,6 +111,24 @@ def test_rows_do_not_depend_on_each_other(perturb) -> None:  # type: ignore[no-u
     assert not torch.allclose(whole[0], net.denoise_rows(x[:1], 0.1, labels[1:2])[0])
 
 
+@pytest.mark.parametrize("domain", ["waveform", *SPECTRA])
+def test_the_same_weights_at_another_window(domain: str, perturb) -> None:  # type: ignore[no-untyped-def]
+    net = PreconditionedNet(replace(TINY, domain=domain)).eval()
+    perturb(net, 0.05)
+    longer, x = net.at(2048), randn(1, 1, 2048)
+    assert net.at(1024) is net and longer.config.window == 2048
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), longer.parameters(), strict=True))
+    label = torch.tensor([1])
+    whole = longer.denoise_rows(torch.cat([x[..., :1024]] * 2, dim=2), 0.1, label)
+    assert whole.shape == x.shape
+    half = net.denoise_rows(x[..., :1024], 0.1, label)
+    middle = slice(300, 724)
+    gap = (whole[..., middle] - half[..., middle]).square().mean() / half[..., middle].square().mean()
+    assert float(gap) < 0.05
+    with pytest.raises(InputError, match="the window of 1026 samples is not a multiple"):
+        net.at(1026)
+
+
 def test_traced_and_rounded_say_nearly_the_same(perturb) -> None:  # type: ignore[no-untyped-def]
     net = PreconditionedNet(TINY).eval()
     perturb(net, 0.05)

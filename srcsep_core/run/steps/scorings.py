@@ -59,7 +59,9 @@ class ScoreClasses(Step):
                 self.data.sample_rate,
                 progress=shown,
             ),
-            denoising_scorings(cast(DenoiserSet, denoiser), signals, self.sigmas, progress=shown),
+            denoising_scorings(
+                cast(DenoiserSet, denoiser).at(self.evaluation.length), signals, self.sigmas, progress=shown
+            ),
         ]
         pd.concat(tables).to_csv(folder / VALUES, index=False, float_format="%.9g")
         return {"device": context.device.type}
