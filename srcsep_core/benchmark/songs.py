@@ -2,7 +2,8 @@
 
 Mixes are four seconds of one song and longer than a window: the sampler separates them in windows that are joined, as
 `srcsep separate` does. Splits: `songs` (unseen songs of known instruments), `instruments` (unseen songs of unseen ones)
-and `excerpt` (one real song, all there is of it: its intervals are over places in that song).
+and `excerpt` (one real song, all there is of it: its intervals are over places in that song). `minutes` are as `songs`,
+a minute of each, and of all four classes alone.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ from srcsep_core.separate.searching import SearchConfig
 from srcsep_core.separate.separators import SourcePriors, priors_from
 from srcsep_core.separate.settings import SeparateConfig
 
-SPLITS = {"songs": "songs_8k", "instruments": "instruments_8k", "excerpt": "excerpt_8k"}
-DURATION_S = 4.096
+MINUTES = "minutes"
+SPLITS = {"songs": "songs_8k", "instruments": "instruments_8k", "excerpt": "excerpt_8k", MINUTES: "songs_8k"}
+DURATION_S, MINUTE_S = 4.096, 61.44
 MOST_DB = 60.0  # that ratios to interference and artefacts are clipped to, either way
 POOLED = "any 2"
 ALL = "all"
@@ -48,11 +50,12 @@ TABLE = "separation_music"
 
 @dataclass(frozen=True)
 class Counts:
-    """How many mixes: of each pair, of each set of three, and of all four classes."""
+    """How many mixes: of each pair, of each set of three, and of all four classes; of these so many `minutes` long."""
 
     pair: int = 18
     three: int = 6
     four: int = 24
+    minutes: int = 6
 
     def of(self, sources: Sequence[str]) -> int:
         """Those of a set of classes."""
@@ -60,7 +63,7 @@ class Counts:
 
 
 EXCERPT_MIXES = 4  # of six seconds there are no more that differ much
-PLANS = {"smoke": Counts(1, 1, 1), "laptop": Counts(), "full": Counts(100, 100, 300)}
+PLANS = {"smoke": Counts(1, 1, 1, 1), "laptop": Counts(), "full": Counts(100, 100, 300, 50)}
 
 
 @dataclass(frozen=True)
@@ -168,12 +171,18 @@ def song_settings(
     found = []
     for split in splits:
         world = world_of(SPLITS[split])
-        length = 1024 * round(DURATION_S * world.sample_rate / 1024)
-        for names in subsets(world.sources, (2, 3, 4)):
-            count = min(counts.of(names), EXCERPT_MIXES) if split == "excerpt" else counts.of(names)
-            mixes = MixConfig(names, count, length)
+        for mixes in _mixes(split, world, counts):
             found += [SongSetting(split, SeparateMixes(world, mixes, choice)) for choice in choices]
     return found
+
+
+def _mixes(split: str, world: World, counts: Counts) -> list[MixConfig]:
+    """The sets of mixes of a split."""
+    if split == MINUTES:
+        return [MixConfig(world.sources, counts.minutes, round(MINUTE_S * world.sample_rate))]
+    length = 1024 * round(DURATION_S * world.sample_rate / 1024)
+    most = EXCERPT_MIXES if split == "excerpt" else max(counts.pair, counts.three, counts.four)
+    return [MixConfig(names, min(counts.of(names), most), length) for names in subsets(world.sources, (2, 3, 4))]
 
 
 def song_table(pipeline: Pipeline, settings: Sequence[SongSetting], *, profile: str, command: str) -> pd.DataFrame:

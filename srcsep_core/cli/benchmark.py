@@ -165,7 +165,7 @@ def music(
     from srcsep_core.run.pipeline import Pipeline, resolve_device
     from srcsep_core.run.profiles import get_profile
 
-    settings = song_settings(get_profile(profile), splits, Counts(mixes, mixes, mixes) if mixes else None)
+    settings = song_settings(get_profile(profile), splits, Counts(mixes, mixes, mixes, mixes) if mixes else None)
     pipeline = Pipeline(device=resolve_device(device), progress=True, train=train)
 
     def has(step: Step) -> bool:

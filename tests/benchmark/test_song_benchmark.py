@@ -25,6 +25,7 @@ from srcsep_core.benchmark.songs import (
 )
 from srcsep_core.cli import main
 from srcsep_core.data.base import world_of
+from srcsep_core.data.mixes import MixConfig
 from srcsep_core.errors import InputError
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.run.steps import VALUES
@@ -48,6 +49,12 @@ def test_settings_of_a_split_are_all_separators_on_the_same_mixes() -> None:
         assert one.step.mixes.length / one.step.data.sample_rate == DURATION_S
 
 
+def test_minutes_are_of_all_classes_and_of_no_other_song_than_those_of_the_test() -> None:
+    (mixes,) = {one.step.mixes for one in song_settings(SMOKE, ["minutes"])}
+    assert len(mixes.sources) == 4 and 60 < mixes.length / 8000 < 64 and mixes.seed == MixConfig(mixes.sources, 1).seed
+    assert {one.step.data.variant for one in song_settings(SMOKE, ["minutes"])} == {"songs_8k"}
+
+
 def test_nothing_learns_from_the_instruments_it_is_tested_on() -> None:
     learned = [one.step.choice for one in song_settings(SMOKE) if isinstance(one.step.choice, MethodChoice)]
     assert {choice.learned for choice in learned} == {world_of("songs_8k")}
@@ -55,7 +62,7 @@ def test_nothing_learns_from_the_instruments_it_is_tested_on() -> None:
 
 
 def test_an_unknown_split_is_named() -> None:
-    with pytest.raises(InputError, match="unknown split 'album'; use one of songs, instruments, excerpt"):
+    with pytest.raises(InputError, match="unknown split 'album'; use one of songs, instruments, excerpt, minutes"):
         song_settings(SMOKE, ["album"])
     result = CliRunner().invoke(main, ["benchmark", "-p", "smoke", "--split", "album"])
     assert result.exit_code == 1 and "unknown split 'album'" in result.stderr
