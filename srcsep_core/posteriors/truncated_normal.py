@@ -49,7 +49,9 @@ class TruncatedNormal:
             if not bool(value.isfinite().all()):
                 raise InputError(f"a {name} of the truncated normal is not finite; check the encoder that gave it")
         if float(self.scale.detach().min()) <= 0:
-            raise InputError(f"a scale of the truncated normal is {float(self.scale.detach().min()):g}; use positive ones")
+            raise InputError(
+                f"a scale of the truncated normal is {float(self.scale.detach().min()):g}; use positive ones"
+            )
 
     @cached_property
     def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
