@@ -12,6 +12,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.flows.base import Compose, Inverse
 from srcsep_core.flows.coupling import AffineCoupling
 from srcsep_core.flows.layers import ActNorm, Squeeze, SwapHalves
+from srcsep_core.flows.mixing import InvertibleConv
 from srcsep_core.flows.multiscale import Split
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig
 
@@ -216,3 +217,19 @@ def test_actnorm_survives_a_constant_channel() -> None:
     y, log_det = ActNorm(2)(torch.full((3, 2, 8), 0.5))
     assert y.isfinite().all()
     assert log_det.isfinite().all()
+
+
+def test_invertible_convolution_starts_as_a_rotation_and_stays_invertible() -> None:
+    """log |det| is 0 at first; whatever the weights are the matrix keeps its sign and its inverse."""
+    made = InvertibleConv(6).double()
+    x = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y, log_det = made(x)
+    torch.testing.assert_close(y.square().sum(), x.square().sum(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(log_det, torch.zeros(2, dtype=torch.float64), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    y, log_det = made(x)
+    matrix = made.forward_map(torch.eye(6, dtype=torch.float64)[None])[0][0]
+    torch.testing.assert_close(log_det, (5 * matrix.slogdet().logabsdet).expand(2))
+    torch.testing.assert_close(made.inverse(y)[0], x, atol=1e-9, rtol=0)
