@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from srcsep_core import __version__
 from srcsep_core.audio import read_audio, resample
@@ -27,12 +28,13 @@ from srcsep_core.config import resolved
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import Pipeline, resolve_device
+from srcsep_core.samplers.base import rms
 from srcsep_core.samplers.selection import all_subsets
 from srcsep_core.separate.auto import AUTO, pick_sources
 from srcsep_core.separate.band import back, split_band
 from srcsep_core.separate.crew import Clock, Crew
 from srcsep_core.separate.recording import prepare, relative_db
-from srcsep_core.separate.searching import UNSTEADY_CHAINS, Search
+from srcsep_core.separate.searching import UNSTEADY_CHAINS, Search, expected_gain
 from srcsep_core.separate.separated import Separated
 from srcsep_core.separate.separators import (
     SAMPLER,
@@ -119,11 +121,13 @@ def separate_audio(
         stereo=config.stereo,
         remove_dc=config.remove_dc,
         flat_tops=config.allow_clipped or set(sources) <= world.flat_topped,
-        window=heard_as.window or 1,
+        window=heard_as.least,
         rate=rate,
     )
     mix = recording.mix
     heard = mix if rate == sample_rate else resample(mix, from_rate=sample_rate, to_rate=rate)
+    length = heard.shape[1]
+    heard = pad(heard, (0, max(0, (heard_as.window or 0) - length)))
     key, pipeline = {}, Pipeline(device=device, progress=progress, train=config.train)
     if asked.sampled:
         heard_as = priors = priors or source_priors(asked, pipeline)
@@ -152,13 +156,16 @@ def separate_audio(
         search = replace(search, sources=sources)
     found = []
     for remaining, c in zip(range(len(recording.sounding), 0, -1), recording.sounding, strict=True):
-        own = replace(search, crew=replace(search.crew, clock=clock.share(remaining)))
-        found.append(own.run(heard[c], config.gain))
+        own, gain = replace(search, crew=replace(search.crew, clock=clock.share(remaining))), config.gain
+        if gain is None and length < heard.shape[1]:  # the silence is not to count
+            gain = expected_gain(heard_as, sources, float(rms(heard[c, :length])))
+        found.append(own.run(heard[c], gain))
     if clock.stopped and not any(one.chains_run for one in found):
         raise InputError("the search was stopped before any window had a chain; give it more time")
     estimates = torch.stack([one.signals / (one.gain * len(sources)) for one in found], dim=1)  # (K, C, T)
     stems = heard.new_zeros(len(sources), *heard.shape)
     stems[:, recording.sounding] = _align_channels(estimates, sources)
+    stems, heard = stems[..., :length], heard[:, :length]
     left = heard - stems.sum(dim=0)
     whole, above, above_db = split_band(mix, heard, rate=rate, sample_rate=sample_rate)
     if above is not None:

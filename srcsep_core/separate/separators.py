@@ -28,6 +28,7 @@ ORACLE = "oracle"
 PRECISIONS = ("auto", "full", "rounded")
 SAMPLER = "sampler"  # the method that takes priors and one of the samplers
 LEVELS = ("auto", "equal", "estimated")
+SHORTEST = 8  # so many times shorter than a window music may be
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Windows:
     sample_rate: int
     typical_rms: Mapping[str, float]
     steady: bool = True
+
+    @property
+    def least(self) -> int:
+        """The fewest samples to separate: a window; of music a part of one, which silence fills up."""
+        return 1 if self.window is None else self.window if self.steady else self.window // SHORTEST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,7 @@ def with_hole(x: Tensor) -> Tensor:
         pytest.param(song(3000) + 0.3, 8000, id="with an offset"),
         pytest.param(with_hole(song(3000)), 8000, id="with digital silence in it"),
         pytest.param(song(1024), 8000, id="one window long"),
+        pytest.param(song(300), 8000, id="shorter than a window"),
         pytest.param(1e-4 * song(3000), 8000, id="very quiet"),
         pytest.param(song(9000), 22_050, id="at another rate"),
         pytest.param(torch.cat([song(3000), 0.2 * song(3000)]), 8000, id="of two channels"),
@@ -62,11 +63,22 @@ def test_stems_sum_to_the_recording(recording: Tensor, rate: int, config: Separa
         torch.testing.assert_close(total, recording, rtol=1e-4, atol=1e-6 * float(recording.abs().max()) + 1e-9)
 
 
-def test_less_than_a_window_is_named(config: SeparateConfig, priors: SourcePriors) -> None:
-    with pytest.raises(InputError, match="has 1000 samples but 1024 are needed; use a longer signal"):
-        separate_audio(song(1000), 8000, NAMES, config, priors=priors)
+def test_much_less_than_a_window_is_named(config: SeparateConfig, priors: SourcePriors) -> None:
+    with pytest.raises(InputError, match="has 100 samples but 128 are needed; use a longer signal"):
+        separate_audio(song(100), 8000, NAMES, config, priors=priors)
 
 
 def test_silence_is_named(config: SeparateConfig, priors: SourcePriors) -> None:
     with pytest.raises(InputError, match="silent"):
         separate_audio(torch.zeros(1, 3000), 8000, NAMES, config, priors=priors)
+
+
+def test_a_short_recording_has_the_gain_of_its_loudness(config: SeparateConfig, priors: SourcePriors) -> None:
+    """The silence that fills its window up does not count."""
+    gains = [
+        separate_audio(scale * song(1024)[:, :length], 8000, NAMES, config, priors=priors).report["gain"][0]
+        for scale, length in ((1.0, 1024), (1.0, 300), (2.0, 300))
+    ]
+    part = song(1024)[:, :300]
+    ratio = float(song(1024).square().mean().sqrt() / part.square().mean().sqrt())
+    assert gains[1] == pytest.approx(gains[0] * ratio, rel=1e-3) and gains[2] == pytest.approx(gains[1] / 2, rel=1e-3)
