@@ -18,8 +18,8 @@ from srcsep_core.nn.denoiser import PreconditionedNet
 from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
 from srcsep_core.priors.denoiser import DenoiserSet
 from srcsep_core.separate import Clock, SeparateConfig, long, separate_long
-from srcsep_core.separate.long import part_starts
 from srcsep_core.separate.separators import SourcePriors, priors_from
+from srcsep_core.separate.survey import part_starts
 
 NAMES = ("drums", "bass")
 SIZE = StemDenoiserConfig(channels=(8, 8), strides=(4,), middle=1, window=1024, domain="waveform", classes=4)
