@@ -7,13 +7,12 @@ from srcsep_core.data.base import World, world_of
 from srcsep_core.data.mixes import TEST_SEED, VALIDATION_SEED
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
+from srcsep_core.separate.case_kinds import KINDS, OTHER
 from srcsep_core.separate.cases import (
     BOOKS,
     FIT_SEED,
     FLOOR_DB,
     HELD_OUT_SEED,
-    KINDS,
-    OTHER,
     Case,
     draw_case,
     worst_by_window,

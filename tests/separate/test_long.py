@@ -166,3 +166,19 @@ def test_bad_files_are_named_before_anything_is_separated(
     with pytest.raises(InputError, match=match):
         separate_long(tmp_path / "bad.wav", NAMES, config, out=tmp_path / "out", priors=priors, part_s=0.5)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_changes_meanwhile_leaves_nothing_behind(
+    tmp_path: Path, priors: SourcePriors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, separate = written(song(16_000), 8000, tmp_path), long.separate_audio
+
+    def changing(*args: object, **settings: object) -> object:
+        with open(path, "ab") as file:
+            file.write(b"more")
+        return separate(*args, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(long, "separate_audio", changing)
+    with pytest.raises(InputError, match=r"song.wav changed meanwhile; wait until it is complete"):
+        separate_long(path, NAMES, CONFIG, out=tmp_path / "out", priors=priors, part_s=1.0)
+    assert not (tmp_path / "out").exists()
