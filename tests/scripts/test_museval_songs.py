@@ -1,18 +1,15 @@
 """Scores of museval: interference counts as much as there is of it, and a filter is another kind of error."""
 
-import importlib.util
 import os
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from script_files import script_module
 
 from srcsep_core.data.base import world_of
 from srcsep_core.data.tracks import musdb_works
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "museval_songs.py"
 # CI installs ffmpeg, so that there these are never left out.
 pytestmark = pytest.mark.skipif(
     not musdb_works() and "CI" not in os.environ, reason="museval needs ffmpeg and ffprobe, which are not on the PATH"
@@ -22,12 +19,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("museval_songs", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["museval_songs"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script_module("museval_songs")
 
 
 def test_scores_follow_interference_and_let_a_filter_pass(script: ModuleType) -> None:

@@ -1,31 +1,16 @@
 """What the comparison of music denoisers measures, on networks that are told apart beforehand."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from script_files import script_module
 
 from srcsep_core.data.base import world_of
 from srcsep_core.nn.denoiser import PreconditionedNet
 from srcsep_core.run.steps import TrainPriors
 
-FILE = Path(__file__).resolve().parents[2] / "scripts" / "music_networks.py"
-
-
-def load_script() -> ModuleType:
-    found = importlib.util.spec_from_file_location("music_networks", FILE)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules["music_networks"] = module
-    found.loader.exec_module(module)
-    return module
-
-
-music_networks = load_script()
+music_networks = script_module("music_networks")
 CANDIDATES, denoising = music_networks.CANDIDATES, music_networks.denoising
 WORLD = world_of("songs_8k")
 TINY = replace(music_networks.SPECTROGRAM, channels=(8, 16), strides=(4,), middle=1, heads=2, window=1024)

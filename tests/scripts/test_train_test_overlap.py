@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import ModuleType
 
 import pytest
 import torch
+from script_files import script_module
 
 from srcsep_core.data.toy import ToyParameters, ToyWorld
 from srcsep_core.paths import project_root
@@ -15,11 +15,7 @@ from srcsep_core.training.config import TrainConfig
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("overlap", project_root() / "scripts" / "train_test_overlap.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("train_test_overlap")
 
 
 def test_pairs_are_whole_samples_and_leave_the_amplitude_out(script: ModuleType) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,21 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from script_files import SCRIPTS, script_module
 
 from srcsep_core.paths import measured_table
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "trial.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("trial", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["trial"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script_module("trial")
 
 
 def test_a_dozen_mixes_of_one_second(script: ModuleType) -> None:
@@ -75,5 +67,5 @@ def test_page_has_both_tables(script: ModuleType) -> None:
 def test_page_is_of_the_committed_tables(script: ModuleType) -> None:
     before, now = (pd.read_csv(measured_table(name)) for name in ("trial_before", "trial"))
     assert set(before["mix"]) == set(now["mix"]) == {make().name for make in script.MIXES}
-    assert (SCRIPT.parents[1] / "docs" / "trial.md").read_text() == script.page(before, now)
+    assert (SCRIPTS.parent / "docs" / "trial.md").read_text() == script.page(before, now)
     assert now["told"].sum() > before["told"].sum() == 0, "nothing was told before"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,23 +11,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 from codebook import WINDOW, Codebook, codebook_wave
+from script_files import script_module
 
 from srcsep_core.data.mixes import VALIDATION_SEED, MixConfig, Mixes, draw_mixes
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.run.steps.choices import PriorChoice
 from srcsep_core.samplers import ExchangeConfig, ExchangingGibbsConfig
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "tune_exchange.py"
-
 
 @pytest.fixture
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("tune_exchange", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("tune_exchange")
 
 
 def test_grid_is_every_combination_and_changes_nothing_else(script: ModuleType) -> None:
