@@ -4,39 +4,23 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import soundfile
 import torch
 from codebook import RATE, codebook_priors, codebook_wave
+from fresh_stems import CONFIG, NAMES, fresh_priors, song
 from torch import Tensor
 
 from srcsep_core.audio import encode_audio, read_audio
-from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import PreconditionedNet
-from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
-from srcsep_core.priors.denoiser import DenoiserSet
 from srcsep_core.separate import Clock, SeparateConfig, long, separate_long
-from srcsep_core.separate.separators import SourcePriors, priors_from
+from srcsep_core.separate.separators import SourcePriors
 from srcsep_core.separate.survey import part_starts
-
-NAMES = ("drums", "bass")
-SIZE = StemDenoiserConfig(channels=(8, 8), strides=(4,), middle=1, window=1024, domain="waveform", classes=4)
-CONFIG = SeparateConfig(variant="songs_8k", profile="smoke", allow_clipped=True)
 
 
 @pytest.fixture(scope="module")
 def priors() -> SourcePriors:
-    """Denoisers of fresh weights: what they estimate does not matter here."""
-    world = world_of("songs_8k")
-    found = DenoiserSet(world.sources, world, 0.0, pd.DataFrame(), Path(), PreconditionedNet(SIZE).eval())
-    return priors_from(CONFIG.request, found, "fresh", torch.device("cpu"))
-
-
-def song(length: int) -> Tensor:
-    drawn = world_of("songs_8k").only(NAMES).draw(1, length, torch.Generator().manual_seed(4), split="test")
-    return drawn.sum(dim=1)
+    return fresh_priors()
 
 
 def written(samples: Tensor, rate: int, folder: Path, name: str = "song.wav") -> Path:

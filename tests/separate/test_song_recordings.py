@@ -1,40 +1,23 @@
 """Recordings of songs as they come: loud, with an offset, a hole, another rate, two channels, one window long."""
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 import torch
+from fresh_stems import CONFIG, NAMES, fresh_priors, song
 from torch import Tensor
 
-from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
-from srcsep_core.nn.denoiser import PreconditionedNet
-from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
-from srcsep_core.priors.denoiser import DenoiserSet
 from srcsep_core.separate import SeparateConfig, separate_audio
-from srcsep_core.separate.separators import SourcePriors, priors_from
-
-NAMES = ("drums", "bass")
-SIZE = StemDenoiserConfig(channels=(8, 8), strides=(4,), middle=1, window=1024, domain="waveform", classes=4)
+from srcsep_core.separate.separators import SourcePriors
 
 
 @pytest.fixture
 def config() -> SeparateConfig:
-    return SeparateConfig(variant="songs_8k", profile="smoke", allow_clipped=True)
+    return CONFIG
 
 
 @pytest.fixture
-def priors(config: SeparateConfig) -> SourcePriors:
-    """Denoisers of fresh weights: what they estimate does not matter here."""
-    world = world_of("songs_8k")
-    found = DenoiserSet(world.sources, world, 0.0, pd.DataFrame(), Path(), PreconditionedNet(SIZE).eval())
-    return priors_from(config.request, found, "fresh", torch.device("cpu"))
-
-
-def song(length: int) -> Tensor:
-    drawn = world_of("songs_8k").only(NAMES).draw(1, length, torch.Generator().manual_seed(4), split="test")
-    return drawn.sum(dim=1)
+def priors() -> SourcePriors:
+    return fresh_priors()
 
 
 def with_hole(x: Tensor) -> Tensor:
