@@ -1,4 +1,6 @@
-"""Audio files, resampling, mu-law and the short-time Fourier transform; the only user of torchaudio and soundfile.
+"""Audio files, resampling, mu-law and the short-time Fourier transform.
+
+With `audio_parts` the only user of torchaudio and soundfile.
 
 Samples are float32 tensors (C, T), in [-1, 1] unless a file of floats holds more; rates are in Hz.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +53,7 @@ def read_audio(path: str | Path) -> Audio:
     Raises `InputError` if the file is missing, cannot be read, changes meanwhile, is in an unsupported format or holds
     no samples.
     """
-    with _reading(path := Path(path)):
+    with reading(path := Path(path)):
         content = _read_still(path)
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             samples, sample_rate, subtype = file.read(dtype="float32", always_2d=True), file.samplerate, file.subtype
@@ -60,50 +62,8 @@ def read_audio(path: str | Path) -> Audio:
     return Audio(torch.from_numpy(samples.T.copy()), sample_rate, subtype, hashlib.sha256(content).hexdigest())
 
 
-@dataclass(frozen=True)
-class AudioFacts:
-    """What a file of audio holds: `frames` samples a channel at `sample_rate` Hz; `subtype` as in `Audio`."""
-
-    sample_rate: int
-    channels: int
-    frames: int
-    subtype: str
-
-    @property
-    def duration_s(self) -> float:
-        """How long it is."""
-        return self.frames / self.sample_rate
-
-
-def audio_facts(path: str | Path) -> AudioFacts:
-    """What a file of audio holds, without reading its samples. Raises `InputError` as `read_audio` does."""
-    with _reading(path := Path(path)), soundfile.SoundFile(path) as file:
-        return AudioFacts(file.samplerate, file.channels, file.frames, file.subtype)
-
-
-def audio_parts(path: str | Path, starts: Sequence[int], length: int) -> Iterator[Tensor]:
-    """The stretches (C, length) of a file that begin at `starts` (samples, rising), read once from front to end.
-
-    The last one is as long as there is. Raises `InputError` as `read_audio` does, and where the file ends too early.
-    """
-    with _reading(path := Path(path)), soundfile.SoundFile(path) as file:
-        held, at = np.zeros((0, file.channels), np.float32), 0  # what was read from sample `at` on
-        for start in starts:
-            held, at = held[start - at :], start
-            held = np.concatenate([held, file.read(length - len(held), dtype="float32", always_2d=True)])
-            if not len(held):
-                raise InputError(f"the file {path} ends before sample {start}; record or export it again")
-            yield torch.from_numpy(held.T.copy())
-
-
-def file_digest(path: str | Path) -> str:
-    """The sha256 (hex) of a file's bytes, read piece by piece."""
-    with _reading(Path(path)), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Say in one sentence why a file of audio cannot be read."""
     if not path.is_file():
         raise InputError(f"there is no file {path}; check the path")
@@ -155,41 +115,10 @@ def encode_audio(samples: Tensor, sample_rate: int, suffix: str = ".flac", subty
             f"{suffix} cannot hold {samples.shape[0]} channel(s) at {sample_rate} Hz; "
             "use 1 to 8 channels and a whole sample rate such as 16000 Hz"
         ) from error
-    return _without_time(buffer.getvalue()) if subtype == "FLOAT" else buffer.getvalue()
+    return without_time(buffer.getvalue()) if subtype == "FLOAT" else buffer.getvalue()
 
 
-LARGEST_WAV = 4_294_000_000  # bytes, that the header of a WAV file can count
-
-
-class FloatWriter:
-    """A WAV file of 32-bit floats that is written piece by piece, to the same bytes as `encode_audio` gives at once.
-
-    Raises `InputError` if `frames` samples of so many channels are more than a WAV file can hold.
-    """
-
-    def __init__(self, path: Path, sample_rate: int, channels: int, frames: int) -> None:
-        if 4 * channels * frames > LARGEST_WAV:
-            raise InputError(
-                f"{frames / sample_rate / 3600:.1f} hours of {channels} channel(s) at {sample_rate} Hz are more than a "
-                "WAV file holds; cut the recording"
-            )
-        self.path = path
-        self.file = soundfile.SoundFile(path, "w", sample_rate, channels, format="WAV", subtype="FLOAT")
-
-    def write(self, samples: Tensor) -> None:
-        """Append samples (C, T)."""
-        self.file.write(samples.detach().cpu().float().numpy().T)
-
-    def close(self) -> None:
-        """Finish the file."""
-        self.file.close()
-        with open(self.path, "r+b") as file:
-            head = file.read(256)
-            file.seek(0)
-            file.write(_without_time(head))
-
-
-def _without_time(content: bytes) -> bytes:
+def without_time(content: bytes) -> bytes:
     """A WAV file of floats without the time of writing, which libsndfile puts 12 bytes into the chunk `PEAK`."""
     place = content.find(b"PEAK")
     return content if place < 0 else content[: place + 12] + bytes(4) + content[place + 16 :]

@@ -125,7 +125,7 @@ def separate(
     """
     before = _files(out)
     with stoppable(lambda: _kept(out, before)):
-        from srcsep_core.audio import audio_facts
+        from srcsep_core.audio_parts import audio_facts
         from srcsep_core.separate import Clock, SearchConfig, SeparateConfig, separate_file, separate_long
         from srcsep_core.separate.long import LONG_S
 

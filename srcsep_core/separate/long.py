@@ -22,15 +22,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.audio import (
-    SILENCE_PEAK,
-    FloatWriter,
-    audio_parts,
-    file_digest,
-)
+from srcsep_core.audio import SILENCE_PEAK
+from srcsep_core.audio_parts import FloatWriter, audio_parts
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
-from srcsep_core.run.artefacts import write_json
+from srcsep_core.run.artefacts import file_digest, write_json
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.separate.auto import AUTO
 from srcsep_core.separate.crew import Clock

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcsep_core.audio import SILENCE_PEAK, AudioFacts, audio_facts, audio_parts, file_digest, mono, resample
+from srcsep_core.audio import SILENCE_PEAK, mono, resample
+from srcsep_core.audio_parts import AudioFacts, audio_facts, audio_parts
 from srcsep_core.checks import check_finite
 from srcsep_core.errors import InputError
+from srcsep_core.run.artefacts import file_digest
 from srcsep_core.samplers.base import rms
 from srcsep_core.separate.band import split_band
 from srcsep_core.separate.recording import ALIKE_DB, check_clipped, check_rate, clipped_runs
