@@ -139,5 +139,6 @@ def by_network(table: pd.DataFrame) -> Figure:
                 ax.plot([row["low"], row["high"]], [y, y], color=OTHER.colour, linewidth=1)
         ax.set(xlabel=label, ylim=(len(table) - 0.5, -0.5))
         ax.grid(axis="x", color="0.9")
+        ax.locator_params(axis="x", nbins=6)
     axes[0].set_yticks(range(len(table)), table["network"])
     return figure
