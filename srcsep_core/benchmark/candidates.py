@@ -11,9 +11,7 @@ from srcsep_core.priors.kinds import has_oracle, kind_of
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps.catalogue import prior_step
 from srcsep_core.run.steps.choices import PriorChoice
-from srcsep_core.run.steps.training import TrainPriors
-
-ORACLE = "oracle"
+from srcsep_core.run.steps.training import ORACLE, TrainPriors
 
 Role = Literal["oracle", "whole", "conditional", "wide", "scratch", "clean", "tuned"]
 

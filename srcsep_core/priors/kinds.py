@@ -50,6 +50,7 @@ class Kind:
     density: it has likelihoods that are evaluated. scored: samplers can use it. ladder: samplers take its sets through
     a `NoiseLadder`, one set a level. batch_samples: how many samples to evaluate at once (0: as many as asked for).
     mixes: it is trained on mixes and no prior, but trained and kept like one (`all_kinds` leaves it out).
+    teach(config, priors, world, steps): what is trained, in so many steps, of a kind that learns from a set of priors.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Kind:
     ladder: bool = False
     batch_samples: int = 0
     mixes: bool = False
+    teach: Callable[[Any, PriorSet, World, int], Task] | None = None
 
     def levels(self, config: Any) -> tuple[float, float] | None:
         """The noise levels that a network of this configuration is told and covers; None: it has one level."""

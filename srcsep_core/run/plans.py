@@ -59,7 +59,8 @@ class KindPlan:
     `train` is for noise-free priors (or the only way), `fine_tune` for a noise level from noise-free weights, `scratch`
     for one from fresh weights, `conditional` for `conditional_networks`, which take the noise level as an input, the
     narrowest range first. None: the kind is not trained that way. At the levels `ablated` objective and noise are also
-    mixed. `background`: one more prior is trained as `train` says, of all sources as one. `step_seconds`: what a
+    mixed. `background`: one more prior is trained as `train` says, of all sources as one. `teachers`: the kinds
+    whose priors teach one that learns from priors, a set for each; `oracle`: the true ones. `step_seconds`: what a
     training step takes on one core, about; None: never timed.
     """
 
@@ -71,6 +72,7 @@ class KindPlan:
     conditional_networks: tuple[Any, ...] = ()
     ablated: tuple[float, ...] = ()
     background: bool = False
+    teachers: tuple[str, ...] = ()
     step_seconds: float | None = None
 
     @property

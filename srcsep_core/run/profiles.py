@@ -10,6 +10,7 @@ from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import EvalConfig, trained_for
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
+from srcsep_core.posteriors.encoder import EncoderConfig
 from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
@@ -131,6 +132,12 @@ _ALL = (
             step_seconds=0.05,
         ),
         pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(_SMOKE, crop=256), step_seconds=0.05),
+        encoder=KindPlan(
+            EncoderConfig(layers=6, width=8, head_width=16, window=256),
+            replace(_SMOKE, crop=256),
+            teachers=("denoiser", "oracle"),
+            step_seconds=0.1,
+        ),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
         draws=(2, 2),
         length=512,
@@ -164,6 +171,12 @@ _ALL = (
         ),
         denoiser=KindPlan(DenoiserConfig(), DENOISER_TRAIN, step_seconds=0.3),
         pnf=KindPlan(PnFConfig(), replace(LAPTOP_TRAIN, steps=2000, crop=1024, learning_rate=2e-3), step_seconds=0.3),
+        encoder=KindPlan(
+            EncoderConfig(),
+            replace(LAPTOP_TRAIN, steps=1500, crop=1024, learning_rate=2e-3),
+            teachers=("denoiser", "oracle"),
+            step_seconds=0.5,
+        ),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
     ),
@@ -177,6 +190,11 @@ _ALL = (
             replace(DENOISER_TRAIN, steps=100_000, batch_size=32),
         ),
         pnf=KindPlan(PnFConfig(layers=10, width=64, head_width=256), replace(_FULL, crop=3074)),
+        encoder=KindPlan(
+            EncoderConfig(width=128, head_width=256),
+            replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=1024, learning_rate=1e-3, checkpoint_every=1000),
+            teachers=("denoiser", "oracle"),
+        ),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),
         pages=replace(LAPTOP_PAGES, denoised=64),

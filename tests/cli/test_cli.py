@@ -144,7 +144,7 @@ def test_train_makes_the_priors_once(cache_folder: Path, monkeypatch: pytest.Mon
         (
             ["train", "-p", "smoke", "--model", "waveglow"],
             "unknown model 'waveglow'",
-            "denoiser, flowavenet, hdemucs, pnf, wavenet",
+            "denoiser, encoder, flowavenet, hdemucs, pnf, wavenet",
         ),
         (["train", "-p", "smoke", "--objective", "exakt"], "unknown objective 'exakt'", "likelihood, quarter_log_det"),
         (["status", "--variant", "paper"], "unknown variant 'paper'", "it is now called uniform_hz"),

@@ -22,7 +22,7 @@ from srcsep_core.run.steps.evaluation import (
     RandomInput,
     Subject,
 )
-from srcsep_core.run.steps.training import TrainPriors
+from srcsep_core.run.steps.training import ORACLE, TrainPriors
 from srcsep_core.training.config import own_noise
 
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
@@ -49,12 +49,19 @@ def prior_step(
     network = kind.adapt(plan.network, objective)
     clean = replace(plan.train, objective=objective, **training)
     first = TrainPriors(model, profile.name, world, clean, network)
+    if plan.teachers:
+        first = taught_by(first, profile, plan.teachers[0], variant)
     if not sigma:
         return first
     facts: dict[str, Any] = {"objective": objective, "noise_sigma": sigma, "noise": noise or own_noise(objective)}
     if scratch:
         return replace(first, train=replace(_given(plan.scratch, model, "from scratch"), **facts))
     return replace(first, train=replace(_given(plan.fine_tune, model, "by fine-tuning"), **facts), initial=first)
+
+
+def taught_by(step: TrainPriors, profile: Profile, teacher: str, variant: str = "") -> TrainPriors:
+    """The step that trains a kind which learns from priors, with those of the kind `teacher`, or the oracle's."""
+    return replace(step, teacher=None if teacher == ORACLE else prior_step(profile, teacher, variant=variant))
 
 
 def _conditional_steps(label: str, model: str, plan: KindPlan, world: World) -> list[TrainPriors]:
@@ -83,6 +90,11 @@ def sampling_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]
     """The sets that only samplers use: kinds without a density, and flows of all but the narrowest range of levels."""
     kinds = profile.of(variant).kinds
     steps = [prior_step(profile, model, variant=variant) for model in kinds if not kind_of(model).density]
+    steps = [
+        own
+        for step in steps
+        for own in [taught_by(step, profile, name, variant) for name in kinds[step.model].teachers] or [step]
+    ]
     for model, plan in kinds.items():
         steps += _conditional_steps(profile.name, model, plan, trained_for(variant))[1:]
     return steps

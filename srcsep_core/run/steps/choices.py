@@ -6,7 +6,7 @@ A choice is plain data: what a table calls it, what it depends on, which steps m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,10 @@ from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig, Mixes
 from srcsep_core.errors import InputError
+from srcsep_core.posteriors.separator import VariationalSeparator
+from srcsep_core.posteriors.variational import RefineConfig
 from srcsep_core.priors.base import DenoisingPrior
+from srcsep_core.priors.encoder import EncoderSet
 from srcsep_core.priors.kinds import all_kinds, oracle_of
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.unit import in_unit
@@ -160,6 +163,56 @@ class SamplerChoice(SeparatorChoice):
             return lambda truth: UnconstrainedDynamics(priors, truth)
         separator = PriorSeparator(SAMPLERS[self.sampler], self.sampler_config, priors)
         return lambda truth: separator
+
+
+@dataclass(frozen=True)
+class VariationalChoice(SeparatorChoice):
+    """An encoder (`trained`), a fit under priors (`fit`), or the fit from where the encoder points."""
+
+    step = "variational"
+    prior: PriorChoice
+    trained: TrainPriors | None = None
+    fit: RefineConfig | None = None
+    batch: int = 32
+    seed: int = 0
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        parts = [name for name, there in (("encoder", self.trained), ("fit", self.fit)) if there is not None]
+        return self.prior.name, "-".join(parts)
+
+    @property
+    def supervision(self) -> Supervision:
+        return "single sources" if self.prior.trained else "truth"
+
+    @property
+    def parents(self) -> tuple[Step, ...]:
+        return self.prior.trained + (() if self.trained is None else (self.trained,))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"prior": self.prior.config, "fit": resolved(self.fit), "batch": self.batch, "seed": self.seed}
+
+    def batch_of(self, mixes: MixConfig) -> int:
+        return self.batch
+
+    def seed_of(self, mixes: MixConfig) -> int:
+        return self.seed
+
+    def load(self, context: Context, data: World, mixes: MixConfig) -> Bind:
+        separator = self.separator(context, data, mixes.sources)
+        return lambda truth: separator
+
+    def separator(self, context: Context, data: World, sources: Sequence[str]) -> VariationalSeparator:
+        """The separator, which also has the posteriors, on the device of `context`."""
+        priors: dict[str, DenoisingPrior] = {}
+        if self.fit is not None:
+            find = self.prior.load(context)
+            priors = in_unit({name: find(name) for name in dict.fromkeys(sources)}, data)
+        step = self.trained
+        encoder = None if step is None else load_priors(step, context.run(step), context.device)
+        assert encoder is None or isinstance(encoder, EncoderSet)
+        return VariationalSeparator(priors, encoder, self.fit)
 
 
 @dataclass(frozen=True)

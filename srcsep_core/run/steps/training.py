@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srcsep_core.config import resolved
 from srcsep_core.data.base import World
-from srcsep_core.priors.kinds import Kind, kind_of
+from srcsep_core.priors.kinds import Kind, Task, kind_of, oracle_of
 from srcsep_core.priors.sets import PriorSet, Trained
 from srcsep_core.run.artefacts import Artefact, write_json
 from srcsep_core.run.steps.base import CONFIG, CURVE, WEIGHTS, Context, Step
@@ -21,13 +21,16 @@ from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import CHECKPOINT, checkpoint_step, train
 from srcsep_core.weights import save_weights
 
+ORACLE = "oracle"
+
 
 @dataclass(frozen=True)
 class TrainPriors(Step):
     """Train one prior per source of a world, noise-free or at the noise level of `train`.
 
     `model` names the kind of prior, `network` is its network's configuration. If `initial` is given, training starts
-    from the weights which that step reached (fine-tuning). `label` is for people and does not change the result.
+    from the weights which that step reached (fine-tuning). `teacher` trains the priors that a kind learns from which
+    is taught by priors (none: the true ones). `label` is for people and does not change the result.
     """
 
     model: str
@@ -36,6 +39,7 @@ class TrainPriors(Step):
     train: TrainConfig
     network: Any
     initial: TrainPriors | None = None
+    teacher: TrainPriors | None = None
 
     @property
     def kind(self) -> Kind:
@@ -63,17 +67,24 @@ class TrainPriors(Step):
         if levels and self.kind.density:
             default = self.kind.levels(type(self.network)())
             parts += ["conditional", *([f"to{levels[1]:g}"] if levels != default else [])]
+        if self.kind.teach is not None:
+            parts.append(f"from-{self._teacher}")
         return "-".join(parts)
 
     @property
     def parents(self) -> tuple[Step, ...]:
-        return () if self.initial is None else (self.initial,)
+        return tuple(step for step in (self.initial, self.teacher) if step is not None)
 
     @property
     def config(self) -> dict[str, Any]:
         training: dict[str, Any] = resolved(self.train)
         del training["checkpoint_every"]
-        return {self.kind.section: resolved(self.network), "data": self.data.fingerprint, "train": training}
+        taught = {} if self.kind.teach is None else {"teacher": self._teacher}
+        return {self.kind.section: resolved(self.network), "data": self.data.fingerprint, "train": training, **taught}
+
+    @property
+    def _teacher(self) -> str:
+        return ORACLE if self.teacher is None else self.teacher.model
 
     def unfinished(self, work: Path) -> str:
         if not (work / CHECKPOINT).exists():
@@ -84,7 +95,7 @@ class TrainPriors(Step):
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
         initial = None if self.initial is None else load_file(context.run(self.initial) / WEIGHTS)
         trained = train(
-            self.kind.task(self.network, len(self.data.sources), self.train.objective),
+            self._task(context),
             self.data,
             self.train,
             device=context.device,
@@ -98,6 +109,13 @@ class TrainPriors(Step):
         self._whole_curve(context, trained.curve).to_csv(folder / CURVE, index=False, float_format="%.6g")
         write_json(folder / CONFIG, self.config)
         return {"device": context.device.type, "threads": torch.get_num_threads()}
+
+    def _task(self, context: Context) -> Task:
+        if self.kind.teach is None:
+            return self.kind.task(self.network, len(self.data.sources), self.train.objective)
+        step = self.teacher
+        priors = oracle_of(self.data) if step is None else load_priors(step, context.run(step), context.device)
+        return self.kind.teach(self.network, priors, self.data, self.train.steps)
 
     def _stored(self, value: Tensor) -> Tensor:
         """A weight as it is kept: in half precision where noise smooths the density on a far larger scale.

@@ -1,0 +1,66 @@
+"""The variational separator and its choice: encoder, fit, or the fit from where the encoder points."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from analytic import MIX, TWO, seeded
+
+from srcsep_core.data.mixes import MixConfig
+from srcsep_core.data.toy import ToyWorld
+from srcsep_core.errors import InputError
+from srcsep_core.posteriors.encoder import Encoder, EncoderConfig
+from srcsep_core.posteriors.separator import VariationalSeparator
+from srcsep_core.posteriors.variational import RefineConfig
+from srcsep_core.priors.encoder import EncoderSet
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.steps import VALUES, prior_step
+from srcsep_core.run.steps.choices import PriorChoice, VariationalChoice
+from srcsep_core.run.steps.separation import SeparateMixes
+from srcsep_core.run.store import Store
+
+NAMES = ("sine", "square")
+FIT = RefineConfig(steps=20)
+PRIORS = dict(zip(NAMES, TWO, strict=True))
+
+
+def encoder() -> EncoderSet:
+    net = Encoder(EncoderConfig(layers=2, width=8, head_width=8, window=4), 2).double().eval()
+    return EncoderSet(NAMES, ToyWorld(), 0.0, pd.DataFrame(), Path(), net)
+
+
+def test_estimates_are_the_means_and_add_up_to_the_mix() -> None:
+    mixes = MIX.expand(3, 1, -1)
+    for separator in (
+        VariationalSeparator({}, encoder()),
+        VariationalSeparator(PRIORS, None, FIT),
+        VariationalSeparator(PRIORS, encoder(), FIT),
+    ):
+        first, again = (separator.separate(mixes, NAMES, seeded(1)) for _ in range(2))
+        assert first.sources.shape == (3, 2, 4) and torch.equal(first.sources, again.sources)
+        torch.testing.assert_close(first.sources.mean(dim=1, keepdim=True), mixes)
+        means = separator.posterior(mixes, NAMES, seeded(1)).mean
+        torch.testing.assert_close(first.sources[:, 0] - first.sources[:, 1], means[:, 0] - means[:, 1])
+
+
+def test_neither_is_named() -> None:
+    with pytest.raises(InputError, match=r"there is neither an encoder nor a fit; pass one of them"):
+        VariationalSeparator(PRIORS)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_the_choice_is_trained_and_measured_as_any_separator(fitted: bool, tmp_path: Path) -> None:
+    profile, pipeline = get_profile("smoke"), Pipeline(Store(tmp_path), train=True)
+    step = prior_step(profile, "encoder")
+    quick = replace(step, train=replace(step.train, steps=2), teacher=None)
+    choice = VariationalChoice(PriorChoice("oracle", ToyWorld()), quick, FIT if fitted else None)
+    assert choice.labels == ("oracle", "encoder-fit" if fitted else "encoder") and choice.supervision == "truth"
+    mixes = SeparateMixes(ToyWorld(), MixConfig(NAMES, 2, 256), choice)
+    values = pd.read_csv(pipeline.run(mixes) / VALUES)
+    assert len(values) == 4 and values["si_sdri"].notna().all()
+    curve = pd.read_csv(pipeline.run(quick) / "curve.csv")
+    assert {"likelihood", "prior", "entropy"} <= set(curve)
+    assert replace(mixes, choice=replace(choice, fit=RefineConfig(steps=30))).key != mixes.key
