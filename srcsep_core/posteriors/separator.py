@@ -1,9 +1,16 @@
-"""Variational separation as a separator: what an encoder proposes, what a fit to the mix makes of it, or both."""
+"""Variational separation as a separator: what an encoder proposes, what a fit to the mix makes of it, or both.
+
+An encoder settles early on which of two alike classes a wave belongs to, when the level is still too high to tell, and
+keeps it: it swaps sources. The doubt that Gibbs chains are judged by (`samplers.gibbs.GibbsConfig`) tells, as swapped
+estimates do not survive noising under their priors: with `reorder` the posteriors of an encoder are put in the order of
+least doubt.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 import torch
 from torch import Tensor
@@ -13,7 +20,10 @@ from srcsep_core.posteriors.truncated_normal import TruncatedNormal
 from srcsep_core.posteriors.variational import RefineConfig, refine
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.encoder import EncoderSet
-from srcsep_core.samplers.base import Callback, Separation, residual_of, without_chains
+from srcsep_core.samplers.asking import doubt_of
+from srcsep_core.samplers.base import Callback, Priors, Separation, residual_of, without_chains
+
+JUDGE_SIGMA = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class VariationalSeparator:
     priors: Mapping[str, DenoisingPrior]
     encoder: EncoderSet | None = None
     config: RefineConfig | None = None
+    reorder: bool = False
 
     def __post_init__(self) -> None:
         if self.encoder is None and self.config is None:
@@ -33,11 +44,14 @@ class VariationalSeparator:
 
     def posterior(self, mix: Tensor, sources: Sequence[str], generator: torch.Generator) -> TruncatedNormal:
         """The posteriors (B, K, T) of the sources of mixes (B, 1, T); raises `InputError` as encoder and fit do."""
+        asked = self.config is not None or self.reorder
+        priors = [self.priors[name] for name in sources] if asked else []
         start = None if self.encoder is None else self.encoder.posterior(mix, sources)
+        if start is not None and self.reorder:
+            start = least_doubtful(mix, start, priors, generator)
         if self.config is None:
             assert start is not None
             return start
-        priors = [self.priors[name] for name in sources]
         return refine(mix, priors, config=self.config, generator=generator, start=start)
 
     def separate(
@@ -46,3 +60,17 @@ class VariationalSeparator:
         """The means of the posteriors; what they leave of the mix is shared equally among them."""
         means = self.posterior(mix, sources, generator).mean
         return without_chains(means + residual_of(len(sources) * mix, means)[:, None])
+
+
+def least_doubtful(
+    mix: Tensor, posterior: TruncatedNormal, priors: Priors, generator: torch.Generator
+) -> TruncatedNormal:
+    """The posteriors (B, K, T) of mixes (B, 1, T) in the order, mix by mix, whose means leave the least doubt."""
+    means, seed = posterior.mean, int(torch.randint(2**31, (), generator=generator, device=mix.device))
+    orders = torch.tensor(list(permutations(range(len(priors)))), device=mix.device)
+    doubts = []
+    for order in orders:
+        noise = torch.Generator(mix.device).manual_seed(seed)
+        doubts.append(doubt_of(priors, len(priors) * mix, means[:, order], JUDGE_SIGMA, noise))
+    index = orders[torch.stack(doubts).argmin(dim=0)][..., None].expand_as(means)
+    return replace(posterior, location=posterior.location.gather(1, index), scale=posterior.scale.gather(1, index))

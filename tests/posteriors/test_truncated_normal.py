@@ -136,3 +136,16 @@ def test_mass_where_the_bounds_are_near_or_far() -> None:
 def test_senseless_parameters_are_named(arguments: tuple[object, ...], match: str) -> None:
     with pytest.raises(InputError, match=match):
         TruncatedNormal(*arguments)  # type: ignore[arg-type]
+
+
+def test_both_forms_of_the_entropy_and_its_derivatives_agree() -> None:
+    """Where nearly all of the normal is inside, where a tenth is, and a mask of both."""
+    location = torch.tensor([0.0, 0.9, -1.1, 3.0, -30.0], dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor([0.1, 0.5, 0.3, 0.4, 0.1], dtype=torch.float64, requires_grad=True)
+    found = TruncatedNormal(location, scale)
+    assert (found.log_mass > math.log(0.1)).tolist() == [True, True, True, False, False]
+    ours = torch.autograd.grad(found.entropy.sum(), (location, scale), retain_graph=True)
+    theirs = torch.autograd.grad(found._integrated_entropy.sum(), (location, scale))
+    torch.testing.assert_close(found.entropy, found._integrated_entropy)
+    for own, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, other)

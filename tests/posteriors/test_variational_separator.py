@@ -6,13 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from analytic import MIX, TWO, seeded
+from analytic import MIX, TWO, Gaussian, seeded
 
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.posteriors.encoder import Encoder, EncoderConfig
-from srcsep_core.posteriors.separator import VariationalSeparator
+from srcsep_core.posteriors.separator import VariationalSeparator, least_doubtful
+from srcsep_core.posteriors.truncated_normal import TruncatedNormal
 from srcsep_core.posteriors.variational import RefineConfig
 from srcsep_core.priors.encoder import EncoderSet
 from srcsep_core.run.pipeline import Pipeline
@@ -38,12 +39,26 @@ def test_estimates_are_the_means_and_add_up_to_the_mix() -> None:
         VariationalSeparator({}, encoder()),
         VariationalSeparator(PRIORS, None, FIT),
         VariationalSeparator(PRIORS, encoder(), FIT),
+        VariationalSeparator(PRIORS, encoder(), reorder=True),
     ):
         first, again = (separator.separate(mixes, NAMES, seeded(1)) for _ in range(2))
         assert first.sources.shape == (3, 2, 4) and torch.equal(first.sources, again.sources)
         torch.testing.assert_close(first.sources.mean(dim=1, keepdim=True), mixes)
         means = separator.posterior(mixes, NAMES, seeded(1)).mean
         torch.testing.assert_close(first.sources[:, 0] - first.sources[:, 1], means[:, 0] - means[:, 1])
+
+
+def test_what_an_encoder_swapped_is_put_in_the_least_doubtful() -> None:
+    """Of two priors that lie apart, one of them narrow: each mix on its own, and only the order changes."""
+    priors = [Gaussian(0.8, 0.01), Gaussian(-0.4, 0.1)]
+    right = torch.tensor([0.8, -0.4])[:, None].expand(2, 4)
+    location = torch.stack([right, right.flip(0)]).double()
+    scale = torch.stack([torch.full_like(right, 0.1), torch.full_like(right, 0.2)]).double()
+    mix = location.mean(dim=1, keepdim=True)
+    found = least_doubtful(mix, TruncatedNormal(location, scale), priors, seeded())
+    assert torch.equal(found.location, right.double().expand(2, -1, -1)) and torch.equal(found.scale, scale)
+    kept = least_doubtful(mix, TruncatedNormal(location, scale), priors[::-1], seeded())
+    assert torch.equal(kept.location, right.flip(0).double().expand(2, -1, -1))
 
 
 def test_neither_is_named() -> None:

@@ -167,19 +167,30 @@ class SamplerChoice(SeparatorChoice):
 
 @dataclass(frozen=True)
 class VariationalChoice(SeparatorChoice):
-    """An encoder (`trained`), a fit under priors (`fit`), or the fit from where the encoder points."""
+    """An encoder (`trained`), a fit under priors (`fit`), or the fit from where the encoder points.
+
+    With `reorder` the encoder's posteriors are put in the order of least doubt (`posteriors.separator`).
+    """
 
     step = "variational"
     prior: PriorChoice
     trained: TrainPriors | None = None
     fit: RefineConfig | None = None
+    reorder: bool = False
     batch: int = 32
     seed: int = 0
 
     @property
     def labels(self) -> tuple[str, str]:
-        parts = [name for name, there in (("encoder", self.trained), ("fit", self.fit)) if there is not None]
-        return self.prior.name, "-".join(parts)
+        parts = {"encoder": self.trained is not None, "reordered": self.reorder, "fit": self.fit is not None}
+        return self.prior.name, "-".join(name for name, there in parts.items() if there)
+
+    @property
+    def level(self) -> float:
+        """The noise level of the sources that the posteriors are of."""
+        if self.fit is not None:
+            return self.fit.sigma_min
+        return float(self.trained.network.sigma_min) if self.trained is not None else 0.0
 
     @property
     def supervision(self) -> Supervision:
@@ -191,7 +202,8 @@ class VariationalChoice(SeparatorChoice):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"prior": self.prior.config, "fit": resolved(self.fit), "batch": self.batch, "seed": self.seed}
+        own = {"fit": resolved(self.fit), "reorder": self.reorder}
+        return {"prior": self.prior.config, **own, "batch": self.batch, "seed": self.seed}
 
     def batch_of(self, mixes: MixConfig) -> int:
         return self.batch
@@ -206,13 +218,13 @@ class VariationalChoice(SeparatorChoice):
     def separator(self, context: Context, data: World, sources: Sequence[str]) -> VariationalSeparator:
         """The separator, which also has the posteriors, on the device of `context`."""
         priors: dict[str, DenoisingPrior] = {}
-        if self.fit is not None:
+        if self.fit is not None or self.reorder:
             find = self.prior.load(context)
             priors = in_unit({name: find(name) for name in dict.fromkeys(sources)}, data)
         step = self.trained
         encoder = None if step is None else load_priors(step, context.run(step), context.device)
         assert encoder is None or isinstance(encoder, EncoderSet)
-        return VariationalSeparator(priors, encoder, self.fit)
+        return VariationalSeparator(priors, encoder, self.fit, self.reorder)
 
 
 @dataclass(frozen=True)

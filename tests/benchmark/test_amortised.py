@@ -1,0 +1,61 @@
+"""The table of variational separation: what is in it, and that bounds lie below the evidence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from srcsep_core.benchmark.amortised import AMOUNTS, PairSetting, amortised_table, pair_settings
+from srcsep_core.data.toy import ToyWorld
+from srcsep_core.posteriors.variational import RefineConfig
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import get_profile
+from srcsep_core.run.steps import prior_step
+from srcsep_core.run.steps.choices import MethodChoice, PriorChoice, SeparatorChoice, VariationalChoice
+from srcsep_core.run.store import Store
+
+TWO = ToyWorld(sources=("sine", "square"))
+FIT = RefineConfig(steps=15, sigma_max=0.5, sigma_min=0.05)
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_every_prior_is_asked_with_and_without_an_encoder(name: str) -> None:
+    settings = pair_settings(get_profile(name))
+    labels = [setting.choice.labels for setting in settings]
+    assert len(set(labels)) == len(labels)
+    for prior in ("denoiser", "oracle"):
+        ways = ("encoder", "encoder-reordered", "encoder-reordered-fit", "fit")
+        assert {(prior, way) for way in ways} <= set(labels)
+    flows = {prior for prior, separator in labels if separator == "fit"} - {"denoiser", "oracle"}
+    assert len(flows) == 2 and {(flow, "encoder-reordered-fit") for flow in flows} <= set(labels)
+    assert {("denoiser", "gibbs"), ("denoiser", "langevin"), ("nmf", "none"), ("mix", "none")} <= set(labels)
+    # Posteriors are of one level, so that their bounds fall short of the same evidence.
+    assert {one.choice.level for one in settings if isinstance(one.choice, VariationalChoice)} == {0.05}
+
+
+def test_the_table_has_quality_seconds_and_bounds(tmp_path: Path) -> None:
+    pipeline = Pipeline(Store(tmp_path), torch.device("cpu"), train=True)
+    step = prior_step(get_profile("smoke"), "encoder")
+    trained = replace(step, data=TWO, train=replace(step.train, steps=2), teacher=None)
+    true = PriorChoice("oracle", TWO)
+    choices: list[SeparatorChoice] = [
+        VariationalChoice(true, trained),
+        VariationalChoice(true, trained, FIT),
+        VariationalChoice(true, None, FIT),
+        MethodChoice("mix"),
+    ]
+    settings = [PairSetting(TWO, 256, 2, choice) for choice in choices]
+    made = amortised_table(pipeline, settings, profile="smoke", bounds=2, command="it")
+    table = made.set_index("separator")
+    assert list(table.index) == ["encoder", "encoder-fit", "fit", "mix"]
+    assert (table["n_mixes"] == 2).all() and (table["seconds_per_mix"] > 0).all()
+    assert list(table["refinement"]) == [0, 15, 15, 0]
+    assert list(table["supervision"]) == ["truth"] * 3 + ["nothing"]
+    fitted = table.loc[["encoder", "encoder-fit", "fit"]]
+    assert table["elbo"].isna()["mix"] and fitted["log_evidence"].nunique() == 1
+    assert (fitted["elbo"] < fitted["log_evidence"]).all()
+    # A fit raises the bound of an encoder that was hardly trained.
+    assert fitted["elbo"]["encoder-fit"] > fitted["elbo"]["encoder"]
+    assert fitted["covered"].between(0, 1).all() and (fitted["effective"] >= 1).all()
+    assert abs(table["si_sdri_mean"]["mix"]) < 1e-6
