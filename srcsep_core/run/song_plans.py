@@ -16,9 +16,9 @@ from srcsep_core.training.config import TrainConfig
 
 FRAME = 8192  # samples: no frame of musdb18 is shorter
 
-_STEMS = StemDenoiserConfig(domain="spectrogram", channels=(48, 96, 192), strides=(2, 2))
-_STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=4)
-_MIXES_TRAIN = replace(_STEMS_TRAIN, batch_size=8)
+_STEMS = StemDenoiserConfig(domain="long spectrogram", channels=(48, 96, 192), strides=(2, 2), window=16_384)
+_STEMS_TRAIN = replace(DENOISER_TRAIN, steps=3600, crop=16_384, batch_size=2)
+_MIXES_TRAIN = replace(DENOISER_TRAIN, steps=3000, crop=8192, batch_size=8)
 _DENSITIES_TRAIN = replace(LAPTOP_TRAIN, steps=1500)
 _WAVENETS_TRAIN = replace(LAPTOP_TRAIN, steps=1000)
 _SMOKE: Mapping[str, Any] = {"steps": 40, "crop": 1024, "warmup_steps": 10, "checkpoint_every": 20}
