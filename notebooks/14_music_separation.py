@@ -147,7 +147,7 @@ for row in networks.itertuples():
 # ## What it means
 #
 # - **Known instruments, unseen songs.** The prior heard single stems alone, and it separates pairs by 12.8 dB and all
-#   four by 8.9 dB: more than NMF, which heard the same (8.5 and 5.4; for bass with other or vocals the intervals
+#   four by 8.8 dB: more than NMF, which heard the same (8.5 and 5.4; for bass with other or vocals the intervals
 #   overlap), and than Conv-TasNet, which heard mixes for about as long (6.1 and 5.5); with all four it gains more than
 #   either in every class, though of *other* hardly (2.8 dB, Conv-TasNet 2.7). That is after little more than an hour on
 #   one core each; a network trained on mixes may well need longer than a prior does.
