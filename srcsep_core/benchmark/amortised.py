@@ -159,4 +159,4 @@ def _bounds(pipeline: Pipeline, steps: Sequence[SeparateMixes], count: int) -> d
 
 def amortised_results() -> pd.DataFrame:
     """The table, `separation_amortised.csv` of `measured_table`."""
-    return pd.read_csv(measured_table(TABLE), keep_default_na=True)
+    return pd.read_csv(measured_table(TABLE)).fillna({"prior": ""})

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from srcsep_core.audit.presets import BY_MODEL, EXACT, RELEASED
 from srcsep_core.audit.tables import select
 from srcsep_core.benchmark.songs import ALL
-from srcsep_core.show.panels import shared_legend, with_interval
-from srcsep_core.show.styles import GUIDE, OTHER, preset_style, separator_style, songs_style
+from srcsep_core.show.panels import dotted_rows, shared_legend, with_interval
+from srcsep_core.show.styles import GUIDE, preset_style, separator_style, songs_style
 
 WITHIN = 0.36  # half of the height of a row that the separators are spread over
 
@@ -131,14 +131,4 @@ def by_network(table: pd.DataFrame) -> Figure:
         "class_ratio": "error of the best other class / own",
         "si_sdri_pairs": "mean SI-SDRi of pairs / dB",
     }
-    figure, axes = plt.subplots(1, len(panels), figsize=(11, 0.4 * len(table) + 1.4), sharey=True)
-    for ax, (column, label) in zip(axes, panels.items(), strict=True):
-        for y, (_, row) in enumerate(table.iterrows()):
-            ax.plot(row[column], y, **OTHER.marks)
-            if column == "si_sdri_pairs":
-                ax.plot([row["low"], row["high"]], [y, y], color=OTHER.colour, linewidth=1)
-        ax.set(xlabel=label, ylim=(len(table) - 0.5, -0.5))
-        ax.grid(axis="x", color="0.9")
-        ax.locator_params(axis="x", nbins=6)
-    axes[0].set_yticks(range(len(table)), table["network"])
-    return figure
+    return dotted_rows(table, list(table["network"]), panels, interval="si_sdri_pairs")

@@ -1,17 +1,18 @@
-"""What figures of several panels share: a legend for all, labels at the edges, a line a source, intervals."""
+"""What figures of several panels share: a legend for all, labels at the edges, a line a source, intervals, rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from srcsep_core.show.styles import source_style
+from srcsep_core.show.styles import OTHER, Style, source_style
 
 
 def shared_legend(figure: Figure, columns: int, *, right: bool = False, **options: Any) -> None:
@@ -57,3 +58,33 @@ def with_interval(
         ax.errorbar(part[value], places, xerr=spread, label=label, **look)
     else:
         ax.errorbar(places, part[value], yerr=spread, label=label, **look)
+
+
+def dotted_rows(
+    table: pd.DataFrame,
+    names: Sequence[str],
+    panels: Mapping[str, str],
+    *,
+    interval: str = "",
+    logarithmic: Sequence[str] = (),
+    styles: Sequence[Style] = (),
+) -> Figure:
+    """A row of dots for every row of a table, named by `names`: one panel a column of `panels`, by its label.
+
+    `interval`: the column whose interval is in low and high. `styles`: the look of each row.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(11, 0.4 * len(table) + 1.4), sharey=True)
+    for ax, (column, label) in zip(axes, panels.items(), strict=True):
+        for y, (_, row) in enumerate(table.iterrows()):
+            style = styles[y] if styles else OTHER
+            ax.plot(row[column], y, **style.marks)
+            if column == interval:
+                ax.plot([row["low"], row["high"]], [y, y], color=style.colour, linewidth=1)
+        ax.set(xlabel=label, ylim=(len(table) - 0.5, -0.5))
+        ax.grid(axis="x", color="0.9")
+        if column in logarithmic:
+            ax.set_xscale("log")
+        else:
+            ax.locator_params(axis="x", nbins=6)
+    axes[0].set_yticks(range(len(table)), names)
+    return figure
