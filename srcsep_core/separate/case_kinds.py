@@ -218,10 +218,12 @@ def _unseen(draw: Draw) -> Scene:
 
 
 def _real(draw: Draw) -> Scene:
-    """Two to four stems of the one real song there is an excerpt of."""
+    """Two to four stems of the one real song there is an excerpt of; no longer than that is."""
     names = draw.some(draw.integer(2, 4))
-    variant = draw.world.variant.replace("songs", "excerpt")
-    return Scene(names, names, replace(draw, world=world_of(variant)).waves(names))
+    world = world_of(draw.world.variant.replace("songs", "excerpt"))
+    assert isinstance(world, ExcerptWorld)
+    length = min(draw.length, world.whole.shape[-1])
+    return Scene(names, names, replace(draw, world=world, length=length).waves(names))
 
 
 KINDS: dict[str, Callable[[Draw], Scene]] = {

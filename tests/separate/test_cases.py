@@ -105,3 +105,12 @@ def test_what_a_world_has_not_is_named() -> None:
         drawn("near pitches", world=SONGS)
     with pytest.raises(InputError, match="unknown world of cases 'excerpt'"):
         drawn("noise", world=world_of("excerpt_8k"))
+
+
+@pytest.mark.parametrize("kind", [kind for world, kind in KIND_OF if world is SONGS])
+def test_songs_are_drawn_at_every_length_of_their_book(kind: str) -> None:
+    """The one real song is no longer than six seconds."""
+    for number, seconds in enumerate(BOOKS[SONGS.name].lengths_s):
+        case = draw_case(SONGS, kind, number, HELD_OUT_SEED, seconds)
+        asked = round(seconds * SONGS.sample_rate)
+        assert case.mix.shape[1] == case.references.shape[1] == (min(asked, 47_070) if kind == "real song" else asked)
