@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
 
 import torch
@@ -22,6 +23,7 @@ from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.encoder import EncoderSet
 from srcsep_core.samplers.asking import doubt_of
 from srcsep_core.samplers.base import Callback, Priors, Separation, residual_of, without_chains
+from srcsep_core.samplers.gibbs import GibbsConfig, gibbs
 
 JUDGE_SIGMA = 0.1
 
@@ -30,13 +32,14 @@ JUDGE_SIGMA = 0.1
 class VariationalSeparator:
     """An encoder, a fit under priors by class (`config`), or the fit from where the encoder points.
 
-    Raises `InputError` without either.
+    With `chains` Gibbs chains follow, each from a draw of the posteriors. Raises `InputError` without either.
     """
 
     priors: Mapping[str, DenoisingPrior]
     encoder: EncoderSet | None = None
     config: RefineConfig | None = None
     reorder: bool = False
+    chains: GibbsConfig | None = None
 
     def __post_init__(self) -> None:
         if self.encoder is None and self.config is None:
@@ -44,8 +47,7 @@ class VariationalSeparator:
 
     def posterior(self, mix: Tensor, sources: Sequence[str], generator: torch.Generator) -> TruncatedNormal:
         """The posteriors (B, K, T) of the sources of mixes (B, 1, T); raises `InputError` as encoder and fit do."""
-        asked = self.config is not None or self.reorder
-        priors = [self.priors[name] for name in sources] if asked else []
+        priors = [self.priors[name] for name in sources] if self.config is not None or self.reorder else []
         start = None if self.encoder is None else self.encoder.posterior(mix, sources)
         if start is not None and self.reorder:
             start = least_doubtful(mix, start, priors, generator)
@@ -57,8 +59,13 @@ class VariationalSeparator:
     def separate(
         self, mix: Tensor, sources: Sequence[str], generator: torch.Generator, callback: Callback | None = None
     ) -> Separation:
-        """The means of the posteriors; what they leave of the mix is shared equally among them."""
-        means = self.posterior(mix, sources, generator).mean
+        """The means of the posteriors, or what the chains end at; what they leave of the mix is shared equally."""
+        found = self.posterior(mix, sources, generator)
+        if self.chains is not None:
+            priors, config = [self.priors[name] for name in sources], self.chains
+            draw = partial(found.rsample, generator)
+            return gibbs(mix, priors, config=config, generator=generator, callback=callback, start=draw)
+        means = found.mean
         return without_chains(means + residual_of(len(sources) * mix, means)[:, None])
 
 

@@ -86,10 +86,12 @@ def gibbs(
     generator: torch.Generator,
     callback: Callback | None = None,
     refine: Callable[[Tensor], Tensor] | None = None,
+    start: Callable[[], Tensor] | None = None,
 ) -> Separation:
     """Separate mixes (B, 1, T) into one source a prior, projected; see the module's text and `Separation`.
 
     `refine` changes the sources (M, K, T) of the chains after the last level, before the polishing (see `exchange`).
+    `start` draws what chains start from, (B, K, T), anew for every chain; without it that is silence.
 
     The trace has, by chain and level, averaged over the mixes that needed that chain: residual, accepted (share of
     swaps), change (root mean square of the last sweep's move). Raises `InputError` for a bad mix, and for Metropolis
@@ -110,6 +112,8 @@ def gibbs(
         if not bool(active.any()):
             break
         chain = _Chain(total[active, 0], priors, config, generator)
+        if start is not None:
+            chain.state = start()[active].to(mix)
         for step, sigma in enumerate(sigmas):
             change, accepted = chain.level(sigma)
             residual = rms(residual_of(chain.total, chain.state))

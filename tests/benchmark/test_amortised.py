@@ -23,12 +23,17 @@ FIT = RefineConfig(steps=15, sigma_max=0.5, sigma_min=0.05)
 def test_every_prior_is_asked_with_and_without_an_encoder(name: str) -> None:
     settings = pair_settings(get_profile(name))
     labels = [setting.choice.labels for setting in settings]
-    assert len(set(labels)) == len(labels)
+    assert len(set(settings)) == len(settings)
     for prior in ("denoiser", "oracle"):
         ways = ("encoder", "encoder-reordered", "encoder-reordered-fit", "fit")
         assert {(prior, way) for way in ways} <= set(labels)
     flows = {prior for prior, separator in labels if separator == "fit"} - {"denoiser", "oracle"}
     assert len(flows) == 2 and {(flow, "encoder-reordered-fit") for flow in flows} <= set(labels)
+    # Chains from an encoder, and the same ones from silence.
+    few = [one.choice for one in settings if one.choice.labels == ("denoiser", "encoder-gibbs")]
+    assert len(few) == 1 and isinstance(few[0], VariationalChoice)
+    short = [one.choice for one in settings if one.choice.labels == ("denoiser", "gibbs")]
+    assert [choice.sampler_config == few[0].chains for choice in short] == [True, False]  # type: ignore[attr-defined]
     assert {("denoiser", "gibbs"), ("denoiser", "langevin"), ("nmf", "none"), ("mix", "none")} <= set(labels)
     # Posteriors are of one level, so that their bounds fall short of the same evidence.
     assert {one.choice.level for one in settings if isinstance(one.choice, VariationalChoice)} == {0.05}

@@ -22,9 +22,11 @@ from srcsep_core.run.steps import VALUES, prior_step
 from srcsep_core.run.steps.choices import PriorChoice, VariationalChoice
 from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.run.store import Store
+from srcsep_core.samplers import GibbsConfig
 
 NAMES = ("sine", "square")
 FIT = RefineConfig(steps=20)
+CHAINS = GibbsConfig(levels=2, max_chains=2, accept=0.0)
 PRIORS = dict(zip(NAMES, TWO, strict=True))
 
 
@@ -40,10 +42,14 @@ def test_estimates_are_the_means_and_add_up_to_the_mix() -> None:
         VariationalSeparator(PRIORS, None, FIT),
         VariationalSeparator(PRIORS, encoder(), FIT),
         VariationalSeparator(PRIORS, encoder(), reorder=True),
+        VariationalSeparator(PRIORS, encoder(), chains=CHAINS),
     ):
         first, again = (separator.separate(mixes, NAMES, seeded(1)) for _ in range(2))
         assert first.sources.shape == (3, 2, 4) and torch.equal(first.sources, again.sources)
         torch.testing.assert_close(first.sources.mean(dim=1, keepdim=True), mixes)
+        if separator.chains is not None:
+            assert first.chains.shape == (3, 2, 2, 4)
+            continue
         means = separator.posterior(mixes, NAMES, seeded(1)).mean
         torch.testing.assert_close(first.sources[:, 0] - first.sources[:, 1], means[:, 0] - means[:, 1])
 

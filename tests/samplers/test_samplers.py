@@ -555,3 +555,21 @@ def test_priors_with_one_denoiser_are_called_at_once_with_the_result_of_one_by_o
     assert counted.rows == [50] * (len(labels) - 1), "priors of different networks go one by one"
     with pytest.raises(InputError, match="the signals have 12 samples but this denoiser works on 16; cut them"):
         gibbs(torch.zeros(1, 1, 12), priors, config=GibbsConfig(levels=3), generator=seeded(0))
+
+
+def test_chains_start_where_they_are_told() -> None:
+    """At a low level one sweep stays near a start that adds up to the mix, and every chain is given a start."""
+    mixes, calls = MIX.expand(2, 1, -1), list[Tensor]()
+    first = torch.linspace(-0.4, 0.4, len(MIX), dtype=torch.float64)
+    near = torch.stack([first, 2 * MIX - first]).expand(2, 2, -1)
+
+    def start() -> Tensor:
+        calls.append(near)
+        return near
+
+    config = GibbsConfig(sigma_max=0.01, sigma_min=0.01, levels=1, swap="none", polish=0, max_chains=3, accept=0.0)
+    found = gibbs(mixes, TWO, config=config, generator=seeded(), start=start)
+    assert len(calls) == 3
+    torch.testing.assert_close(found.chains, near[:, None].expand(-1, 3, -1, -1), atol=0.1, rtol=0)
+    silent = gibbs(mixes, TWO, config=config, generator=seeded())
+    assert float((silent.chains - near[:, None]).abs().max()) > 0.3

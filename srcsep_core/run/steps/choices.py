@@ -24,7 +24,7 @@ from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.unit import in_unit
 from srcsep_core.run.steps.base import Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
-from srcsep_core.samplers import SAMPLERS
+from srcsep_core.samplers import SAMPLERS, GibbsConfig
 from srcsep_core.samplers.separator import PriorSeparator, UnconstrainedDynamics
 
 UNCONSTRAINED = "langevin-unconstrained"
@@ -169,7 +169,8 @@ class SamplerChoice(SeparatorChoice):
 class VariationalChoice(SeparatorChoice):
     """An encoder (`trained`), a fit under priors (`fit`), or the fit from where the encoder points.
 
-    With `reorder` the encoder's posteriors are put in the order of least doubt (`posteriors.separator`).
+    With `reorder` the encoder's posteriors are put in the order of least doubt, and with `chains` Gibbs chains start
+    from draws of them (`posteriors.separator`).
     """
 
     step = "variational"
@@ -177,12 +178,14 @@ class VariationalChoice(SeparatorChoice):
     trained: TrainPriors | None = None
     fit: RefineConfig | None = None
     reorder: bool = False
+    chains: GibbsConfig | None = None
     batch: int = 32
     seed: int = 0
 
     @property
     def labels(self) -> tuple[str, str]:
         parts = {"encoder": self.trained is not None, "reordered": self.reorder, "fit": self.fit is not None}
+        parts["gibbs"] = self.chains is not None
         return self.prior.name, "-".join(name for name, there in parts.items() if there)
 
     @property
@@ -202,7 +205,9 @@ class VariationalChoice(SeparatorChoice):
 
     @property
     def config(self) -> dict[str, Any]:
-        own = {"fit": resolved(self.fit), "reorder": self.reorder}
+        own: dict[str, Any] = {"fit": resolved(self.fit), "reorder": self.reorder}
+        if self.chains is not None:
+            own["chains"] = resolved(self.chains)
         return {"prior": self.prior.config, **own, "batch": self.batch, "seed": self.seed}
 
     def batch_of(self, mixes: MixConfig) -> int:
@@ -218,13 +223,13 @@ class VariationalChoice(SeparatorChoice):
     def separator(self, context: Context, data: World, sources: Sequence[str]) -> VariationalSeparator:
         """The separator, which also has the posteriors, on the device of `context`."""
         priors: dict[str, DenoisingPrior] = {}
-        if self.fit is not None or self.reorder:
+        if self.fit is not None or self.reorder or self.chains is not None:
             find = self.prior.load(context)
             priors = in_unit({name: find(name) for name in dict.fromkeys(sources)}, data)
         step = self.trained
         encoder = None if step is None else load_priors(step, context.run(step), context.device)
         assert encoder is None or isinstance(encoder, EncoderSet)
-        return VariationalSeparator(priors, encoder, self.fit, self.reorder)
+        return VariationalSeparator(priors, encoder, self.fit, self.reorder, self.chains)
 
 
 @dataclass(frozen=True)
