@@ -168,8 +168,7 @@ for row in networks.itertuples():
 # 6.6).
 #
 # The aims were 12 dB over the pairs with none below 5 dB, and 7 dB with all four: reached, but for other and vocals,
-# which miss theirs by half a decibel. No verdict comes with these separations: it is calibrated for the toy
-# sources alone.
+# which miss theirs by half a decibel. Whether to believe a separation of songs: [13](13_trust.ipynb).
 
 # %%
 print(run.provenance([step, mixes_step]))

@@ -181,7 +181,7 @@ def test_aim_is_not_excluded_on_recordings_that_the_shipped_model_was_not_fitted
     assert found.loc["false alarms", "low"] <= AIM["doubted"] and found.loc["false alarms", "high"] < 0.2, found
 
 
-@pytest.mark.parametrize("world", ["toy"])
+@pytest.mark.parametrize("world", BOOKS)
 def test_shipped_model_is_of_the_shipped_denoiser_and_the_default_sampler(world: str) -> None:
     book = BOOKS[world]
     step = prior_step(get_profile(REFERENCE), "denoiser", variant=book.variant)
