@@ -138,7 +138,7 @@ kinds = by_kind(songs)
 display(kinds)
 run.save_table(kinds, "trust_songs_by_kind")
 trusted = int((mistaken(songs)["verdict"] == "trust").sum())
-print(f"Trusted and wrong: {trusted} of {int((~songs['right']).sum())}, the real song's among them.")
+print(f"Trusted and wrong: {trusted} of {int((~songs['right']).sum())}, counting those of the real song.")
 
 # %% [markdown]
 # Nine in ten of the wrong results are caught, and two of the few right ones are doubted: that the aim of 95 and 5 % is
@@ -150,9 +150,9 @@ print(f"Trusted and wrong: {trusted} of {int((~songs['right']).sum())}, the real
 # ## What it means
 #
 # Believe "trust" as far as these numbers go, for mixes of steady waves like those of the toy world and for songs like
-# the rendered ones; the probabilities were calibrated on nothing else, and with the denoisers and their default samplers
-# alone. "Do not trust" names the windows and the reason: rename the classes, give the search more time, or leave those
-# windows out.
+# the rendered ones; the probabilities were calibrated on nothing else, and with the denoisers and their default
+# samplers alone. "Do not trust" names the windows and the reason: rename the classes, give the search more time, or
+# leave those windows out.
 
 # %%
 print(run.provenance([step]))
