@@ -50,7 +50,8 @@ def separators_figure(table: pd.DataFrame) -> Figure:
     """Quality, time, and for fitted posteriors their bound and intervals: a row a separator and prior."""
     rows = table.assign(gap=table["log_evidence"] - table["elbo"])
     named = list(zip(rows["prior"].astype(str), rows["separator"].astype(str), strict=True))
-    labels = [f"{prior}, {separator}" if prior else separator for prior, separator in named]
+    levels = [f", {count} levels" if count else "" for count in rows["levels"]]
+    labels = [", ".join(filter(None, pair)) + count for pair, count in zip(named, levels, strict=True)]
     styles = [prior_style(prior) if prior else separator_style(separator) for prior, separator in named]
     return dotted_rows(
         rows, labels, PANELS, interval="si_sdri_mean", logarithmic=("seconds_per_mix", "gap"), styles=styles

@@ -38,17 +38,22 @@ def test_a_posterior_is_drawn_around_its_mean_over_the_truth() -> None:
 
 
 def test_every_separator_has_a_row_and_its_gap() -> None:
-    rows = {"low": 1.0, "high": 3.0, "si_sdri_mean": 2.0, "seconds_per_mix": 0.1, "covered": 0.8}
+    rows = {"low": 1.0, "high": 3.0, "si_sdri_mean": 2.0, "seconds_per_mix": 0.1, "covered": 0.8, "levels": 0}
     table = pd.DataFrame(
         [
             {"prior": "denoiser", "separator": "encoder", "elbo": -2.0, "log_evidence": 1.0, **rows},
             {"prior": "", "separator": "nmf", **rows},
+            {"prior": "denoiser", "separator": "gibbs", **rows, "levels": 8},
         ]
     )
     figure = separators_figure(table)
     first = figure.axes[0]
-    assert [text.get_text() for text in first.get_yticklabels()] == ["denoiser, encoder", "nmf"]
+    assert [text.get_text() for text in first.get_yticklabels()] == [
+        "denoiser, encoder",
+        "nmf",
+        "denoiser, gibbs, 8 levels",
+    ]
     assert same_color(first.lines[0].get_color(), prior_style("denoiser").colour)
     gaps = figure.axes[2]
     assert gaps.get_xscale() == "log" and gaps.lines[0].get_xdata()[0] == pytest.approx(3.0)
-    assert figure.axes[0].get_xscale() == "linear" and len(first.lines) == 4
+    assert figure.axes[0].get_xscale() == "linear" and len(first.lines) == 6
