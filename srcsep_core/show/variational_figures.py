@@ -17,7 +17,7 @@ from srcsep_core.show.styles import TRUTH, prior_style, separator_style, source_
 PANELS = {
     "si_sdri_mean": "mean SI-SDRi / dB",
     "seconds_per_mix": "seconds a mix",
-    "gap": "evidence less bound / (nats/sample)",
+    "gap": "gap to evidence / (nats/sample)",
     "covered": "true values in 90 % intervals",
 }
 
