@@ -110,7 +110,8 @@ print(f"Least gap: {least['gap']:.3f} nats/sample, {least['prior']}, {least['sep
 #   an encoder learns from many mixes is where to begin.
 # - **The prior decides, as the thesis said.** From the same start, 25 steps under a noise-free flow of the paper's kind
 #   end 13.4 dB below the mix: its gradient pulls sources away from where they are. Under a flow that is told the noise
-#   level they end at 21.7 dB [18.5, 24.9]. These are 12 mixes; the bounds say the same (-43.5 against -0.2 nats/sample).
+#   level they end at 21.7 dB [18.5, 24.9]. These are 12 mixes; the bounds say the same (-43.5 against -0.2
+#   nats/sample).
 # - **The posteriors are too sure.** The best bound on average, 0.7 nats/sample, lies 1.5 below the evidence, and 90 %
 #   intervals hold 61 % of the true values: two sources that must add up to the mix err together, which a posterior that
 #   factorises cannot say.
