@@ -17,6 +17,7 @@ from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 
 SIGNALS, SEED = 200, 5  # of each class that dictionaries are learnt from
+LONGEST = 32_768  # samples of a training signal: four seconds of a song
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,8 @@ def _dictionaries(world: World, length: int) -> SupervisedNMF:
 
 
 def _learned(given: Given) -> Estimator:
-    """With dictionaries of every class of a world, from training signals as long as the mixes."""
-    nmf = _dictionaries(given.world, given.length)
+    """With dictionaries of every class of a world, from training signals as long as the mixes, or `LONGEST`."""
+    nmf = _dictionaries(given.world, min(given.length, LONGEST))
     return Estimator(lambda mix, sources, _: nmf.separate(mix, sources))
 
 

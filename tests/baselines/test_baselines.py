@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from srcsep_core.baselines import nmf
 from srcsep_core.baselines.base import Given, all_methods, method_of
 from srcsep_core.baselines.ica import fast_ica, instantaneous_mixes
 from srcsep_core.baselines.masks import ideal_binary_mask, ideal_ratio_mask
@@ -278,3 +279,14 @@ def test_the_mixing_is_invertible_and_differs_between_examples(generator: torch.
 def test_the_mix_baseline_names_a_bad_count(count: int) -> None:
     with pytest.raises(InputError, match=f"number of sources is {count}; use at least 1"):
         mix_baseline(torch.ones(1, 1, 8), count)
+
+
+@pytest.mark.parametrize(("length", "learnt"), [(1024, 1024), (10 * nmf.LONGEST, nmf.LONGEST)])
+def test_dictionaries_are_learnt_from_signals_of_seconds(
+    length: int, learnt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a mix is: a minute of each of 800 signals would be half a day of sound."""
+    asked = []
+    monkeypatch.setattr(nmf, "_dictionaries", lambda world, samples: asked.append((world, samples)))
+    method_of("nmf").make(Given(ToyWorld(), length))
+    assert asked == [(ToyWorld(), learnt)]
