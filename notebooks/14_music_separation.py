@@ -151,8 +151,8 @@ for row in networks.itertuples():
 #   overlap), and than Conv-TasNet, which heard mixes for about as long (6.1 and 5.5); with all four it gains more than
 #   either in every class, though of *other* hardly (2.8 dB, Conv-TasNet 2.7). That is after little more than an hour on
 #   one core each; a network trained on mixes may well need longer than a prior does.
-# - **A minute** comes apart as four seconds do: all four classes of six songs of 61 s (`--split minutes`) by 9.0 dB [6.8,
-#   10.8], NMF 5.4, Conv-TasNet 4.8.
+# - **A minute** comes apart as four seconds do: all four classes of six songs of 61 s (`--split minutes`) by 9.0 dB
+#   [6.8, 10.8], NMF 5.4, Conv-TasNet 4.8.
 # - **Other and vocals** come apart least (4.5 dB), though the mask that knows the truth shows that they could: choirs,
 #   strings and organs hold the same notes.
 # - **Unseen instruments.** Pairs 9.2 dB [6.1, 12.5], NMF 6.4 [3.7, 9.3]. Drums of another kit lose most (drums and bass
