@@ -32,7 +32,7 @@ def posterior_figure(
     figure, axes = plt.subplots(
         len(names), len(posteriors), figsize=(11, 1.9 * len(names) + 0.8), sharex=True, sharey=True, squeeze=False
     )
-    time = 1000 * np.arange(shown) / sample_rate
+    time = 1000 * np.arange(min(shown, truth.shape[1])) / sample_rate
     for column, posterior in zip(axes.T, posteriors.values(), strict=True):
         means, stds = (x[0, :, :shown].numpy() for x in (posterior.mean, posterior.variance.sqrt()))
         for k, (ax, name) in enumerate(zip(column, names, strict=True)):
