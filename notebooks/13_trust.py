@@ -86,14 +86,20 @@ player(tracks, toy.sample_rate, "One mix, separated as two things")
 # 95 % caught at 5 % false alarms or less. Right: the probability said beside the share of right results, in five groups
 # of as many results each.
 
+
 # %%
+def shown(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Draw and print what verdicts caught, and return it."""
+    found, points = detection(table), curves(table)
+    run.save_figure(trust_figure(points, found), name, points)
+    for what, row in found.iterrows():
+        print(f"{what}: {row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of {row['n']:.0f}")
+    print(f"AUROC {auroc(table):.3f}")
+    return found
+
+
 table = pd.read_csv(measured_table("trust_toy"))
-found = detection(table)
-points = curves(table)
-run.save_figure(trust_figure(points, found), "trust", points)
-for name, row in found.iterrows():
-    print(f"{name}: {row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of {row['n']:.0f}")
-print(f"AUROC {auroc(table):.3f}")
+found = shown(table, "trust")
 
 # %% [markdown]
 # The probabilities agree with the shares. Of the wrong results fewer are caught than the aim; it lies within the
@@ -125,13 +131,7 @@ print(f"Trusted and wrong: {trusted} of {found.loc['caught', 'n']}; right and do
 
 # %%
 songs = pd.read_csv(measured_table("trust_rendered"))
-rendered = songs[songs["case"] != "real song"]
-found = detection(rendered)
-points = curves(rendered)
-run.save_figure(trust_figure(points, found), "trust_songs", points)
-for name, row in found.iterrows():
-    print(f"{name}: {row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of {row['n']:.0f}")
-print(f"AUROC {auroc(rendered):.3f}")
+caught = shown(songs[songs["case"] != "real song"], "trust_songs")
 
 # %%
 kinds = by_kind(songs)

@@ -17,7 +17,7 @@
 # every source given the mix, a truncated normal at each sample, trained by the evidence lower bound under fixed priors.
 # It did not work there, and the priors' peaks were blamed. Does it work, and does the prior decide?
 #
-# **What we did.** One WaveNet (82 thousand weights) is told which two of the four toy classes sound and gives location
+# **What we did.** One WaveNet (91 thousand weights) is told which two of the four toy classes sound and gives location
 # and scale by sample. It has never seen what a mix is made of: its loss is minus the bound, in which the priors are
 # those of noisy sources, at a level that falls from 1.5 to 0.05 in 1 500 steps. It was taught by the shipped denoiser,
 # and again by the true densities. A *fit* moves the posteriors of one mix by gradient steps on its own bound, from the
@@ -34,6 +34,7 @@ import torch
 from IPython.display import display
 
 from srcsep_core.benchmark.amortised import FROM_ENCODER, amortised_results
+from srcsep_core.benchmark.results import PAIRS
 from srcsep_core.data.mixes import MixConfig, draw_mixes
 from srcsep_core.metrics import improvement
 from srcsep_core.posteriors.separator import VariationalSeparator
@@ -45,6 +46,7 @@ run = start("17_variational_posteriors", profile, seed, device)
 step = prior_step(run.profile, "encoder")
 world, teacher = step.data, step.teacher
 encoder, denoiser = run.pipeline.priors(step), run.pipeline.priors(teacher)
+print(f"{sum(weights.numel() for weights in encoder.net.parameters())} weights, {step.train.steps} steps of training")
 
 # %% [markdown]
 # ## One mix
@@ -80,7 +82,8 @@ for row in rows:
 # short of the same log-evidence, which importance sampling gives.
 
 # %%
-table = amortised_results()
+everything = amortised_results()
+table = everything[everything["sources"] == PAIRS]
 run.save_figure(separators_figure(table), "separation_amortised", table.drop(columns="command"))
 for row in table.itertuples():
     levels = f", {row.levels} levels" if row.levels else ""
@@ -88,6 +91,11 @@ for row in table.itertuples():
         f"{row.prior or 'no prior'}, {row.separator}{levels} (n = {row.n_mixes}): {row.si_sdri_mean:.1f} dB "
         f"[{row.low:.1f}, {row.high:.1f}], {row.above_10db:.0%} above 10 dB, {row.seconds_per_mix:.2g} s a mix"
     )
+
+# %%
+alone = everything[everything["separator"].isin(["encoder", "encoder-reordered"])]
+for (prior, separator), rows in alone.groupby(["prior", "separator"]):
+    print(f"{prior}, {separator}: shares swapped: {listed(rows.set_index('sources')['swapped'])}")
 
 # %%
 columns = ["prior", "separator", "n_mixes", "swapped", "elbo", "log_evidence", "covered", "effective"]

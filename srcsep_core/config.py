@@ -1,8 +1,8 @@
 """Configurations as plain data.
 
 A configuration is a frozen dataclass and complete: two equal ones give the same artefact, whatever the defaults become
-later. `resolved` turns one into the plain data that content keys hash; `check_least` and `check_choice` say what a
-senseless value should be.
+later. `resolved` turns one into the plain data that content keys hash; `check_least`, `check_positive` and
+`check_choice` say what a senseless value should be.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ def check_least(config: Any, least: int, *names: str) -> None:
         if value < least:
             remedy = f"at least {least}" if least else "0 or more"
             raise InputError(f"{type(config).__name__}.{name} is {value}; use {remedy}")
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raise `InputError` for a field among `names` that is not above 0."""
+    for name in names:
+        value = getattr(config, name)
+        if not value > 0:
+            raise InputError(f"{type(config).__name__}.{name} is {value}; use a number above 0")
 
 
 def check_choice(what: str, value: str, choices: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from srcsep_core.benchmark.candidates import candidates
 from srcsep_core.benchmark.field import subsets
 from srcsep_core.benchmark.plans import plan_of
-from srcsep_core.benchmark.results import PAIRS, summarise_separation
+from srcsep_core.benchmark.results import PAIRS, pooled_values, summarise_separation
 from srcsep_core.benchmark.settings import gibbs_for
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig
@@ -36,6 +36,7 @@ from srcsep_core.run.steps.separation import SeparateMixes
 TABLE = "separation_amortised"
 FROM_ENCODER = RefineConfig(steps=25, sigma_max=0.15, sigma_min=0.05)
 FROM_MIX = RefineConfig(steps=100, sigma_min=0.05)
+OF_POSTERIORS = ("elbo", "log_evidence", "covered", "effective")
 FLOWS = ("clean", "wide")  # by role: noise-free, and told the level
 
 
@@ -105,61 +106,72 @@ def pair_settings(profile: Profile, amounts: Amounts | None = None) -> list[Pair
 def amortised_table(
     pipeline: Pipeline, settings: Sequence[PairSetting], *, profile: str, bounds: int, command: str
 ) -> pd.DataFrame:
-    """One row a setting, of all pairs together.
+    """One row a setting and pair, and after them one of all pairs together.
 
     SI-SDRi (dB) with its interval over mixes, above_10db, the share of sources above 10 dB, and chains_run
     (`summarise_separation`); swapped: the share of sources that are closer to the other one; refinement: steps of the
-    fit; levels: noise levels of the sampler; elbo and log_evidence
-    (nats/sample of the mix) and covered (share of true values in 90 % intervals) of the first `bounds` mixes a pair.
+    fit; levels: noise levels of the sampler; elbo and log_evidence (nats/sample of the mix), covered (share of true
+    values in 90 % intervals) and effective (draws for the evidence) of the first `bounds` mixes a pair.
     """
     rows = []
     for setting in settings:
-        steps = setting.steps
-        artefacts = [pipeline.run(step) for step in steps]
-        tables = [pd.read_csv(artefact / VALUES) for artefact in artefacts]
-        values = pd.concat([one.assign(mix=one["mix"] + index * setting.mixes) for index, one in enumerate(tables)])
-        measured = summarise_separation(values)
-        choice, fit = setting.choice, getattr(setting.choice, "fit", None)
-        chains = getattr(choice, "chains", None) or getattr(choice, "sampler_config", None)
-        prior, separator = choice.labels
-        plain = separator == "none"
-        rows.append(
-            {
-                "profile": profile,
-                "world": steps[0].data.name,
-                "variant": steps[0].data.variant,
-                "prior": "" if plain else prior,
-                "separator": prior if plain else separator,
-                "refinement": fit.steps if fit is not None else 0,
-                "levels": chains.levels if chains is not None else 0,
-                "n_sources": 2,
-                "sources": PAIRS,
-                "n_mixes": setting.mixes * len(steps),
-                **{name: measured[name] for name in ("si_sdri_mean", "low", "high", "above_10db", "chains_run")},
-                "swapped": measured["fail_swap"],
-                "seconds_per_mix": float(np.mean([one.provenance["seconds_per_mix"] for one in artefacts])),
-                **_bounds(pipeline, steps, min(bounds, setting.mixes)),
-                "supervision": choice.supervision,
-                "command": command,
-            }
-        )
+        about = {"profile": profile, **_facts(setting)}
+        last = {"supervision": setting.choice.supervision, "command": command}
+        parts = [_measured(pipeline, step, bounds) for step in setting.steps]
+        pools = [("+".join(step.mixes.sources), [part]) for step, part in zip(setting.steps, parts, strict=True)]
+        for sources, pool in [*pools, (PAIRS, parts)]:
+            rows.append({**about, "sources": sources, **_summary(pool), **last})
     return pd.DataFrame(rows)
 
 
-def _bounds(pipeline: Pipeline, steps: Sequence[SeparateMixes], count: int) -> dict[str, Any]:
-    """The bound and intervals of fitted posteriors with the evidence of their mixes; nothing for other separators."""
-    names = ("elbo", "log_evidence", "covered", "effective")
-    found = []
-    for step in steps:
-        choice = step.choice
-        if not isinstance(choice, VariationalChoice) or choice.chains is not None:
-            return dict.fromkeys(names, float("nan"))
-        mixes = MixConfig(step.mixes.sources, count, step.mixes.length)
-        fitted = pd.read_csv(pipeline.run(MeasurePosterior(step.data, mixes, choice)) / VALUES)
-        evidence = pd.read_csv(pipeline.run(MeasureEvidence(step.data, mixes, choice.level)) / VALUES)
-        found.append(fitted.merge(evidence, on="mix"))
-    together = pd.concat(found)
-    return {name: float(together[name].mean()) for name in names}
+Measured = tuple[pd.DataFrame, pd.DataFrame, float]
+"""Of one set of mixes: the values of the separation, those of posteriors (no rows where there are none), seconds."""
+
+
+def _facts(setting: PairSetting) -> dict[str, Any]:
+    choice, fit = setting.choice, getattr(setting.choice, "fit", None)
+    chains = getattr(choice, "chains", None) or getattr(choice, "sampler_config", None)
+    prior, separator = choice.labels
+    plain = separator == "none"
+    return {
+        "world": setting.data.name,
+        "variant": setting.data.variant,
+        "prior": "" if plain else prior,
+        "separator": prior if plain else separator,
+        "refinement": fit.steps if fit is not None else 0,
+        "levels": chains.levels if chains is not None else 0,
+        "n_sources": 2,
+    }
+
+
+def _measured(pipeline: Pipeline, step: SeparateMixes, bounds: int) -> Measured:
+    artefact = pipeline.run(step)
+    fitted = _posteriors(pipeline, step, min(bounds, step.mixes.mixes))
+    return pd.read_csv(artefact / VALUES), fitted, float(artefact.provenance["seconds_per_mix"])
+
+
+def _posteriors(pipeline: Pipeline, step: SeparateMixes, count: int) -> pd.DataFrame:
+    """Bound and intervals of fitted posteriors with the evidence of their mixes; no rows for other separators."""
+    choice = step.choice
+    if not isinstance(choice, VariationalChoice) or choice.chains is not None:
+        return pd.DataFrame(columns=list(OF_POSTERIORS))
+    mixes = MixConfig(step.mixes.sources, count, step.mixes.length)
+    fitted = pd.read_csv(pipeline.run(MeasurePosterior(step.data, mixes, choice)) / VALUES)
+    evidence = pd.read_csv(pipeline.run(MeasureEvidence(step.data, mixes, choice.level)) / VALUES)
+    return fitted.merge(evidence, on="mix")
+
+
+def _summary(pool: Sequence[Measured]) -> dict[str, Any]:
+    values = pooled_values([table for table, _, _ in pool])
+    fitted = pd.concat([table for _, table, _ in pool])
+    measured = summarise_separation(values)
+    return {
+        "n_mixes": values["mix"].nunique(),
+        **{name: measured[name] for name in ("si_sdri_mean", "low", "high", "above_10db", "chains_run")},
+        "swapped": measured["fail_swap"],
+        "seconds_per_mix": float(np.mean([seconds for _, _, seconds in pool])),
+        **{name: float(fitted[name].mean()) for name in OF_POSTERIORS},
+    }
 
 
 def amortised_results() -> pd.DataFrame:

@@ -74,18 +74,22 @@ def pairs_of(table: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["sources"].isin([PAIRS, *pairs.head(1)])]
 
 
+def pooled_values(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The values of several sets of mixes as those of one set: every mix has a number of its own."""
+    numbers = np.cumsum([0, *(table["mix"].max() + 1 for table in tables)])
+    return pd.concat([table.assign(mix=table["mix"] + first) for table, first in zip(tables, numbers, strict=False)])
+
+
 def _row(
     pipeline: Pipeline, pool: Sequence[Setting], first: Setting, sources: str, profile: str, command: str
 ) -> dict[str, Any]:
     artefacts = [pipeline.run(setting.step) for setting in pool]
-    tables = [pd.read_csv(artefact / VALUES) for artefact in artefacts]
-    count = first.step.mixes.mixes
-    values = pd.concat([table.assign(mix=table["mix"] + index * count) for index, table in enumerate(tables)])
+    values = pooled_values([pd.read_csv(artefact / VALUES) for artefact in artefacts])
     facts = {
         "profile": profile,
         "world": first.step.data.name,
         **_facts(first, sources),
-        "n_mixes": count * len(pool),
+        "n_mixes": first.step.mixes.mixes * len(pool),
     }
     seconds = [artefact.provenance.get("seconds_per_mix", float("nan")) for artefact in artefacts]
     return {

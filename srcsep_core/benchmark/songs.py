@@ -20,7 +20,7 @@ from torch import Tensor
 
 from srcsep_core.baselines.base import Supervision, method_of
 from srcsep_core.benchmark.field import subsets
-from srcsep_core.benchmark.results import summarise_separation
+from srcsep_core.benchmark.results import pooled_values, summarise_separation
 from srcsep_core.benchmark.settings import method_choices
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World, world_of
@@ -202,9 +202,9 @@ def song_table(pipeline: Pipeline, settings: Sequence[SongSetting], *, profile: 
         if len(one[0].step.mixes.sources) == 2:
             pools.setdefault((one[0].split, one[0].separator), []).append(one)
     for pool in pools.values():
-        tables = [table.assign(mix=table["mix"] + 1_000_000 * number) for number, (_, table, _) in enumerate(pool)]
+        together = pooled_values([table for _, table, _ in pool])
         seconds = float(np.mean([each for _, _, each in pool]))
-        rows.append(_row(pool[0][0], POOLED, ALL, pd.concat(tables), seconds, profile, command))
+        rows.append(_row(pool[0][0], POOLED, ALL, together, seconds, profile, command))
     return pd.DataFrame(rows)
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from srcsep_core.checks import check_waveform
-from srcsep_core.config import check_least
+from srcsep_core.config import check_least, check_positive
 from srcsep_core.errors import InputError
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig
 
@@ -58,9 +58,7 @@ class EncoderConfig:
             )
         if not self.counts or min(self.counts) < 1:
             raise InputError(f"EncoderConfig.counts is {self.counts}; name how many sources a mix may have")
-        for name in ("fall", "slack", "limit"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"EncoderConfig.{name} is {getattr(self, name)}; use a number above 0")
+        check_positive(self, "fall", "slack", "limit")
 
     def level(self, step: int, steps: int) -> float:
         """The priors' level at a step of training."""

@@ -32,7 +32,8 @@ JUDGE_SIGMA = 0.1
 class VariationalSeparator:
     """An encoder, a fit under priors by class (`config`), or the fit from where the encoder points.
 
-    With `chains` Gibbs chains follow, each from a draw of the posteriors. Raises `InputError` without either.
+    With `chains` Gibbs chains follow, each from a draw of the posteriors. Raises `InputError` without either, and for a
+    new order of what no encoder proposed.
     """
 
     priors: Mapping[str, DenoisingPrior]
@@ -44,6 +45,8 @@ class VariationalSeparator:
     def __post_init__(self) -> None:
         if self.encoder is None and self.config is None:
             raise InputError("there is neither an encoder nor a fit; pass one of them")
+        if self.reorder and self.encoder is None:
+            raise InputError("there is no encoder whose posteriors could be put in order; pass one, or leave it out")
 
     def posterior(self, mix: Tensor, sources: Sequence[str], generator: torch.Generator) -> TruncatedNormal:
         """The posteriors (B, K, T) of the sources of mixes (B, 1, T); raises `InputError` as encoder and fit do."""

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srcsep_core.config import check_least
+from srcsep_core.config import check_least, check_positive
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.posteriors.truncated_normal import LOG_ROOT_2PI, TruncatedNormal
@@ -106,6 +106,11 @@ def prior_term(
     return value.view(batch, count)
 
 
+def sum_noise(sigma: float, count: int, slack: float = 1.0) -> float:
+    """The std of the noise on the mean of `count` sources where their sum has `slack` times the level `sigma`."""
+    return slack * sigma / count
+
+
 def posterior_at(location: Tensor, log_share: Tensor, sigma: float, limit: float = 1.0) -> TruncatedNormal:
     """The posterior of sources in noise of `sigma`: its scale is a share of the level, exp(log_share).
 
@@ -138,9 +143,7 @@ class RefineConfig:
     def __post_init__(self) -> None:
         check_least(self, 1, "steps")
         geometric_levels(self.sigma_max, self.sigma_min, self.steps)
-        for name in ("learning_rate", "slack", "share", "limit"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"RefineConfig.{name} is {getattr(self, name)}; use a number above 0")
+        check_positive(self, "learning_rate", "slack", "share", "limit")
         check_least(self, 0, "beta")
 
 
@@ -177,7 +180,7 @@ def refine(
             for group, unit in zip(optimiser.param_groups, (sigma, 1.0), strict=True):
                 group["lr"] = rate * unit
             posterior = posterior_at(location, log_share, sigma, config.limit)
-            gamma = config.slack * sigma / len(priors)
+            gamma = sum_noise(sigma, len(priors), config.slack)
             terms = bound(mix, posterior, priors, gamma=gamma, sigma=sigma, generator=generator)
             optimiser.zero_grad()
             (-terms.value(config.beta).sum()).backward()

@@ -14,14 +14,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 from srcsep_core.posteriors.encoder import Encoder, EncoderConfig
 from srcsep_core.posteriors.truncated_normal import TruncatedNormal
-from srcsep_core.posteriors.variational import bound, posterior_at
+from srcsep_core.posteriors.variational import bound, posterior_at, sum_noise
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.kinds import Kind, Task, register, restored
-from srcsep_core.priors.sets import PriorSet, Trained
+from srcsep_core.priors.sets import Trained
 
 TERMS = ("likelihood", "prior", "entropy")
 
@@ -55,7 +54,7 @@ def teach(config: EncoderConfig, priors: Sequence[DenoisingPrior], steps: int) -
         mix = x.gather(1, which[..., None].expand(-1, -1, x.shape[2])).mean(dim=1, keepdim=True)
         location, log_share = encoder(mix, which)
         posterior = posterior_at(location, log_share, sigma, config.limit)
-        gamma = config.slack * sigma / which.shape[1]
+        gamma = sum_noise(sigma, which.shape[1], config.slack)
         found = bound(mix, posterior, priors, gamma=gamma, sigma=sigma, generator=generator, which=which)
         shared = (found.likelihood / which.shape[1])[:, None].expand_as(found.prior)
         terms = [shared, found.prior, found.entropy]
@@ -88,10 +87,6 @@ def _load(config: EncoderConfig, weights: Mapping[str, Tensor], about: Trained, 
     return EncoderSet(**vars(about), net=restored(Encoder(config, len(about.sources)), weights, device))
 
 
-def _teach(config: EncoderConfig, priors: PriorSet, data: World, steps: int) -> Task:
-    return teach(config, [priors.prior(name) for name in data.sources], steps)
-
-
 ENCODER = register(
     Kind(
         name="encoder",
@@ -102,6 +97,6 @@ ENCODER = register(
         load=_load,
         scored=False,
         mixes=True,
-        teach=_teach,
+        teach=teach,
     )
 )

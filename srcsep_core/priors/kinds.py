@@ -6,7 +6,7 @@ command line and the tables ask it, and know no kind by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from srcsep_core.config import check_choice
 from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 from srcsep_core.nn.wavenet import without_norms
+from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.sets import LikelihoodSet, PriorSet, Trained
 from srcsep_core.registry import Registry
 
@@ -50,7 +51,7 @@ class Kind:
     density: it has likelihoods that are evaluated. scored: samplers can use it. ladder: samplers take its sets through
     a `NoiseLadder`, one set a level. batch_samples: how many samples to evaluate at once (0: as many as asked for).
     mixes: it is trained on mixes and no prior, but trained and kept like one (`all_kinds` leaves it out).
-    teach(config, priors, world, steps): what is trained, in so many steps, of a kind that learns from a set of priors.
+    teach(config, priors, steps): what is trained, in so many steps, of a kind that learns from one prior a source.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Kind:
     ladder: bool = False
     batch_samples: int = 0
     mixes: bool = False
-    teach: Callable[[Any, PriorSet, World, int], Task] | None = None
+    teach: Callable[[Any, Sequence[DenoisingPrior], int], Task] | None = None
 
     def levels(self, config: Any) -> tuple[float, float] | None:
         """The noise levels that a network of this configuration is told and covers; None: it has one level."""

@@ -49,7 +49,7 @@ SONGS: Mapping[str, Mapping[str, KindPlan]] = {
         "wavenet": KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _DENSITIES_SMOKE, step_seconds=0.2),
     },
     "laptop": {
-        "denoiser": KindPlan(_STEMS, _STEMS_TRAIN, step_seconds=1.4),
+        "denoiser": KindPlan(_STEMS, _STEMS_TRAIN, step_seconds=1.25),
         "convtasnet": KindPlan(ConvTasNetConfig(), _MIXES_TRAIN, step_seconds=1.4),
         "flowavenet": KindPlan(
             FlowConfig(blocks=4, flows=4, layers=6, width=16), _DENSITIES_TRAIN, background=True, step_seconds=1.5

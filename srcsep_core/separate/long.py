@@ -9,16 +9,14 @@ every part, and so they do in the whole.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -30,6 +28,7 @@ from srcsep_core.run.artefacts import file_digest, write_json
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.separate.auto import AUTO
 from srcsep_core.separate.crew import Clock
+from srcsep_core.separate.gathered import Gathered
 from srcsep_core.separate.job import check_settings, separate_audio
 from srcsep_core.separate.record import readable_json, summary_of
 from srcsep_core.separate.searching import expected_gain
@@ -47,7 +46,7 @@ from srcsep_core.separate.stems import (
     write_folder,
 )
 from srcsep_core.separate.survey import Survey, survey
-from srcsep_core.separate.trust import Verdict, verdict
+from srcsep_core.separate.trust import Verdict
 from srcsep_core.separate.windows import SILENCE, class_orders
 
 log = logging.getLogger(__name__)
@@ -104,105 +103,96 @@ def separate_long(
         priors = source_priors(asked, pipeline)
     clock = clock or Clock(config.search.budget_s)
     usual = replace(config, stereo="mean", remove_dc=False, allow_clipped=True)
-    job = _Long(path, known, names, usual, heard, priors, clock, progress, remove_dc=config.remove_dc)
+    gathered = Gathered(path, known, names, usual, remove_dc=config.remove_dc)
+    job = _Long(gathered, heard, priors, clock, progress)
     if names == (AUTO,):
         job.find_sources()
-    files = [*([ABOVE_BAND] if known.above else []), *stem_files(job.sources), PLAYER, DETAILS, RECORD]
+    files = [*([ABOVE_BAND] if known.above else []), *stem_files(gathered.sources), PLAYER, DETAILS, RECORD]
 
     def fill(folder: Path) -> None:
         job.write_stems(folder)
         if file_digest(path) != known.sha256:
             raise InputError(f"the file {path} changed meanwhile; wait until it is complete, then try again")
-        report = job.report(started)
-        (folder / PLAYER).write_text(job.sample(report).page(), encoding="utf-8")
+        report = gathered.report(started)
+        (folder / PLAYER).write_text(gathered.sample(report).page(), encoding="utf-8")
         write_json(folder / DETAILS, report)
         text = readable_json({**summary_of(report), "details": DETAILS, "files": files})
         (folder / RECORD).write_text(text, encoding="utf-8")
 
     write_folder(out, files, fill, overwrite=overwrite)
-    return SeparatedFolder(out, job.sources, job.report(started), job.verdict())
+    return SeparatedFolder(out, gathered.sources, gathered.report(started), gathered.verdict())
 
 
 @dataclass
 class _Long:
-    """A long separation as it goes: what is known of the file, and what has been found in the parts so far."""
+    """A long separation as it goes, and what is gathered of the whole."""
 
-    path: Path
-    known: Survey
-    sources: tuple[str, ...]
-    config: SeparateConfig
+    whole: Gathered
     heard: Windows
     priors: SourcePriors | None
     clock: Clock
     progress: bool
-    remove_dc: bool
-    gains: dict[int, float] = field(default_factory=dict)
-    tried: list[dict[str, Any]] = field(default_factory=list)
-    found: list[tuple[int, int, Separated]] = field(default_factory=list)  # part, channel, without its samples
-    shown: list[Separated] = field(default_factory=list)  # the channels of the first part that sounds
-    shown_at: int = 0
-    late: list[int] = field(default_factory=list)  # parts that there was no time for
-    energies: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Survey:
+        return self.whole.known
 
     def find_sources(self) -> None:
         """Name the sources by the first stretch that sounds."""
         rate = self.known.facts.sample_rate
-        for part in audio_parts(self.path, self.known.starts, self.known.length):
-            rows = self.known.channels(part, remove_dc=self.remove_dc)
+        for part in audio_parts(self.whole.path, self.known.starts, self.known.length):
+            rows = self.known.channels(part, remove_dc=self.whole.remove_dc)
             loud = rows.abs().amax(dim=0) > SILENCE * max(self.known.peaks)
             if bool(loud.any()):
                 first = min(int(loud.int().argmax()), max(0, rows.shape[1] - round(TRIED_S * rate)))
                 some = rows[:, first : first + round(TRIED_S * rate)]
-                config = replace(self.config, stereo="each" if self.known.stereo == "each" else "mean")
+                config = replace(self.whole.config, stereo="each" if self.known.stereo == "each" else "mean")
                 result = separate_audio(
                     some, rate, (AUTO,), config, priors=self.priors, clock=self.clock.share(3), progress=self.progress
                 )
-                self.sources, self.tried = result.sources, result.report["sources_tried"]
+                self.whole.sources, self.whole.tried = result.sources, result.report["sources_tried"]
                 return
 
     def write_stems(self, folder: Path) -> None:
         """Separate all parts, and write the stems."""
         facts, count = self.known.facts, len(self.known.offsets)
-        files = [*stem_files(self.sources), *([ABOVE_BAND] if self.known.above else [])]
-        self.energies = {"stems": np.zeros(len(files)), "mix": np.zeros(1), "left": np.zeros(1)}
+        files = [*stem_files(self.whole.sources), *([ABOVE_BAND] if self.known.above else [])]
+        self.whole.energies = {"stems": np.zeros(len(files)), "mix": np.zeros(1), "left": np.zeros(1)}
         held: Tensor | None = None
         with ExitStack() as stack:
             writers = [FloatWriter(folder / name, facts.sample_rate, count, facts.frames) for name in files]
             for writer in writers:
                 stack.callback(writer.close)
-            for index, part in enumerate(audio_parts(self.path, self.known.starts, self.known.length)):
-                block = self._part(index, self.known.channels(part, remove_dc=self.remove_dc))[: len(files)]
-                block = _joined(held, block, self.sources, self.known.shares(index))
+            for index, part in enumerate(audio_parts(self.whole.path, self.known.starts, self.known.length)):
+                block = self._part(index, self.known.channels(part, remove_dc=self.whole.remove_dc))[: len(files)]
+                block = _joined(held, block, self.whole.sources, self.known.shares(index))
                 last = index == len(self.known.starts) - 1
                 ready = block if last else block[..., : -self.known.shares(index + 1)]
                 held = None if last else block[..., ready.shape[-1] :]
                 for writer, stem in zip(writers, ready, strict=True):
                     writer.write(stem)
-                self.energies["stems"] += ready.double().square().sum(dim=(1, 2)).numpy()
-                self.energies["mix"] += float(ready.sum(dim=0).double().square().sum())
-        if not self.found:
+                self.whole.energies["stems"] += ready.double().square().sum(dim=(1, 2)).numpy()
+                self.whole.energies["mix"] += float(ready.sum(dim=0).double().square().sum())
+        if not self.whole.found:
             raise InputError("the search was stopped before any window had a chain; give it more time")
 
     def _part(self, index: int, rows: Tensor) -> Tensor:
         """The stems, and what lies above the band, of the channels (C, T) of a part: (K + 1, C, T)."""
         done = [self._channel(index, c, row) for c, row in enumerate(rows)]
-        if results := [result for result in done if isinstance(result, Separated)]:
-            if not self.shown:
-                self.shown, self.shown_at = results, index
-            self.found += [
-                (index, c, replace(result, stems=torch.zeros(0), mix=torch.zeros(0), above_band=None))
-                for c, result in enumerate(done)
-                if isinstance(result, Separated)
-            ]
+        for channel, result in enumerate(done):
+            if result is not None:
+                self.whole.keep(index, channel, result)
         blocks = []
         for row, result in zip(rows, done, strict=True):
             if result is None:  # silence, or no time
-                shared = (row / len(self.sources)).expand(len(self.sources), -1)
+                shared = (row / len(self.whole.sources)).expand(len(self.whole.sources), -1)
                 blocks.append(torch.cat([shared, torch.zeros_like(row)[None]]))
             else:
                 above = torch.zeros_like(row)[None] if result.above_band is None else result.above_band
                 blocks.append(torch.cat([result.stems[:, 0], above]))
-                self.energies["left"] += 10 ** (result.report["residual_db"] / 10) * float(row.double().square().sum())
+                self.whole.energies["left"] += 10 ** (result.report["residual_db"] / 10) * float(
+                    row.double().square().sum()
+                )
         return torch.stack(blocks, dim=1)
 
     def _channel(self, index: int, channel: int, row: Tensor) -> Separated | None:
@@ -213,13 +203,13 @@ class _Long:
         remaining = (len(self.known.starts) - index) * len(self.known.offsets) - channel
         if not self.clock.over:
             log.info("part %d of %d, from %.0f s", index + 1, len(self.known.starts), begin)
-            gain = self.config.gain or self.gains.get(channel) or self._expected(channel)
+            gain = self.whole.config.gain or self.whole.gains.get(channel) or self._expected(channel)
             try:
                 result = separate_audio(
                     row[None],
                     self.known.facts.sample_rate,
-                    self.sources,
-                    replace(self.config, gain=gain, seed=self.config.seed + 7919 * index),
+                    self.whole.sources,
+                    replace(self.whole.config, gain=gain, seed=self.whole.config.seed + 7919 * index),
                     priors=self.priors,
                     clock=self.clock.share(remaining),
                     progress=self.progress,
@@ -228,83 +218,19 @@ class _Long:
                 if not self.clock.over:
                     raise
             else:
-                self.gains.setdefault(channel, result.report["gain"][0])
+                self.whole.gains.setdefault(channel, result.report["gain"][0])
                 moved = tuple(
                     one.assign(start_s=one["start_s"] + begin, end_s=one["end_s"] + begin) for one in result.evidence
                 )
                 return replace(result, evidence=moved)
-        self.late.append(index)
+        self.whole.late.append(index)
         return None
 
     def _expected(self, channel: int) -> float | None:
         """The gain by the loudness of the whole channel; None for waves whose gain is found by trying."""
         if self.heard.steady:
             return None
-        return expected_gain(self.heard, self.sources, self.known.loudness[channel])
-
-    def verdict(self) -> Verdict:
-        """That of all parts; parts that there was no time for are not to be trusted."""
-        world = world_of(self.config.variant)
-        evidence = [
-            pd.concat([table for _, c, one in self.found if c == channel for table in one.evidence], ignore_index=True)
-            for channel in sorted({c for _, c, _ in self.found})
-        ]
-        how = {name: self.found[0][2].report["settings"].get(name) for name in ("sampler", "prior_key")}
-        used = {"world": world.name, **{name: value for name, value in how.items() if value}}
-        judged = verdict(evidence, self.sources, used)
-        if not self.late:
-            return judged
-        begin = self.known.starts[self.late[0]] / self.known.facts.sample_rate
-        return replace(judged, trust=False, p=0.0, why=(f"stopped at {begin:.0f} s: the mix itself from there on",))
-
-    def report(self, started: float) -> dict[str, Any]:
-        """As that of `separate_audio`, of all parts; `parts` says where they begin (s)."""
-        first, facts, judged = self.found[0][2].report, self.known.facts, self.verdict()
-        channels = []
-        for channel in sorted({c for _, c, _ in self.found}):
-            windows = [
-                {**window, "start_s": window["start_s"] + self.known.starts[index] / facts.sample_rate}
-                for index, c, one in self.found
-                if c == channel
-                for window in one.report["channels"][0]["windows"]
-            ]
-            channels.append({"channel": channel + 1, "gain": self.gains[channel], "windows": windows})
-        mix = max(float(self.energies["mix"][0]), 1e-300)
-        levels = [round(10 * math.log10(max(energy / mix, 1e-20)), 2) for energy in self.energies["stems"]]
-        shape = {"sample_rate": facts.sample_rate, "channels": facts.channels, "duration_s": facts.duration_s}
-        return {
-            **first,
-            "trust": judged.facts,
-            "input": {"name": self.path.name, **shape, "subtype": facts.subtype, "sha256": self.known.sha256},
-            "settings": {**first["settings"], "sources": list(self.sources)},
-            "notes": [f"separated in {len(self.known.starts)} parts", *first["notes"]],
-            "sources_tried": self.tried,
-            "seed": self.config.seed,
-            "stereo": self.known.stereo,
-            "dc_offset": list(self.known.offsets),
-            "dc_removed": self.remove_dc,
-            "gain": [self.gains[c] for c in sorted(self.gains)],
-            "residual_db": 10 * math.log10(max(float(self.energies["left"][0]) / mix, 1e-20)),
-            "level_db": levels[: len(self.sources)],
-            "above_band_db": levels[-1] if self.known.above else None,
-            "channels": channels,
-            "parts": [start / facts.sample_rate for start in self.known.starts],
-            "seconds": round(time.monotonic() - started, 2),
-        }
-
-    def sample(self, report: dict[str, Any]) -> Separated:
-        """What the player has: the first part that sounds."""
-        rate, begin = self.known.facts.sample_rate, self.known.starts[self.shown_at]
-        span = f"{begin / rate:.0f} to {(begin + self.known.length) / rate:.0f} s of {self.path.name}"
-        above = [torch.zeros_like(one.mix) if one.above_band is None else one.above_band for one in self.shown]
-        return replace(
-            self.shown[0],
-            stems=torch.cat([one.stems for one in self.shown], dim=1),
-            mix=torch.cat([one.mix for one in self.shown]),
-            above_band=torch.cat(above) if self.known.above else None,
-            report={**report, "input": {**report["input"], "name": span}},
-            verdict=self.verdict(),
-        )
+        return expected_gain(self.heard, self.whole.sources, self.known.loudness[channel])
 
 
 def _joined(held: Tensor | None, block: Tensor, sources: Sequence[str], shared: int) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.baselines.base import Separator
-from srcsep_core.config import check_least
+from srcsep_core.config import check_least, check_positive
 from srcsep_core.errors import InputError
 from srcsep_core.samplers.base import rms
 from srcsep_core.samplers.separator import PriorSeparator
@@ -64,8 +64,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_least(self, 1, "batch", "max_chains", "more", "patience", "least", "gain_windows")
         check_least(self, 0, "accept", "workers")
-        if not self.threshold > 0:
-            raise InputError(f"SearchConfig.threshold is {self.threshold}; use a number above 0")
+        check_positive(self, "threshold")
         if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise InputError(f"the budget is {self.budget_s:g} s; use a number above 0, or leave it out")
 

@@ -23,6 +23,7 @@ from itertools import pairwise, permutations, product
 import torch
 from torch import Tensor
 
+from srcsep_core.config import check_positive
 from srcsep_core.errors import InputError
 from srcsep_core.samplers.base import rms
 
@@ -38,9 +39,7 @@ class JoinConfig:
     overlap_std: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("doubt_std", "overlap_std"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"JoinConfig.{name} is {getattr(self, name)}; use a number above 0")
+        check_positive(self, "doubt_std", "overlap_std")
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ def source_grid(signals: Mapping[str, Signal], sample_rate: int, *, duration_s: 
     """One row for each signal (T,): the waveform on the left, the spectrogram on the right.
 
     All rows share their axes and the decibel scale, which spans 80 dB below the loudest bin (0 dB: a sine of
-    amplitude 1). `duration_s` limits the waveform to its beginning; the spectrogram shows the whole signal.
-    Raises `InputError` for no, bad or unequal signals (see `stack_tracks`), for fewer than 128 samples, and for
-    a `duration_s` shorter than two samples.
+    amplitude 1). `duration_s` limits the waveform to its beginning, whose time is in ms below a second; the
+    spectrogram shows the whole signal. Raises `InputError` for no, bad or unequal signals (see `stack_tracks`), for
+    fewer than 128 samples, and for a `duration_s` shorter than two samples.
     """
     samples = stack_tracks(signals)
     length = samples.shape[1]
@@ -80,14 +80,15 @@ def source_grid(signals: Mapping[str, Signal], sample_rate: int, *, duration_s: 
     figure, axes = plt.subplots(
         rows, 2, figsize=(7.2, 0.4 + 1.4 * rows), sharex="col", sharey="col", squeeze=False, layout="constrained"
     )
-    time_ms = np.arange(shown) / sample_rate * 1e3
+    unit, scale = ("s", 1.0) if shown >= sample_rate else ("ms", 1e3)
+    time = np.arange(shown) / sample_rate * scale
     limit = 1.1 * max(float(samples[:, :shown].abs().max()), SILENCE_PEAK)
     for (wave, spectrogram), name, row, stft in zip(axes, signals, samples, stfts, strict=True):
-        wave.plot(time_ms, row[:shown].numpy(), color=source_style(name).colour, linewidth=1.0)
+        wave.plot(time, row[:shown].numpy(), color=source_style(name).colour, linewidth=1.0)
         wave.set_title(name, loc="left", fontweight="bold")
         wave.set_ylabel("amplitude")
         image = draw_spectrogram(spectrogram, stft, loudest)
-    axes[-1, 0].set(xlabel="time / ms", xlim=(0, shown / sample_rate * 1e3), ylim=(-limit, limit))
+    axes[-1, 0].set(xlabel=f"time / {unit}", xlim=(0, shown / sample_rate * scale), ylim=(-limit, limit))
     axes[-1, 1].set(xlabel="time / s", xlim=(0, length / sample_rate), ylim=(0, sample_rate / 2e3))
     figure.colorbar(image, ax=axes[:, 1], label="magnitude / dB", extend="min", aspect=35)
     return figure

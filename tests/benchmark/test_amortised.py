@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -52,7 +53,10 @@ def test_the_table_has_quality_seconds_and_bounds(tmp_path: Path) -> None:
     ]
     settings = [PairSetting(TWO, 256, 2, choice) for choice in choices]
     made = amortised_table(pipeline, settings, profile="smoke", bounds=2, command="it")
-    table = made.set_index("separator")
+    assert list(made["sources"]) == ["sine+square", "any 2"] * 4
+    parts, pooled = (made[made["sources"] == name].reset_index(drop=True) for name in ("sine+square", "any 2"))
+    pd.testing.assert_frame_equal(parts.drop(columns="sources"), pooled.drop(columns="sources"))
+    table = pooled.set_index("separator")
     assert list(table.index) == ["encoder", "encoder-fit", "fit", "mix"]
     assert (table["n_mixes"] == 2).all() and (table["seconds_per_mix"] > 0).all()
     assert list(table["refinement"]) == [0, 15, 15, 0]

@@ -70,6 +70,8 @@ def test_what_an_encoder_swapped_is_put_in_the_least_doubtful() -> None:
 def test_neither_is_named() -> None:
     with pytest.raises(InputError, match=r"there is neither an encoder nor a fit; pass one of them"):
         VariationalSeparator(PRIORS)
+    with pytest.raises(InputError, match=r"no encoder whose posteriors could be put in order; pass one"):
+        VariationalSeparator(PRIORS, None, FIT, reorder=True)
 
 
 @pytest.mark.parametrize("fitted", [False, True])

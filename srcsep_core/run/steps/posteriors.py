@@ -15,7 +15,7 @@ from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
 from srcsep_core.posteriors.evidence import log_evidence
 from srcsep_core.posteriors.truncated_normal import TruncatedNormal
-from srcsep_core.posteriors.variational import bound
+from srcsep_core.posteriors.variational import bound, sum_noise
 from srcsep_core.priors.kinds import oracle_of
 from srcsep_core.run.steps.base import VALUES, Context, Step
 from srcsep_core.run.steps.choices import VariationalChoice
@@ -23,32 +23,57 @@ from srcsep_core.run.steps.choices import VariationalChoice
 INTERVAL = 0.9
 
 
-def slack(sigma: float, count: int) -> float:
-    """The std of the noise on the mean of `count` sources that goes with the level `sigma`: one level on their sum."""
-    return sigma / count
-
-
 @dataclass(frozen=True)
-class MeasurePosterior(Step):
-    """Bounds and intervals of the posteriors that a choice gives, under the true densities of the world.
-
-    Values by mix: elbo (nats/sample of the mix), of noisy sources at the level the posteriors are of; covered, the
-    share of values of the true sources in fresh noise of that level that lie in the posteriors' central 90 %.
-    """
+class _OfMixes(Step):
+    """A step whose values have a row for each of some mixes."""
 
     data: World
     mixes: MixConfig
-    choice: VariationalChoice
-    draws: int = 8
-
-    @property
-    def name(self) -> str:
-        return "posterior"
 
     @property
     def title(self) -> str:
-        labels = "-".join(self.choice.labels)
-        return f"{self.name}-{labels}-{self.data.variant}-{'-'.join(self.mixes.sources)}-{self.key[:8]}"
+        parts = (*self._labels, self.data.variant, *self.mixes.sources)
+        return f"{self.name}-{'-'.join(parts)}-{self.key[:8]}"
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"data": self.data.fingerprint, "mixes": resolved(self.mixes)}
+
+    def _drawn(self) -> Mixes:
+        return draw_mixes(self.data, self.mixes).over(self.data.unit)
+
+    def _oracles(self) -> list[Any]:
+        """The true densities of the sources, in order."""
+        true = oracle_of(self.data)
+        return [true.prior(name) for name in self.mixes.sources]
+
+    def _write(self, folder: Path, **columns: Tensor) -> None:
+        values = {name: value.cpu().numpy() for name, value in columns.items()}
+        table = pd.DataFrame({"mix": range(self.mixes.mixes), **values})
+        table.to_csv(folder / VALUES, index=False, float_format="%.6g")
+
+
+@dataclass(frozen=True)
+class MeasurePosterior(_OfMixes):
+    """Bounds and intervals of the posteriors that a choice gives, under the true densities of the world.
+
+    Values by mix: elbo (nats/sample of the mix), of noisy sources at the level the posteriors are of, whose sum has
+    noise of that level too; covered, the share of values of the true sources in fresh noise of that level that lie in
+    the posteriors' central 90 %.
+    """
+
+    choice: VariationalChoice
+    draws: int = 8
+
+    name = "posterior"
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        return self.choice.labels
 
     @property
     def parents(self) -> tuple[Step, ...]:
@@ -56,79 +81,58 @@ class MeasurePosterior(Step):
 
     @property
     def config(self) -> dict[str, Any]:
-        own = {"data": self.data.fingerprint, "mixes": resolved(self.mixes), "draws": self.draws}
-        return {**own, "choice": self.choice.config}
+        return {**super().config, "draws": self.draws, "choice": self.choice.config}
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
-        drawn = draw_mixes(self.data, self.mixes).over(self.data.unit)
+        drawn, level = self._drawn(), self.choice.level
         generator = torch.Generator(context.device).manual_seed(self.choice.seed_of(self.mixes))
         mix, names = drawn.mix.to(context.device), self.mixes.sources
-        separator = self.choice.separator(context, self.data, names)
-        posterior = separator.posterior(mix, names, generator)
-        elbo = self._elbo(mix, posterior, generator)
+        posterior = self.choice.separator(context, self.data, names).posterior(mix, names, generator)
         noise = torch.empty_like(drawn.sources).normal_(generator=torch.Generator().manual_seed(self.mixes.seed))
-        place = posterior.cdf((drawn.sources + self.choice.level * noise).to(mix.device))
+        place = posterior.cdf((drawn.sources + level * noise).to(mix.device))
         covered = ((place - 0.5).abs() < INTERVAL / 2).double().mean(dim=(1, 2))
-        table = pd.DataFrame({"mix": range(len(mix)), "elbo": elbo.cpu().numpy(), "covered": covered.cpu().numpy()})
-        table.to_csv(folder / VALUES, index=False, float_format="%.6g")
+        self._write(folder, elbo=self._elbo(mix, posterior, generator), covered=covered)
         return {"device": context.device.type}
 
     def _elbo(self, mix: Tensor, posterior: TruncatedNormal, generator: torch.Generator) -> Tensor:
         """The bound under the true densities, nats/sample, (B,)."""
-        level, count = self.choice.level, len(self.mixes.sources)
-        true = _oracles(self.data, self.mixes.sources)
+        true, sigma = self._oracles(), self.choice.level
+        gamma = sum_noise(sigma, len(true))
         found = [
-            bound(mix, posterior, true, gamma=slack(level, count), sigma=level, generator=generator, exact=True).value()
+            bound(mix, posterior, true, gamma=gamma, sigma=sigma, generator=generator, exact=True).value()
             for _ in range(self.draws)
         ]
         return torch.stack(found).mean(dim=0).double() / self.mixes.length
 
 
 @dataclass(frozen=True)
-class MeasureEvidence(Step):
+class MeasureEvidence(_OfMixes):
     """The log-evidence of mixes of two sources under the true densities (`posteriors.evidence`).
 
     The true first source is the guess. Values by mix: log_evidence (nats/sample of the mix), effective (draws).
     """
 
-    data: World
-    mixes: MixConfig
     level: float
     draws: int = 64
 
-    @property
-    def name(self) -> str:
-        return "evidence"
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}-{self.data.variant}-{'-'.join(self.mixes.sources)}-{self.key[:8]}"
+    name = "evidence"
 
     @property
     def config(self) -> dict[str, Any]:
-        own = {"data": self.data.fingerprint, "mixes": resolved(self.mixes)}
-        return {**own, "level": self.level, "draws": self.draws}
+        return {**super().config, "level": self.level, "draws": self.draws}
 
     def make(self, context: Context, folder: Path, work: Path) -> dict[str, Any]:
-        drawn: Mixes = draw_mixes(self.data, self.mixes).over(self.data.unit)
-        first, second = _oracles(self.data, self.mixes.sources)
+        drawn, generator = self._drawn(), torch.Generator().manual_seed(self.mixes.seed)
+        first, second = self._oracles()
         found = log_evidence(
             drawn.mix,
             first,
             second,
             drawn.sources[:, :1],
-            gamma=slack(self.level, 2),
+            gamma=sum_noise(self.level, 2),
             sigma=self.level,
             draws=self.draws,
-            generator=torch.Generator().manual_seed(self.mixes.seed),
+            generator=generator,
         )
-        rows = {"log_evidence": found.value / self.mixes.length, "effective": found.effective}
-        table = pd.DataFrame({"mix": range(len(drawn.mix)), **{name: value.numpy() for name, value in rows.items()}})
-        table.to_csv(folder / VALUES, index=False, float_format="%.6g")
+        self._write(folder, log_evidence=found.value / self.mixes.length, effective=found.effective)
         return {"device": "cpu"}
-
-
-def _oracles(data: World, names: tuple[str, ...]) -> list[Any]:
-    """The true densities of these sources, in order."""
-    true = oracle_of(data)
-    return [true.prior(name) for name in names]

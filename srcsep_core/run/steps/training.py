@@ -115,7 +115,7 @@ class TrainPriors(Step):
             return self.kind.task(self.network, len(self.data.sources), self.train.objective)
         step = self.teacher
         priors = oracle_of(self.data) if step is None else load_priors(step, context.run(step), context.device)
-        return self.kind.teach(self.network, priors, self.data, self.train.steps)
+        return self.kind.teach(self.network, [priors.prior(name) for name in self.data.sources], self.train.steps)
 
     def _stored(self, value: Tensor) -> Tensor:
         """A weight as it is kept: in half precision where noise smooths the density on a far larger scale.
