@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from srcsep_core.cli import stopping
-from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.flow_parts import FlowConfig
 
 if TYPE_CHECKING:
     from chromium import Browser

@@ -11,7 +11,7 @@ from srcsep_core.config import resolved
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.profiles import PROFILES, Profile, get_profile
 from srcsep_core.run.steps import prior_step

@@ -20,7 +20,8 @@ from srcsep_core.priors.convtasnet import CONVTASNET, ConvTasNetConfig
 from srcsep_core.priors.denoiser import DENOISER, ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flow_kind import objective_by_source
-from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET, flowavenet
 from srcsep_core.priors.hdemucs import HDEMUCS, HDemucsConfig
 from srcsep_core.priors.kinds import Kind
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig, wavenet_task

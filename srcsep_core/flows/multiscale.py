@@ -1,4 +1,4 @@
-"""The multi-scale structure of a flow: half of the channels leave it early.
+"""The multi-scale structure of a flow: blocks between squeezes, half of whose channels may leave early.
 
 A flow of several scales is a nest of transforms, each of which puts back in place what it squeezed:
 
@@ -7,10 +7,13 @@ A flow of several scales is a nest of transforms, each of which puts back in pla
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from srcsep_core.flows.base import Booked, Transform
+from srcsep_core.flows.base import Booked, Compose, Inverse, Transform
+from srcsep_core.flows.layers import Squeeze
 
 
 class Split(Transform):
@@ -62,3 +65,33 @@ class Split(Transform):
     def restore(self, values: Tensor) -> Tensor:
         kept, out = values.chunk(2, dim=1)
         return torch.cat([self.inner.restore(kept), out], dim=1)
+
+
+def nest(
+    steps: Callable[[int, int], list[Transform]],
+    *,
+    blocks: int,
+    split_every: int = 0,
+    split: Callable[[int], Transform | None] = lambda channels: None,
+    index: int = 1,
+    channels: int = 2,
+) -> Compose:
+    """Block `index` of `channels` channels with all blocks after it, which it holds; keeps the shape of its input.
+
+    It is a squeeze, `steps(index, channels)`, the later blocks, and the squeeze undone. After every `split_every`
+    blocks but the last (0: never) half of the channels is factored out under the coupling `split(channels)`.
+    """
+    made: list[Transform] = [Squeeze(), *steps(index, channels)]
+    if index < blocks:
+        leave = split_every > 0 and index % split_every == 0
+        coupling = split(channels) if leave else None
+        inner = nest(
+            steps,
+            blocks=blocks,
+            split_every=split_every,
+            split=split,
+            index=index + 1,
+            channels=channels if leave else 2 * channels,
+        )
+        made.append(Split(inner, coupling) if leave else inner)
+    return Compose([*made, Inverse(Squeeze())])

@@ -84,3 +84,9 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
         return FlowSet(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
 
     return Kind(name, step, step, config, task, load, ("likelihood", "quarter_log_det"), density=True, ladder=True)
+
+
+def family_kind(name: str, config: type, build: Callable[[Any, int], Flow]) -> Kind:
+    """The kind of flows that stand beside the paper's: trained for the likelihood, noise-free, and not sampled with."""
+    kind = flow_kind(name, name, config, build)
+    return replace(kind, objectives=kind.objectives[:1], scored=False, ladder=False)

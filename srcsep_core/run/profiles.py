@@ -11,7 +11,7 @@ from srcsep_core.data.base import EvalConfig, trained_for
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.posteriors.encoder import EncoderConfig
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_PAGES, LAPTOP_TRAIN, EvalPlan, KindPlan, PagePlan
@@ -25,7 +25,9 @@ class Profile:
 
     `noise_levels` are those that priors are conditioned on, `kinds` the plans by kind of prior, `evaluation` and `plan`
     how they are measured, `pages` what notebooks measure themselves. `on_the_spot`: its priors are trained in seconds,
-    so that notebooks need not be told to. `worlds` holds the plans of worlds that `kinds` is not for, by name.
+    so that notebooks need not be told to. `families` are kinds that are compared with each other and are in none of the
+    paper's tables; one of the paper's may stand among them, in a size of its own. `worlds` holds the plans of worlds
+    that `kinds` and `families` are not for, by name.
     """
 
     name: str
@@ -35,18 +37,20 @@ class Profile:
     plan: EvalPlan
     pages: PagePlan = LAPTOP_PAGES
     on_the_spot: bool = False
+    families: Mapping[str, KindPlan] = field(default_factory=dict)
     worlds: Mapping[str, Mapping[str, KindPlan]] = field(default_factory=dict)
 
     def of(self, variant: str) -> Profile:
         """The profile with the plans of the world that has the variant."""
         own = self.worlds.get(trained_for(variant).name)
-        return self if own is None else replace(self, kinds=own)
+        return self if own is None else replace(self, kinds=own, families={})
 
     def plan_of(self, model: str) -> KindPlan:
         """The plan of a kind of prior; raises `InputError` if the profile has none."""
-        if model not in self.kinds:
-            raise InputError(f"the profile {self.name} has no plan for {model!r}; it has {', '.join(self.kinds)}")
-        return self.kinds[model]
+        plans = {**self.families, **self.kinds}
+        if model not in plans:
+            raise InputError(f"the profile {self.name} has no plan for {model!r}; it has {', '.join(plans)}")
+        return plans[model]
 
     def with_plan(self, model: str, **changes: Any) -> Profile:
         """The profile with fields of one kind's plan replaced."""
@@ -79,6 +83,12 @@ def _flows(
     )
 
 
+def _families(network: FlowConfig, train: TrainConfig, step_seconds: float | None = None) -> dict[str, KindPlan]:
+    """Flows of all sorts, of one size and trained alike."""
+    plan = KindPlan(network, train, step_seconds=step_seconds)
+    return dict.fromkeys(("flowavenet", "nice", "realnvp", "glow"), plan)
+
+
 def _profile(
     name: str,
     noise_levels: tuple[float, ...],
@@ -90,6 +100,7 @@ def _profile(
     inputs: int = 8000,
     pages: PagePlan = LAPTOP_PAGES,
     on_the_spot: bool = False,
+    families: Mapping[str, KindPlan] | None = None,
     **kinds: KindPlan,
 ) -> Profile:
     """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
@@ -104,7 +115,7 @@ def _profile(
     evaluation = sets.pop("evaluation")
     plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
     songs = {"rendered": SONGS[name], "musdb18": of_frames(SONGS[name])}
-    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, songs)
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, families or {}, songs)
 
 
 _LAPTOP_TUNING = replace(LAPTOP_TRAIN, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
@@ -138,6 +149,7 @@ _ALL = (
             teachers=("denoiser", "oracle"),
             step_seconds=0.1,
         ),
+        families=_families(FlowConfig(blocks=2, flows=2, layers=3, width=8), _SMOKE, step_seconds=0.1),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
         draws=(2, 2),
         length=512,
@@ -177,6 +189,9 @@ _ALL = (
             teachers=("denoiser", "oracle"),
             step_seconds=0.5,
         ),
+        families=_families(
+            FlowConfig(blocks=4, flows=4, layers=6, width=12), replace(LAPTOP_TRAIN, steps=1500), step_seconds=1.0
+        ),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
     ),
@@ -195,6 +210,7 @@ _ALL = (
             replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=1024, learning_rate=1e-3, checkpoint_every=1000),
             teachers=("denoiser", "oracle"),
         ),
+        families=_families(FlowConfig(), _FULL),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),
         pages=replace(LAPTOP_PAGES, denoised=64),

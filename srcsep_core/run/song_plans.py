@@ -8,7 +8,7 @@ from typing import Any
 
 from srcsep_core.nn.stem_denoiser import StemDenoiserConfig
 from srcsep_core.priors.convtasnet import ConvTasNetConfig
-from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.flow_parts import FlowConfig
 from srcsep_core.priors.hdemucs import HDemucsConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_TRAIN, KindPlan

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from srcsep_core.paths import checkout
 from srcsep_core.run.profiles import PROFILES
 from srcsep_core.run.steps import TrainPriors
+from srcsep_core.run.steps.training import FAMILY
 
 NAMED = 3
 
@@ -31,7 +32,7 @@ def refusal(steps: Sequence[TrainPriors]) -> str:
 
 def command(step: TrainPriors) -> str:
     """The command that trains the step's priors, and few others of their kind."""
-    words = [f"srcsep train -p {step.label} --variant {step.data.trained_on} --model {step.model}"]
+    words = [f"srcsep train -p {step.label.removesuffix(FAMILY)} --variant {step.data.trained_on} --model {step.model}"]
     if len(step.kind.objectives) > 1:
         words.append(f"--objective {step.train.objective}")
     if not (step.conditional or step.train.noise_sigma):
@@ -54,8 +55,12 @@ def _line_of(step: TrainPriors) -> list[TrainPriors]:
 
 
 def _step_seconds(step: TrainPriors) -> float | None:
-    profile = PROFILES.get(step.label)
-    plan = profile.of(step.data.trained_on).kinds.get(step.model) if profile else None
+    profile = PROFILES.get(step.label.removesuffix(FAMILY))
+    if profile is None:
+        return None
+    profile = profile.of(step.data.trained_on)
+    small = step.label.endswith(FAMILY) or step.model not in profile.kinds
+    plan = (profile.families if small else profile.kinds).get(step.model)
     return plan.step_seconds if plan else None
 
 

@@ -32,7 +32,7 @@ from srcsep_core.audit.tables import (
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import SOURCES
 from srcsep_core.diagnostics.inputs import CONSTANT_LEVELS, DATA_SIGMAS, PRINTED_CONSTANTS, RANDOM_SIGMAS
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.pipeline import Pipeline

@@ -17,7 +17,8 @@ from srcsep_core.diagnostics.discrimination import auroc_draws, resample
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flow import FlowPrior
 from srcsep_core.priors.flow_kind import FlowSet
-from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 
 SOURCES = ("sine", "square", "saw")
 

@@ -13,7 +13,8 @@ from srcsep_core.diagnostics.scores import QUANTITIES, score_table, summarise_sc
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import ScorePrior
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 
 SCALE, SIGMA, SIGNALS, LENGTH = 0.6, 0.3, 200, 400
 VARIANCE = SCALE**2 + SIGMA**2

@@ -20,7 +20,8 @@ from srcsep_core.flows.mixing import InvertibleConv
 from srcsep_core.flows.multiscale import Split
 from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig
 from srcsep_core.priors.flow import Flow
-from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.kinds import all_kinds
 from srcsep_core.run.profiles import get_profile
 
@@ -141,7 +142,8 @@ def registered_flows() -> Iterator[tuple[str, Case]]:
             flow = task.build()
             if isinstance(flow, Flow):
                 channels = flow.levels.features if flow.levels is not None else 0
-                yield f"{name} {index}", Case(partial(of_flow, task.build, channels), row=(1, flow.multiple_of))
+                mixes = any(isinstance(part, InvertibleConv) for part in flow.modules())
+                yield f"{name} {index}", Case(partial(of_flow, task.build, channels), (1, flow.multiple_of), mixes)
 
 
 def of_flow(build: Callable[[], nn.Module], channels: int) -> Transform:

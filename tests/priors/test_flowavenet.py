@@ -14,7 +14,8 @@ from srcsep_core.nn.wavenet import GroupedConv1d
 from srcsep_core.paths import shipped_root
 from srcsep_core.priors.flow import Flow, FlowPrior
 from srcsep_core.priors.flow_kind import objective_by_source
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flow_receptive_field, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import flow_receptive_field, flowavenet
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import clip_gradients

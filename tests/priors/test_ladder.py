@@ -15,7 +15,8 @@ from srcsep_core.nn.mu_law import SoftmaxNet
 from srcsep_core.priors.base import DenoisingPrior, DensityDenoiser, has_noisy_density, score_of
 from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.flow import Flow, FlowPrior
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.ladder import CLIP, NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig

@@ -13,7 +13,8 @@ from srcsep_core.config import resolved
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import draw_levels, level_features
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.pnf import PnFConfig, PnFNet, PnFPrior, pnf_task
 from srcsep_core.training.config import TrainConfig
 from srcsep_core.training.loop import train

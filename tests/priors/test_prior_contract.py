@@ -23,7 +23,8 @@ from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.errors import InputError
 from srcsep_core.priors.base import DenoisingPrior, DensityDenoiser, denoised_from_score, has_noisy_density
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.kinds import Kind, all_kinds
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior

@@ -13,7 +13,8 @@ from srcsep_core.data.toy import ToyWorld, draw_test_set
 from srcsep_core.errors import InputError
 from srcsep_core.nn.mu_law import mu_law_net
 from srcsep_core.priors.flow_kind import FlowSet
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.priors.oracle import OraclePrior, OracleSet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, WaveNetSet
 

@@ -17,7 +17,8 @@ from srcsep_core.diagnostics.scores import denoising_table
 from srcsep_core.diagnostics.typicality import worst_by_statistic
 from srcsep_core.paths import project_root
 from srcsep_core.priors.flow import FlowPrior
-from srcsep_core.priors.flowavenet import FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import flowavenet
 from srcsep_core.report.session import listed
 from srcsep_core.show import prior_figures, signal_figures, training_figures
 from srcsep_core.show.styles import source_style

@@ -17,7 +17,7 @@ import torch
 
 from srcsep_core.data.base import EvalConfig
 from srcsep_core.errors import DivergenceError
-from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.flow_parts import FlowConfig
 from srcsep_core.run.executors import Here, Workers, executor_for, prepare
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import get_profile

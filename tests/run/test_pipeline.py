@@ -20,7 +20,8 @@ from srcsep_core.data.base import EvalConfig
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.errors import DivergenceError, InputError, StoreError
 from srcsep_core.nn.wavenet import without_norms
-from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run import steps
 from srcsep_core.run.pipeline import Pipeline, StepStatus, resolve_device

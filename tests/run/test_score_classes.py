@@ -11,7 +11,7 @@ from srcsep_core.data.pooled import PooledWorld
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.diagnostics.scorings import BACKGROUND, COMPLEXITY, LIKELIHOOD, denoising
 from srcsep_core.nn.denoiser import DenoiserConfig
-from srcsep_core.priors.flowavenet import FlowConfig
+from srcsep_core.priors.flow_parts import FlowConfig
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import VALUES, TrainPriors
 from srcsep_core.run.steps.scorings import ScoreClasses

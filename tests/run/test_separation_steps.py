@@ -20,7 +20,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.metrics import FAILURE_KINDS, si_sdr
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.priors.base import DenoisingPrior
-from srcsep_core.priors.flowavenet import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.ladder import NoiseLadder
 from srcsep_core.priors.oracle import OraclePrior
 from srcsep_core.priors.pnf import PnFConfig

@@ -19,7 +19,8 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.paths import shipped_root
 from srcsep_core.priors.flow_kind import FlowSet
-from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET
 from srcsep_core.priors.oracle import OracleSet
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.sets import PriorSet
@@ -587,10 +588,10 @@ def test_length_that_the_priors_cannot_take_is_named(length: int, remedy: str, l
 
 
 def test_a_model_that_there_is_not_is_refused() -> None:
-    with pytest.raises(InputError, match=r"unknown model 'glow'; use one of .*flowavenet"):
-        steps.prior_step(replace(TINY, kinds={"glow": TINY.plan_of("pnf")}), "glow")
-    with pytest.raises(InputError, match="the profile tiny has no plan for 'glow'; it has flowavenet, wavenet"):
-        steps.prior_step(TINY, "glow")
+    with pytest.raises(InputError, match=r"unknown model 'maf'; use one of .*flowavenet"):
+        steps.prior_step(replace(TINY, kinds={"maf": TINY.plan_of("pnf")}), "maf")
+    with pytest.raises(InputError, match="the profile tiny has no plan for 'maf'; it has flowavenet, wavenet"):
+        steps.prior_step(TINY, "maf")
     with pytest.raises(InputError, match="the profile trains no pnf by fine-tuning"):
         steps.prior_step(TINY, "pnf", sigma=0.077)
 

@@ -20,7 +20,8 @@ from srcsep_core.data import toy
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_sources
 from srcsep_core.errors import DivergenceError, InputError
 from srcsep_core.priors.flow import Flow
-from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 from srcsep_core.run.profiles import get_profile
 from srcsep_core.training import loop as train

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from srcsep_core.nn.mu_law import SigmoidNet, SoftmaxNet
 from srcsep_core.priors.flow import Flow, FlowTerms, NoiseRange
 from srcsep_core.priors.flow_kind import objective_by_source
-from srcsep_core.priors.flowavenet import FLOWAVENET, ConditionalFlowConfig, FlowConfig, flowavenet
+from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET, flowavenet
 from srcsep_core.priors.wavenet import WaveNetPriorConfig, wavenet_task
 
 Perturb = Callable[..., None]

@@ -22,7 +22,7 @@ from srcsep_core.run.steps.evaluation import (
     RandomInput,
     Subject,
 )
-from srcsep_core.run.steps.training import ORACLE, TrainPriors
+from srcsep_core.run.steps.training import FAMILY, ORACLE, TrainPriors
 from srcsep_core.training.config import own_noise
 
 ORACLE_BEYOND = (1.0, 3.0, 10.0)
@@ -71,13 +71,25 @@ def _conditional_steps(label: str, model: str, plan: KindPlan, world: World) -> 
 
 
 def priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
-    """Every set of priors: those whose likelihood is evaluated, those that only samplers use, and backgrounds."""
+    """Every set of priors: those of the paper's tables, those that only samplers use, backgrounds, and families."""
     models = [model for model, plan in profile.of(variant).kinds.items() if plan.background]
-    return [
+    steps = [
         *likelihood_priors_of(profile, variant),
         *sampling_priors_of(profile, variant),
         *(background_step(profile, model, variant) for model in models),
     ]
+    return [*steps, *(step for step in family_priors_of(profile, variant) if step not in steps)]
+
+
+def family_priors_of(profile: Profile, variant: str = "") -> list[TrainPriors]:
+    """The noise-free sets of the kinds that are compared with each other (`Profile.families`)."""
+    profile, steps = profile.of(variant), []
+    for model, plan in profile.families.items():
+        usual = profile.kinds.get(model, plan)
+        same = (usual.network, usual.train) == (plan.network, plan.train)
+        label = profile.name + ("" if same else FAMILY)
+        steps.append(TrainPriors(model, label, trained_for(variant), plan.train, plan.network))
+    return steps
 
 
 def background_step(profile: Profile, model: str, variant: str = "") -> TrainPriors:

@@ -22,6 +22,9 @@ from srcsep_core.training.loop import CHECKPOINT, checkpoint_step, train
 from srcsep_core.weights import save_weights
 
 ORACLE = "oracle"
+FAMILY = (
+    "-family"  # ends the label of a kind that has two sizes in a profile, for the one that families are compared in
+)
 
 
 @dataclass(frozen=True)
