@@ -8,7 +8,9 @@
 | wavenet    | mean sigmoid value (sigmoids) | softmax               |                                 |
 | oracle     |                               |                       | the true density, by quadrature |
 
-All are nats/sample but `mean_sigmoid`, a value in [0, 1]. Each kind's set is in the kind's own file.
+All are nats/sample but `mean_sigmoid`, a value in [0, 1]. Two more kinds of number are no likelihood of the waveform, and
+so go by names of their own: `bound`, a lower bound of it (autoencoders; nats/sample), and `spectral`, the log-density of
+the signal's spectrum (nats for each value of the spectrum). Each kind's set is in the kind's own file.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from torch import Tensor
 from srcsep_core.data.base import World
 from srcsep_core.errors import InputError
 
-PROTOCOLS = ("log_pz", "mean_sigmoid", "log_prob", "oracle")
+PROTOCOLS = ("log_pz", "mean_sigmoid", "log_prob", "bound", "spectral", "oracle")
 
 
 class PriorSet(Protocol):
