@@ -8,9 +8,9 @@
 | wavenet    | mean sigmoid value (sigmoids) | softmax               |                                 |
 | oracle     |                               |                       | the true density, by quadrature |
 
-All are nats/sample but `mean_sigmoid`, a value in [0, 1]. Two more kinds of number are no likelihood of the waveform, and
-so go by names of their own: `bound`, a lower bound of it (autoencoders; nats/sample), and `spectral`, the log-density of
-the signal's spectrum (nats for each value of the spectrum). Each kind's set is in the kind's own file.
+All are nats/sample but `mean_sigmoid`, a value in [0, 1]. Two more kinds of number are no likelihood of the waveform,
+and so go by names of their own: `bound`, a lower bound of it (autoencoders; nats/sample), and `spectral`, the
+log-density of the signal's spectrum (nats for each of its values). Each kind's set is in the kind's own file.
 """
 
 from __future__ import annotations
