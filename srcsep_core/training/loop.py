@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ CURVE_BIN = 10
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained network and its loss curve.
+    """A trained network, its loss curve, and the processor time that it took (seconds, of all threads and runs).
 
     `curve` has one row per bin of steps and source: step, source, loss, the task's terms (nats/sample),
     learning_rate.
@@ -47,6 +48,7 @@ class TrainingResult:
 
     network: nn.Module
     curve: pd.DataFrame
+    cpu_seconds: float
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -127,7 +129,7 @@ def train(
             if save:
                 run.save()
             bar.advance(note)
-    return TrainingResult(run.network.eval(), run.curve_frame())
+    return TrainingResult(run.network.eval(), run.curve_frame(), run.cpu_seconds())
 
 
 def checkpoint_step(path: Path) -> int | None:
@@ -158,6 +160,7 @@ class _Run:
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.step = 0
+        self._began = time.process_time()
         self.curve = torch.zeros(config.steps, 1 + len(task.terms), len(data.sources))
 
     def advance(self) -> None:
@@ -198,6 +201,10 @@ class _Run:
             torch.stack([p.isfinite().view(groups, -1).all(dim=1) for p in self.network.parameters()]).all(dim=0).cpu()
         )
 
+    def cpu_seconds(self) -> float:
+        """The processor time so far, that of the runs before included."""
+        return time.process_time() - self._began
+
     def save(self) -> None:
         """Write the checkpoint under a temporary name and move it into place."""
         tensors = {f"model.{name}": value for name, value in self.network.state_dict().items()}
@@ -208,10 +215,13 @@ class _Run:
         tensors = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            save_weights(tensors, temporary, metadata={"step": str(self.step), "run_key": self.run_key})
+            save_weights(tensors, temporary, metadata=self._about())
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _about(self) -> dict[str, str]:
+        return {"step": str(self.step), "run_key": self.run_key, "cpu_seconds": f"{self.cpu_seconds():.1f}"}
 
     def resume(self) -> bool:
         """Continue from the checkpoint, if there is one of this very run; False if it was useless and set aside."""
@@ -226,6 +236,7 @@ class _Run:
                 reason = f"it belongs to another run ({json.dumps(metadata)})"
             else:
                 self._restore(tensors, int(metadata["step"]))
+                self._began -= float(metadata.get("cpu_seconds", 0.0))
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             reason = f"it cannot be read ({error})"
         if reason:

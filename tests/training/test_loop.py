@@ -293,6 +293,15 @@ def test_finished_run_is_read_from_its_checkpoint(
     assert_same(run(tmp_path), unbroken)
 
 
+def test_processor_time_counts_the_runs_before(tmp_path: Path) -> None:
+    first = run(tmp_path, SHORT)
+    assert first.cpu_seconds > 0
+    path = tmp_path / CHECKPOINT
+    tensors, metadata = read_checkpoint(path)
+    save_file(tensors, path, metadata | {"cpu_seconds": "1000"})
+    assert 1000 < run(tmp_path, SHORT).cpu_seconds < 1100
+
+
 def test_checkpoints_leave_no_other_file(tmp_path: Path) -> None:
     run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]

@@ -111,7 +111,8 @@ class TrainPriors(Step):
         save_weights(state, folder / WEIGHTS, metadata={"key": self.key})
         self._whole_curve(context, trained.curve).to_csv(folder / CURVE, index=False, float_format="%.6g")
         write_json(folder / CONFIG, self.config)
-        return {"device": context.device.type, "threads": torch.get_num_threads()}
+        spent = {"threads": torch.get_num_threads(), "cpu_seconds": round(trained.cpu_seconds, 1)}
+        return {"device": context.device.type, **spent}
 
     def _task(self, context: Context) -> Task:
         if self.kind.teach is None:
