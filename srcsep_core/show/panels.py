@@ -71,15 +71,17 @@ def dotted_rows(
 ) -> Figure:
     """A row of dots for every row of a table, named by `names`: one panel a column of `panels`, by its label.
 
-    `interval`: the column whose interval is in low and high. `styles`: the look of each row.
+    `interval`: the column whose interval is in low and high; others have theirs in the columns `name`_low and
+    `name`_high, if at all. `styles`: the look of each row.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 0.4 * len(table) + 1.4), sharey=True)
     for ax, (column, label) in zip(axes, panels.items(), strict=True):
         for y, (_, row) in enumerate(table.iterrows()):
             style = styles[y] if styles else OTHER
             ax.plot(row[column], y, **style.marks)
-            if column == interval:
-                ax.plot([row["low"], row["high"]], [y, y], color=style.colour, linewidth=1)
+            ends = ["low", "high"] if column == interval else [f"{column}_low", f"{column}_high"]
+            if set(ends) <= set(table):
+                ax.plot(row[ends], [y, y], color=style.colour, linewidth=1)
         ax.set(xlabel=label, ylim=(len(table) - 0.5, -0.5))
         ax.grid(axis="x", color="0.9")
         if column in logarithmic:

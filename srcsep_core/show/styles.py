@@ -68,6 +68,18 @@ PRIORS = {
     "pnf": Style("#999933", "P", DASHDOTDOT),
     "denoiser": Style("#882255", "D", "-"),
 }
+# Kinds of prior that are compared with each other.
+FAMILIES = {
+    "flowavenet": Style("#332288", "s", "-"),
+    "nice": Style("#44AA99", "v", "--"),
+    "realnvp": Style("#AA4499", "^", "-."),
+    "glow": Style("#E69F00", "D", ":"),
+    "flow-mel": Style("#000000", "P", "--"),
+    "flow-stft": Style("#777777", "X", "-"),
+    "vae": Style("#999933", "o", "-"),
+    "beta-vae": Style("#882255", "<", "--"),
+    "vq-vae": Style("#BBBBBB", ">", "-."),
+}
 SAMPLERS = {
     "gibbs": Style("#000000", "o", "-"),
     "gibbs-exchange": Style("#777777", "v", "--"),
@@ -148,6 +160,11 @@ def preset_style(name: str) -> Style:
 def prior_style(name: str) -> Style:
     """The look of a prior of the benchmark, or of a WaveNet; for any other name one that it always gets."""
     return _look_up(PRIORS, name)
+
+
+def family_style(name: str) -> Style:
+    """The look of a kind of prior beside other kinds; for any other name one that it always gets."""
+    return _look_up(FAMILIES, name)
 
 
 def sampler_style(name: str) -> Style:

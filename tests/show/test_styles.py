@@ -26,6 +26,7 @@ TABLES = {
     **SOURCES_OF,
     "presets": styles.PRESETS,
     "priors": styles.PRIORS,
+    "families": styles.FAMILIES,
     "samplers": styles.SAMPLERS,
     "thresholds": styles.THRESHOLDS,
 }
@@ -69,7 +70,7 @@ def test_colours_of_sources_mean_nothing_else() -> None:
     sources = all_sources()
     own = {styles.source_style(name).colour for name in sources}
     assert len(own) == len(sources), "nor does a source of one world look like one of another"
-    others = [styles.PRESETS, styles.PRIORS, styles.SAMPLERS, styles.THRESHOLDS, styles.STATISTICS]
+    others = [styles.PRESETS, styles.PRIORS, styles.FAMILIES, styles.SAMPLERS, styles.THRESHOLDS, styles.STATISTICS]
     used = {style.colour for table in others for style in table.values()} | set(styles.FAILURES.values())
     used |= {style.colour for style in (*styles.SPARE, styles.OTHER, styles.TRUTH, styles.BOUND)}
     assert not own & used

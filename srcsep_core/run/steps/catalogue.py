@@ -197,6 +197,20 @@ def evaluations_of(profile: Profile, subject: Subject) -> list[Evaluation]:
     return steps
 
 
+def family_evaluations_of(profile: Profile, variant: str = "") -> list[Evaluation]:
+    """What is measured of the sets of `family_priors_of`, set by set, all at the authors' lengths."""
+    plan, steps = profile.plan, list[Evaluation]()
+    for prior in family_priors_of(profile, variant):
+        subject = Subject(prior, world_of(variant), 0.0)
+        steps += [
+            CrossLikelihood(subject, profile.evaluation),
+            NoiseCurve(subject, plan.curve),
+            ConstantInput(subject, plan.input_lengths[0], CONSTANT_LEVELS),
+            RandomInput(subject, plan.input_lengths[0], plan.draws[0]),
+        ]
+    return steps
+
+
 def cross_likelihood_step(profile: Profile, prior: TrainPriors) -> CrossLikelihood:
     """The step that evaluates noise-free priors on the profile's clean test set."""
     return CrossLikelihood(Subject(prior, prior.data, prior.train.noise_sigma), profile.evaluation)
@@ -207,7 +221,7 @@ def steps_of(profile: Profile, variant: str = "") -> list[Step]:
     steps: list[Step] = [*priors_of(profile, variant)]
     for subject in subjects_of(profile, variant):
         steps += evaluations_of(profile, subject)
-    return steps
+    return steps + [step for step in family_evaluations_of(profile, variant) if step not in steps]
 
 
 def _given(train: Any, model: str, how: str) -> Any:
