@@ -77,7 +77,8 @@ class Method:
     """A way to separate, by name: the supervision it has, and what makes its separator.
 
     needs: what it needs besides the mix, in words, which a file does not have (such a method is given the truth).
-    model: the kind of prior whose trained set it is made from.
+    model: the kind of prior whose trained set it is made from. apart: it has a table of its own, and is in none of
+    the benchmark's.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Method:
     make: Callable[[Given], Separator]
     needs: str = ""
     model: str = ""
+    apart: bool = False
 
 
 _METHODS: Registry[Method] = Registry("method", "srcsep_core.baselines")

@@ -97,11 +97,11 @@ def _known(field: Field) -> list[Setting]:
 
 
 def method_choices(profile: Profile, world: World, learned: World | None = None) -> list[MethodChoice]:
-    """Every method; one that is made from a kind of prior where the profile has that kind. `learned`: see there."""
+    """Every method of the tables; one made of a kind of prior where the profile has it. `learned`: see there."""
     return [
         MethodChoice(name, prior_step(profile, one.model, variant=world.variant) if one.model else None, learned)
         for name, one in all_methods().items()
-        if not one.model or one.model in profile.of(world.variant).kinds
+        if not one.apart and (not one.model or one.model in profile.of(world.variant).kinds)
     ]
 
 

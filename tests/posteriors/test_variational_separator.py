@@ -8,6 +8,7 @@ import pytest
 import torch
 from analytic import MIX, TWO, Gaussian, seeded
 
+from srcsep_core.baselines.base import Given, method_of
 from srcsep_core.data.mixes import MixConfig
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.errors import InputError
@@ -52,6 +53,19 @@ def test_estimates_are_the_means_and_add_up_to_the_mix() -> None:
             continue
         means = separator.posterior(mixes, NAMES, seeded(1)).mean
         torch.testing.assert_close(first.sources[:, 0] - first.sources[:, 1], means[:, 0] - means[:, 1])
+
+
+def test_the_method_is_the_encoder_alone_and_says_what_it_cannot_take() -> None:
+    method, mixes = method_of("encoder"), MIX.expand(3, 1, -1)
+    separator = method.make(Given(ToyWorld(), 4, encoder()))
+    found = separator.separate(mixes, NAMES, seeded())
+    expected = VariationalSeparator({}, encoder()).separate(mixes, NAMES, seeded())
+    assert torch.equal(found.sources, expected.sources)
+    assert method.supervision == "single sources" and method.apart
+    with pytest.raises(InputError, match="there are 1 sources but this encoder was trained on mixes of 2; name as man"):
+        separator.separate(mixes, NAMES[:1], seeded())
+    with pytest.raises(InputError, match="the mix has 2 samples but this encoder works on 4; cut it"):
+        separator.separate(mixes[..., :2], NAMES, seeded())
 
 
 def test_what_an_encoder_swapped_is_put_in_the_least_doubtful() -> None:

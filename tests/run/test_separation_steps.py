@@ -316,7 +316,10 @@ def test_priors_that_are_no_ladder_are_refused(trained: tuple[TrainPriors, ...],
             separation(sampler="langevin-released", config=CONFIGS["langevin"]),
             f"unknown sampler 'langevin-released'; it is now called {UNCONSTRAINED}",
         ),
-        (by_method("magic"), "unknown method 'magic'; use one of convtasnet, fastica, hdemucs, ibm, irm, mix, nmf"),
+        (
+            by_method("magic"),
+            "unknown method 'magic'; use one of convtasnet, encoder, fastica, hdemucs, ibm, irm, mix, nmf",
+        ),
     ],
 )
 def test_unknown_name_is_refused(step: SeparateMixes, sentence: str, line: Pipeline) -> None:
@@ -383,7 +386,7 @@ def test_every_choice_says_what_supervision_it_has() -> None:
     assert found["denoiser", "gibbs"] == found["flows", "gibbs"] == "single sources"
     assert found["oracle", "gibbs"] == found["denoiser", UNCONSTRAINED] == "truth"
     methods = {"mix": "nothing", "nmf": "single sources", "irm": "truth", "ibm": "truth", "fastica": "mixes"}
-    methods["convtasnet"] = methods["hdemucs"] = "mixes"
+    methods |= {"convtasnet": "mixes", "hdemucs": "mixes", "encoder": "single sources"}
     assert {name: found[name, "none"] for name in all_methods()} == methods
 
 
