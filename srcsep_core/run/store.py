@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -137,8 +138,9 @@ class Store:
     def get_or_make(self, step: str, key: str, make: Maker, **facts: Any) -> Artefact:
         """The artefact `key`; `make(folder, work_folder)` writes its files if it is not there yet.
 
-        `make` fills `folder`, may keep checkpoints in `work_folder`, and may return facts to record. It runs
-        in one process at a time, and what it leaves in `work_folder` is removed once it has finished.
+        `make` fills `folder`, may keep checkpoints in `work_folder`, and may return facts to record, beside the
+        processor time that it took. It runs in one process at a time, and what it leaves in `work_folder` is removed
+        once it has finished.
         """
         found = self.get(step, key)
         if found is not None:
@@ -201,8 +203,10 @@ class Store:
         building.mkdir(parents=True)
         work.mkdir(parents=True, exist_ok=True)
         try:
+            before = time.process_time()
             recorded = make(building, work) or {}
-            write_json(building / PROVENANCE, provenance(step=step, key=key, **facts, **recorded))
+            spent = {"cpu_seconds": round(time.process_time() - before, 1)}
+            write_json(building / PROVENANCE, provenance(step=step, key=key, **facts, **{**spent, **recorded}))
             seal(building, key)
             replace_folder(building, final)
         except BaseException:
