@@ -206,7 +206,7 @@ def family_evaluations_of(profile: Profile, variant: str = "") -> list[Evaluatio
             CrossLikelihood(subject, profile.evaluation),
             NoiseCurve(subject, plan.curve),
             ConstantInput(subject, plan.input_lengths[0], CONSTANT_LEVELS),
-            RandomInput(subject, plan.input_lengths[0], plan.draws[0]),
+            RandomInput(subject, plan.input_lengths[0], plan.draws[1]),
         ]
     return steps
 
