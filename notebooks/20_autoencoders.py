@@ -32,6 +32,7 @@ device = "auto"
 import pandas as pd
 from IPython.display import display
 
+from srcsep_core.audit.matrices import matrix
 from srcsep_core.diagnostics import discriminate, protocol_values, summarise
 from srcsep_core.diagnostics.codes import (
     code_table,
@@ -117,7 +118,7 @@ print(f"Perplexity of {entries} entries: {listed(usage.groupby('source', sort=Fa
 # %% [markdown]
 # ## The bounds
 #
-# Every test signal under every prior, beside the log-likelihood of the flow of the same comparison
+# Medians of the test signals under every prior, beside the log-likelihood of the flow of the same comparison
 # (`flowavenet`, exact). A bound says that the likelihood is at least as large; how much larger it may be is not known.
 
 # %%
@@ -129,15 +130,12 @@ for model, protocol in protocols.items():
     values[model] = protocol_values(run.pipeline.values(asked), protocol)
     summaries.append(summarise(values[model]).assign(model=model, protocol=protocol))
 table = pd.concat(summaries, ignore_index=True)
-cells = {"index": "source", "columns": "prior", "values": "mean"}
-panels = {
-    f"{model}, {protocols[model]}": rows.pivot_table(**cells, sort=False)
-    for model, rows in table.groupby("model", sort=False)
-}
+grouped = table.groupby("model", sort=False)
+panels = {f"{model}, {protocols[model]}": matrix(rows) for model, rows in grouped}
 run.save_figure(cross_likelihood_figure(panels), "autoencoder_bounds", table)
 own = table[table["source"] == table["prior"]]
 for model, rows in own.groupby("model", sort=False):
-    print(f"{model}, own source: {listed(rows.set_index('source')['mean'], '.2f', ' nats/sample')}")
+    print(f"{model}, own source, median: {listed(rows.set_index('source')['median'], '.2f', ' nats/sample')}")
 
 # %% [markdown]
 # ## What they tell apart

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from srcsep_core.show.panels import label_edges, lines_by_source, named_in, shared_legend, with_interval
-from srcsep_core.show.styles import TRUTH, prior_style, source_style
+from srcsep_core.show.styles import TRUTH, family_style, source_style
 
 
 def reconstruction_figure(
@@ -96,7 +96,7 @@ def by_source_figure(table: pd.DataFrame, panels: Mapping[str, str]) -> Figure:
         for index, model in enumerate(models):
             part = table[table["model"] == model].set_index("source").loc[sources]
             places = np.arange(len(sources)) + (index - (len(models) - 1) / 2) * 0.16
-            with_interval(ax, places, part, column, model, capsize=3, **prior_style(model).marks)
+            with_interval(ax, places, part, column, model, capsize=3, **family_style(model).marks)
         ax.set_xticks(range(len(sources)), sources)
         ax.set(xlabel="prior" if column == "auroc" else "source", ylabel=label)
     shared_legend(figure, len(models))

@@ -67,10 +67,6 @@ PRIORS = {
     "wavenet-sigmoid": Style("#E69F00", "*", SPARSE),
     "pnf": Style("#999933", "P", DASHDOTDOT),
     "denoiser": Style("#882255", "D", "-"),
-    "flowavenet": Style("#000000", ".", "-"),
-    "vae": Style("#44AA99", "8", "-"),
-    "beta-vae": Style("#AA4499", "H", "--"),
-    "vq-vae": Style("#882255", "d", ":"),
 }
 # Kinds of prior that are compared with each other.
 FAMILIES = {

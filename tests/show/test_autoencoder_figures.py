@@ -16,7 +16,7 @@ from srcsep_core.show.autoencoder_figures import (
     reconstruction_samples,
     usage_figure,
 )
-from srcsep_core.show.styles import prior_style, source_style
+from srcsep_core.show.styles import family_style, source_style
 
 
 @pytest.fixture(autouse=True)
@@ -70,5 +70,5 @@ def test_models_stand_side_by_side_in_their_looks() -> None:
     (ax,) = by_source_figure(pd.DataFrame(rows), {"auroc": "AUROC"}).axes
     first, second = (container.lines[0] for container in ax.containers)
     assert (first.get_xdata() < second.get_xdata()).all() and ax.get_ylabel() == "AUROC"
-    assert same_color(second.get_color(), prior_style("vq-vae").colour)
+    assert same_color(second.get_color(), family_style("vq-vae").colour)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["sine", "saw"]
