@@ -13,7 +13,8 @@ from srcsep_core.cli.options import profile_option, variant_option
 if TYPE_CHECKING:
     from srcsep_core.run.pipeline import StepStatus
 
-MOST_DETAILS = 10
+SCREEN = 24  # lines
+LEAST_DETAILS = 3
 
 
 @click.command()
@@ -59,8 +60,12 @@ def group_lines(found: Sequence[StepStatus]) -> list[str]:
     return [f"{name:20s} {counted(one for one in found if one.step.name == name)}" for name in names]
 
 
-def detail_lines(found: Iterable[StepStatus]) -> list[str]:
-    """A line for each step that is running, unfinished or damaged; of more than `MOST_DETAILS` the first ones."""
+def detail_lines(found: Sequence[StepStatus]) -> list[str]:
+    """A line for each step that is running, unfinished or damaged; of more than fit on a screen the first ones.
+
+    The screen also has the lines of `group_lines`, and two that count.
+    """
     lines = [f"{one.state}: {one.step.title}: {one.detail}" for one in found if one.detail]
-    more = len(lines) - MOST_DETAILS
-    return lines[:MOST_DETAILS] + ([f"and {more} more: `srcsep status --all`"] if more > 0 else [])
+    room = max(LEAST_DETAILS, SCREEN - 2 - len(group_lines(found)))
+    more = len(lines) - room
+    return lines[:room] + ([f"and {more} more: `srcsep status --all`"] if more > 0 else [])

@@ -11,8 +11,12 @@ from srcsep_core.data.base import EvalConfig, trained_for
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.posteriors.encoder import EncoderConfig
+from srcsep_core.priors.autoencoder import AutoencoderConfig
+from srcsep_core.priors.beta_vae import BetaVAEConfig
 from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
+from srcsep_core.priors.vae import VAEConfig
+from srcsep_core.priors.vqvae import VQVAEConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
 from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_PAGES, LAPTOP_TRAIN, EvalPlan, KindPlan, PagePlan
 from srcsep_core.run.song_plans import SONGS, of_frames
@@ -89,6 +93,19 @@ def _families(network: FlowConfig, train: TrainConfig, step_seconds: float | Non
     return dict.fromkeys(("flowavenet", "nice", "realnvp", "glow"), plan)
 
 
+def _autoencoders(
+    size: AutoencoderConfig, train: TrainConfig, step_seconds: float | None = None, **codebook: int
+) -> dict[str, KindPlan]:
+    """Autoencoders of one size and trained alike; `codebook` are fields of the vector-quantised one."""
+    sizes = resolved(size)
+    networks = {
+        "vae": VAEConfig(**sizes),
+        "beta-vae": BetaVAEConfig(**sizes),
+        "vq-vae": VQVAEConfig(**{**sizes, **codebook}),
+    }
+    return {name: KindPlan(network, train, step_seconds=step_seconds) for name, network in networks.items()}
+
+
 def _profile(
     name: str,
     noise_levels: tuple[float, ...],
@@ -149,7 +166,10 @@ _ALL = (
             teachers=("denoiser", "oracle"),
             step_seconds=0.1,
         ),
-        families=_families(FlowConfig(blocks=2, flows=2, layers=3, width=8), _SMOKE, step_seconds=0.1),
+        families=_families(FlowConfig(blocks=2, flows=2, layers=3, width=8), _SMOKE, step_seconds=0.1)
+        | _autoencoders(
+            AutoencoderConfig(frame=16, latent=4, width=16, layers=1), _SMOKE, step_seconds=0.02, entries=16
+        ),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
         draws=(2, 2),
         length=512,
@@ -191,6 +211,13 @@ _ALL = (
         ),
         families=_families(
             FlowConfig(blocks=4, flows=4, layers=6, width=12), replace(LAPTOP_TRAIN, steps=1500), step_seconds=1.0
+        )
+        | _autoencoders(
+            AutoencoderConfig(frame=32),
+            replace(LAPTOP_TRAIN, steps=4000, learning_rate=1e-2),
+            step_seconds=0.05,
+            latent=8,
+            entries=256,
         ),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
@@ -210,7 +237,12 @@ _ALL = (
             replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=1024, learning_rate=1e-3, checkpoint_every=1000),
             teachers=("denoiser", "oracle"),
         ),
-        families=_families(FlowConfig(), _FULL),
+        families=_families(FlowConfig(), _FULL)
+        | _autoencoders(
+            AutoencoderConfig(frame=32, width=256, layers=6),
+            replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=8192, learning_rate=1e-3, checkpoint_every=1000),
+            entries=512,
+        ),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),
         pages=replace(LAPTOP_PAGES, denoised=64),

@@ -110,7 +110,7 @@ def test_loaded_weights_give_the_same_set_of_one_prior_a_source(
         with pytest.raises(InputError, match=f"no prior for 'organ'; there are {', '.join(SOURCES)}"):
             found.prior("organ")
         reported = found.at(trainable.sigma).likelihoods(x) if isinstance(found, LikelihoodSet) else {}
-        if reported and "log_prob" not in reported:
+        if "mean_sigmoid" in reported:
             with pytest.raises(InputError, match="which is not a density"):
                 found.prior(SOURCES[0])
             priors = []
@@ -134,9 +134,10 @@ def test_likelihood_of_a_set_is_the_density_of_its_priors(trainable: Trainable, 
     found, x = found.at(trainable.sigma), 0.4 * randn(3, len(SOURCES), 16).float()
     values = found.likelihoods(x)
     assert all(value.shape == (3, len(SOURCES)) and value.dtype == torch.float64 for value in values.values())
-    if "log_prob" in values:
-        rows = [found.prior(source).log_prob(x[:, k : k + 1]) / 16 for k, source in enumerate(SOURCES)]
-        torch.testing.assert_close(values["log_prob"], torch.stack(rows, dim=1).detach().double(), rtol=1e-5, atol=1e-5)
+    for protocol in {"log_prob", "bound"} & set(values):
+        own = [getattr(found.prior(source), protocol) for source in SOURCES]
+        rows = [of_prior(x[:, k : k + 1]) / 16 for k, of_prior in enumerate(own)]
+        torch.testing.assert_close(values[protocol], torch.stack(rows, dim=1).detach().double(), rtol=1e-5, atol=1e-5)
 
 
 # All priors
@@ -179,7 +180,7 @@ OTHERS = {
     "oracle, uniform_hz": Case(lambda perturb: OraclePrior("sine", ToyWorld("uniform_hz"), 0.4)),
 }
 CASES = OTHERS | {name: kind_case(t) for name, t in TRAINABLES.items() if t.objective == t.kind.objectives[0]}
-METHODS = ("denoise", "score", "log_prob", "log_prob_map", "posterior_sample")
+METHODS = ("denoise", "score", "log_prob", "log_prob_map", "bound", "reconstruct", "codes", "posterior_sample")
 
 
 def size_of(prior: Any) -> int:
@@ -198,7 +199,7 @@ def asked_at_levels(prior: Any) -> bool:
 
 
 def takes_level(prior: Any, method: str = "log_prob") -> bool:
-    return "sigma" in signature(getattr(prior, method)).parameters
+    return hasattr(prior, method) and "sigma" in signature(getattr(prior, method)).parameters
 
 
 def length_of(prior: Any) -> int:
@@ -257,6 +258,7 @@ def test_results_have_the_shape_of_the_signals_and_rows_do_not_mix(case: Case, p
     x = (0.4 * randn(3, 1, length_of(prior))).to(device)
     sigma = level_of(prior)
     shapes = {"denoise": x.shape, "score": x.shape, "log_prob": (3,), "log_prob_map": (3, x.shape[2])}
+    shapes |= {"bound": (3,), "reconstruct": x.shape}
     for method, shape in shapes.items():
         if hasattr(prior, method):
             found = call(prior, method, x, sigma)
@@ -369,12 +371,8 @@ def test_bad_signals_are_named_by_every_method(case: Case, prior: Any) -> None:
                     call(prior, method, x, sigma)
     if isinstance(prior, nn.Module):
         with pytest.raises(InputError, match=r"float32 but the model is torch\.float64"):
-            call(
-                prior,
-                "denoise" if hasattr(prior, "denoise") else "log_prob",
-                torch.zeros(1, 1, length_of(prior)),
-                sigma,
-            )
+            method = next(name for name in METHODS if hasattr(prior, name) and name != "score")
+            call(prior, method, torch.zeros(1, 1, length_of(prior)), sigma)
 
 
 @each(lambda case, prior: asked_at_levels(prior) and not isinstance(prior, DensityDenoiser))
