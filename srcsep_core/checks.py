@@ -39,7 +39,7 @@ def check_waveform(
     length = x.shape[2]
     if length < multiple_of:
         raise InputError(
-            f"the signal is too short: {length} samples where the model squeezes by {multiple_of}; "
+            f"the signal is too short: {length} samples where the model takes multiples of {multiple_of}; "
             f"pass at least {multiple_of} samples"
         )
     if length % multiple_of:

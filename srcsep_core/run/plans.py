@@ -32,8 +32,8 @@ class PagePlan:
     """How much the notebooks themselves measure and draw, beside what steps make.
 
     `modes`: signals whose plausible waves are counted; `scores`: signals on which flows' scores are measured;
-    `denoised`: how many signals the denoiser's scores; `drift`: steps of the authors' Langevin dynamics;
-    `sampled`: samples of a signal drawn from a prior sample by sample.
+    `denoised`: how many signals the denoiser's scores; `drift`: steps of the authors' Langevin dynamics, and of a
+    gradient that is followed; `sampled`: samples of a signal drawn from a prior sample by sample.
     """
 
     modes: EvalConfig

@@ -15,6 +15,7 @@ from srcsep_core.priors.autoencoder import AutoencoderConfig
 from srcsep_core.priors.beta_vae import BetaVAEConfig
 from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
+from srcsep_core.priors.spectral import MelConfig, SpectralConfig, StftConfig
 from srcsep_core.priors.vae import VAEConfig
 from srcsep_core.priors.vqvae import VQVAEConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
@@ -106,6 +107,16 @@ def _autoencoders(
     return {name: KindPlan(network, train, step_seconds=step_seconds) for name, network in networks.items()}
 
 
+def _spectra(mel: MelConfig, stft: StftConfig, train: TrainConfig, *seconds: float) -> dict[str, KindPlan]:
+    """Flows of spectra, trained alike; `seconds`: what a step takes of each."""
+    networks: dict[str, SpectralConfig] = {"mel-flow": mel, "stft-flow": stft}
+    times = seconds or (None, None)
+    return {
+        name: KindPlan(network, train, step_seconds=time)
+        for (name, network), time in zip(networks.items(), times, strict=True)
+    }
+
+
 def _profile(
     name: str,
     noise_levels: tuple[float, ...],
@@ -169,6 +180,13 @@ _ALL = (
         families=_families(FlowConfig(blocks=2, flows=2, layers=3, width=8), _SMOKE, step_seconds=0.1)
         | _autoencoders(
             AutoencoderConfig(frame=16, latent=4, width=16, layers=1), _SMOKE, step_seconds=0.02, entries=16
+        )
+        | _spectra(
+            MelConfig(blocks=3, flows=2, layers=2, width=8, fft=64, hop=16),
+            StftConfig(blocks=3, flows=2, layers=2, width=8, fft=16, hop=8),
+            _SMOKE,
+            0.05,
+            0.05,
         ),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
         draws=(2, 2),
@@ -218,6 +236,13 @@ _ALL = (
             step_seconds=0.05,
             latent=8,
             entries=256,
+        )
+        | _spectra(
+            MelConfig(flows=6, layers=3, width=16),
+            StftConfig(blocks=6, flows=6, layers=3, width=16, fft=128, hop=80),
+            replace(LAPTOP_TRAIN, steps=2500, crop=4000),
+            0.15,
+            0.2,
         ),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
@@ -242,6 +267,11 @@ _ALL = (
             AutoencoderConfig(frame=32, width=256, layers=6),
             replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=8192, learning_rate=1e-3, checkpoint_every=1000),
             entries=512,
+        )
+        | _spectra(
+            MelConfig(blocks=6, flows=8, layers=4, width=64, fft=1024),
+            StftConfig(flows=8, layers=4, width=64),
+            replace(LAPTOP_TRAIN, steps=40_000, batch_size=32, crop=16_000, learning_rate=1e-3, checkpoint_every=1000),
         ),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),

@@ -151,18 +151,23 @@ def matrix(ax: Axes, values: pd.DataFrame, *, norm: Normalize | None = None) -> 
 
 
 def cross_likelihood_figure(
-    panels: Mapping[str, pd.DataFrame], *, columns: int | None = None, label: str = LIKELIHOOD_LABEL
+    panels: Mapping[str, pd.DataFrame],
+    *,
+    columns: int | None = None,
+    label: str = LIKELIHOOD_LABEL,
+    logarithmic: bool | None = None,
 ) -> Figure:
     """Matrices (title to table: source x prior) with one colour scale for all, which `label` names.
 
-    The scale is that of log-likelihoods; under another label it is linear. `columns` stand in a row, by default two or
-    three, and long titles are broken into lines. Raises `InputError` if there are no panels, or for an empty table.
+    The scale is that of log-likelihoods; under another label it is linear unless `logarithmic`. `columns` stand in a
+    row, by default two or three, and long titles are broken into lines. Raises `InputError` if there are no panels, or
+    for an empty table.
     """
     if not panels:
         raise InputError("there are 0 panels; pass at least one, as {'title': table}")
     for table in panels.values():
         _check_table(table)
-    logarithmic = label == LIKELIHOOD_LABEL
+    logarithmic = label == LIKELIHOOD_LABEL if logarithmic is None else logarithmic
     values = np.concatenate([table.to_numpy(float).ravel() for table in panels.values()])
     norm = likelihood_norm(*panels.values()) if logarithmic else Normalize(np.nanmin(values), np.nanmax(values))
     columns = columns or (2 if len(panels) == 4 else min(3, len(panels)))

@@ -181,6 +181,7 @@ OTHERS = {
 }
 CASES = OTHERS | {name: kind_case(t) for name, t in TRAINABLES.items() if t.objective == t.kind.objectives[0]}
 METHODS = ("denoise", "score", "log_prob", "log_prob_map", "bound", "reconstruct", "codes", "posterior_sample")
+METHODS += ("feature_log_prob", "gradient")
 
 
 def size_of(prior: Any) -> int:
@@ -258,7 +259,7 @@ def test_results_have_the_shape_of_the_signals_and_rows_do_not_mix(case: Case, p
     x = (0.4 * randn(3, 1, length_of(prior))).to(device)
     sigma = level_of(prior)
     shapes = {"denoise": x.shape, "score": x.shape, "log_prob": (3,), "log_prob_map": (3, x.shape[2])}
-    shapes |= {"bound": (3,), "reconstruct": x.shape}
+    shapes |= {"bound": (3,), "reconstruct": x.shape, "feature_log_prob": (3,), "gradient": x.shape}
     for method, shape in shapes.items():
         if hasattr(prior, method):
             found = call(prior, method, x, sigma)
