@@ -34,7 +34,8 @@ from IPython.display import display
 
 from srcsep_core.data.toy import SOURCES, ToyWorld, draw_test_set
 from srcsep_core.diagnostics.invertibility import inverse_errors
-from srcsep_core.priors.flowavenet import FLOWAVENET, FlowConfig, flow_receptive_field
+from srcsep_core.priors.flow_parts import FlowConfig
+from srcsep_core.priors.flowavenet import FLOWAVENET, flow_receptive_field
 from srcsep_core.report.session import listed, start
 from srcsep_core.run.steps import prior_step
 from srcsep_core.show.player import player

@@ -112,7 +112,23 @@ print(f"White noise of {loud['input_sigma'].iloc[0]:g}, mean over priors:", list
 # %% [markdown]
 # ## What it means
 #
-# NUMBER
+# - **The coupling decides more than the mixing.** NICE, whose volume is one number for all signals, stays at 1.82
+#   nats/sample and an accuracy of 0.83 [0.81, 0.86]; with affine couplings it is 4.24 nats and 1.00. By the bare
+#   likelihood its worst pair has an AUROC of 0.75 [0.68, 0.82], RealNVP's 0.93 [0.89, 0.96], FloWaveNet's 0.96
+#   [0.93, 0.98] and Glow's 0.88 [0.83, 0.92].
+# - **A learned Gaussian of the channels that leave changes nothing that shows here:** RealNVP and FloWaveNet have the
+#   same 4.24 nats and fall by 13.9 and 15.9 at noise of 0.01.
+# - **Peaks come with likelihood, not with a family.** Mixing all channels gives Glow 5.63 nats, and it falls by 8 140
+#   nats/sample where NICE falls by 0.16. In order of likelihood the four flows are in order of peakedness too, but for
+#   the two that are alike. Another flow is no cure; a worse fit is one of a kind.
+# - **As a ratio of two priors everything tells the classes apart:** the worst pair of any row has a ratio AUROC of
+#   0.995 or more, spectra and autoencoders included. The bare likelihood is spoilt by how easy a signal is for all.
+# - **Constants stay likely** under the sine's priors: the input zero is worth 3.3 nats/sample to Glow's and 4.3 to
+#   FloWaveNet's. The square's FloWaveNet gives it -8 240, the square's Glow 1.3.
+#
+# One run each of a third of an hour; flows of the other notebooks are larger and were trained for 2 400 steps. Falls
+# are medians of 8 signals a class. Rows of spectra count nats for each value of a spectrum: compare what they tell
+# apart, not their nats.
 
 # %%
 print(run.provenance(steps))

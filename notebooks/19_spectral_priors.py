@@ -211,13 +211,18 @@ display(player(followed, world.sample_rate, title=f"From noise, along the gradie
 # %% [markdown]
 # ## What it means
 #
-# - **Discrimination.** NUMBER: worst AUROC, ratio and accuracy in the spectrum against those of samples.
-# - **Peakedness.** NUMBER: falls at noise of 0.01 in spreads, spectrum against samples. Where a class leaves bands
-#   empty, as a sine does, noise that lies above the floor fills all of them at once; a class with power in every band
-#   hardly notices it. The floor says which noise counts, the jitter how sharp a spectrum can be. Both are ours.
-# - **The gradient leads to spectra, not to a signal.** From noise the log-density rises from NUMBER to NUMBER nats for
-#   each value (the class's own: NUMBER) and SI-SDR stays at NUMBER dB: nothing in it asks for one phase or another.
-#   From a test signal in noise of 0.1 SI-SDR goes from NUMBER to NUMBER dB: there the phase is given from the start.
+# - **Discrimination.** By the bare log-density the spectrum confuses more: its worst pair has an AUROC of 0.87 [0.81,
+#   0.92] in mel bands and 0.81 [0.74, 0.86] in the transform, where samples have 0.96 [0.93, 0.98]. By the ratio of two
+#   priors, and in the choice among four, all three make no error.
+# - **Peakedness.** With noise of 0.01 the square's and the saw's median falls by 0.03 and 0.02 spreads in mel bands and
+#   by 1.7 and 2.3 in the transform, by 14 and 43 in samples. The sine's falls by 150 and 550, in samples by 17: it
+#   leaves bands empty, and noise that lies above the floor fills all of them at once; a class with power in every band
+#   hardly notices it. The floor says which noise counts, the jitter how sharp a spectrum can be. Both are ours, and
+#   were not varied. Falls are of 8 signals a class.
+# - **The gradient leads to spectra, not to a signal.** From noise the log-density of mel bands rises, for the sine from
+#   -140 to -2.9 nats a value, not to the 0.86 of a test signal, and SI-SDR stays below -26 dB for all classes: nothing
+#   in it asks for one phase or another. From a test signal in noise of 0.1, where the phase is given, SI-SDR rises by
+#   0.7 to 5.3 dB, but for the square in the transform, which loses 0.7 dB. That is one signal a class.
 # - **What it is good for.** Telling classes apart, or judging an estimate; not in the place of a prior in a sampler:
 #   Langevin dynamics, Gibbs sampling and projection need the score of signals in noise, and two signals that sum to a
 #   mix are held together by the phase that this density cannot see.

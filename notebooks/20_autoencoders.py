@@ -158,10 +158,16 @@ for model, rows in discrimination.groupby("model", sort=False):
 # %% [markdown]
 # ## What it means
 #
-# - **What is given back.** NUMBER
-# - **The bounds.** NUMBER
-# - **Telling sources apart.** NUMBER
-# - **The codes.** NUMBER
+# - **What is given back.** The VAE gives waves back best, at 19 (square) to 40 dB (sine); beta 4 costs 9 to 24 dB. The
+#   VQ-VAE, with 8 bits for 32 samples, lies at 16 to 22 dB and is better than the beta-VAE for square and saw.
+# - **The bounds** lie well below the likelihood of the flow of this comparison: for the sine 2.89 nats/sample (VAE) and
+#   1.25 (VQ-VAE) to 4.35, for the square 0.37 and 0.26 to 3.80. How much of that is the bound's own gap is not known.
+# - **Telling sources apart.** By the bound itself the VAE's worst pair has an AUROC of 0.89 [0.85, 0.93], the flow's
+#   0.96 [0.93, 0.98], the beta-VAE's 0.58 [0.50, 0.66] and the VQ-VAE's 0.55 [0.48, 0.64]. In the choice among four
+#   they are right for 0.96, 0.92 and 0.93 of the signals, the flow for all.
+# - **The codes** of a prior hold all four sources in one cloud: an autoencoder of one class encodes the others as well.
+#   Two components have 53 % of the variance of the VAE's codes and 92 % of the beta-VAE's, which leaves most of its
+#   numbers unused. Of 256 entries the VQ-VAE uses as many as 67 (square) to 177 (saw) that are used alike.
 #
 # Each prior is small and was trained for minutes. Frames are 2 ms, far shorter than those of NSynth: a longer frame
 # packs more into a code, and is given back worse by networks of this size.

@@ -33,7 +33,7 @@ def family_noise_figure(noise: pd.DataFrame) -> Figure:
     """
     means = noise.groupby(["space", "family", "data_sigma"], sort=False)["median"].mean().reset_index()
     spaces = named_in(means, "space")
-    figure, axes = plt.subplots(1, len(spaces), figsize=(4 * len(spaces) + 3, 3.4), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(spaces), figsize=(3 * len(spaces) + 2, 3.6), sharex=True, squeeze=False)
     for ax, space in zip(axes[0], spaces, strict=True):
         for family, part in means[means["space"] == space].groupby("family", sort=False):
             line = part.set_index("data_sigma")["median"]
@@ -41,6 +41,7 @@ def family_noise_figure(noise: pd.DataFrame) -> Figure:
             ax.plot(fall.index, fall, **family_style(str(family)).marked, markersize=5, label=family)
         ax.set(xscale="log", xlabel="standard deviation of the noise on the signals", title=space)
         ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(bottom=min(0.0, float(ax.dataLim.y0)))
     axes[0, 0].set_ylabel("fall of the median / (nats/sample)")
     shared_legend(figure, 5)
     return figure
