@@ -293,7 +293,7 @@ def test_help_of_a_command_lists_what_there_is() -> None:
     printed = " ".join(srcsep("separate", "--help").output.split())
     for names in (
         "sine, square, saw, triangle",
-        "sampler, convtasnet, encoder, mix, nmf",
+        "sampler, convtasnet, encoder, hdemucs, mix, nmf",
         "gibbs, gibbs-exchange",
         "denoiser, pnf, oracle",
     ):
