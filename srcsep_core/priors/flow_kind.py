@@ -93,7 +93,6 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
         ("likelihood", "quarter_log_det"),
         density=True,
         ladder=True,
-        batch_samples=16_384,  # the maps of a coupling should stay in the processor's cache
     )
 
 
