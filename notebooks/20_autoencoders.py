@@ -32,17 +32,18 @@ device = "auto"
 import pandas as pd
 from IPython.display import display
 
+from srcsep_core.audit.families import family_values
 from srcsep_core.audit.matrices import matrix
-from srcsep_core.diagnostics import discriminate, protocol_values, summarise
+from srcsep_core.diagnostics import discriminate, summarise
 from srcsep_core.diagnostics.codes import (
     code_table,
     reconstruction_table,
     reconstructions,
-    told_apart_by_own,
     usage_table,
 )
+from srcsep_core.diagnostics.discrimination import worst_by_prior
 from srcsep_core.report.session import listed, start
-from srcsep_core.run.steps import CrossLikelihood, Subject, family_priors_of
+from srcsep_core.run.steps import CrossLikelihood, family_priors_of
 from srcsep_core.show.autoencoder_figures import (
     by_source_figure,
     codes_figure,
@@ -122,16 +123,11 @@ print(f"Perplexity of {entries} entries: {listed(usage.groupby('source', sort=Fa
 # (`flowavenet`, exact). A bound says that the likelihood is at least as large; how much larger it may be is not known.
 
 # %%
-protocols = {"flowavenet": "log_prob", **dict.fromkeys(MODELS, "bound")}
-values, summaries = {}, []
-for model, protocol in protocols.items():
-    step = family[model]
-    asked = CrossLikelihood(Subject(step, step.data, 0.0), evaluation)
-    values[model] = protocol_values(run.pipeline.values(asked), protocol)
-    summaries.append(summarise(values[model]).assign(model=model, protocol=protocol))
+asked = family_values(run.pipeline, run.profile, CrossLikelihood)
+found = {prior.model: (protocol, values) for prior, protocol, values in asked if prior.model in ("flowavenet", *MODELS)}
+summaries = [summarise(values).assign(model=model, protocol=name) for model, (name, values) in found.items()]
 table = pd.concat(summaries, ignore_index=True)
-grouped = table.groupby("model", sort=False)
-panels = {f"{model}, {protocols[model]}": matrix(rows) for model, rows in grouped}
+panels = {f"{model}, {name}": matrix(rows) for (model, name), rows in table.groupby(["model", "protocol"], sort=False)}
 run.save_figure(cross_likelihood_figure(panels), "autoencoder_bounds", table)
 own = table[table["source"] == table["prior"]]
 for model, rows in own.groupby("model", sort=False):
@@ -144,8 +140,8 @@ for model, rows in own.groupby("model", sort=False):
 # the signals of each source that its own prior finds likeliest. Intervals: bootstrap over signals, 95 %.
 
 # %%
-apart = [told_apart_by_own(discriminate(rows)).assign(model=model) for model, rows in values.items()]
-discrimination = pd.concat(apart, ignore_index=True)
+apart = [worst_by_prior(discriminate(values)).assign(model=model) for model, (_, values) in found.items()]
+discrimination = pd.concat(apart, ignore_index=True).rename(columns={"prior": "source"})
 labels = {"auroc": "AUROC, worst pair", "accuracy": "accuracy"}
 run.save_figure(by_source_figure(discrimination, labels), "autoencoder_discrimination", discrimination)
 for model, rows in discrimination.groupby("model", sort=False):
@@ -173,4 +169,4 @@ for model, rows in discrimination.groupby("model", sort=False):
 # packs more into a code, and is given back worse by networks of this size.
 
 # %%
-print(run.provenance([family[model] for model in protocols]))
+print(run.provenance([family[model] for model in found]))

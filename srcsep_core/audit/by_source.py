@@ -11,6 +11,7 @@ from srcsep_core.audit.presets import BY_MODEL, EXACT, RELEASED
 from srcsep_core.audit.published import authors
 from srcsep_core.audit.tables import select
 from srcsep_core.data.toy import SOURCES
+from srcsep_core.diagnostics.discrimination import worst_by_prior
 
 
 def told_apart(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -26,13 +27,13 @@ def told_apart(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         stored = authors("discrimination", model=model).set_index("prior")
         for preset in (RELEASED, EXACT):
             part = select(table, **BY_MODEL[model][preset].facts)
+            worst = worst_by_prior(part).set_index("prior")
             for name in SOURCES:
-                own = select(part, source=name, prior=name).iloc[0]
-                worst = part[(part["prior"] == name) & (part["source"] != name)].sort_values("auroc").iloc[0]
+                own = worst.loc[name]
                 row: dict[str, Any] = {"model": model, "preset": preset, "source": name}
                 row |= {f"accuracy{end}": own[f"accuracy{end}"] for end in ends}
-                row |= {f"auroc{end or '_worst'}": worst[f"auroc{end}"] for end in ends}
-                row |= {"against": worst["source"], "n": own["n"]}
+                row |= {f"auroc{end or '_worst'}": own[f"auroc{end}"] for end in ends}
+                row |= {"against": own["against"], "n": select(part, source=name, prior=name)["n"].iloc[0]}
                 row |= {"published_accuracy": stored.loc[name, "argmax_prior_accuracy"]}
                 rows.append(row | {"published_auroc_worst": stored.loc[name, "auroc_worst"]})
     return pd.DataFrame(rows)

@@ -7,21 +7,18 @@ that its density is of, or by its being no flow.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
 
 from srcsep_core.audit.claims.measures import Number, mean, worst
 from srcsep_core.audit.matrices import matrix
-from srcsep_core.diagnostics import discriminate, protocol_values, protocols_of, summarise
-from srcsep_core.run.artefacts import Artefact
+from srcsep_core.audit.tables import by_protocol
+from srcsep_core.diagnostics import discriminate, summarise
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import (
-    WEIGHTS,
     ConstantInput,
     CrossLikelihood,
     Evaluation,
@@ -30,8 +27,9 @@ from srcsep_core.run.steps import (
     TrainPriors,
     family_evaluations_of,
 )
+from srcsep_core.training.loop import new_network
 
-READ_LAST = "log_pz"  # of a flow; no other protocol is left out where there is a choice
+LEFT_OUT = "log_pz"  # of a flow, which is read as the density that it is
 PEAK_NOISE = 0.01
 SECONDS_PER_HOUR = 3600.0
 
@@ -39,20 +37,14 @@ SECONDS_PER_HOUR = 3600.0
 def family_values(
     pipeline: Pipeline, profile: Profile, kind: type[Evaluation]
 ) -> Iterator[tuple[TrainPriors, str, pd.DataFrame]]:
-    """The priors, the protocol and the single values of every evaluation of one kind, made where it is missing.
-
-    A flow is read as the density that it is (`log_prob`).
-    """
+    """The priors, the protocol and the single values of every evaluation of one kind, made where it is missing."""
     for step in family_evaluations_of(profile):
         if isinstance(step, kind):
             assert step.subject.trained is not None
             table = pipeline.values(step)
-            if "protocol" in table:
-                protocol = next(name for name in table["protocol"].unique() if name != READ_LAST)
-                yield step.subject.trained, protocol, table[table["protocol"] == protocol]
-            else:
-                protocol = next(name for name in protocols_of(table) if name != READ_LAST)
-                yield step.subject.trained, protocol, protocol_values(table, protocol)
+            for protocol, values in by_protocol(table):
+                if protocol != LEFT_OUT:
+                    yield step.subject.trained, protocol, values
 
 
 def space_of(prior: TrainPriors) -> str:
@@ -80,7 +72,7 @@ def family_table(pipeline: Pipeline, profile: Profile) -> pd.DataFrame:
         row |= _named("worst_auroc", worst(plain, "auroc"))
         row |= _named("worst_ratio_auroc", worst(discriminate(values, ratio=True), "auroc"))
         row |= _named("accuracy", mean(plain, "accuracy"))
-        row |= {"nats": own["median"].mean(), "peak_fall": falls[prior.model], "parameters": _count(artefact)}
+        row |= {"nats": own["median"].mean(), "peak_fall": falls[prior.model], "parameters": _learned(prior)}
         rows.append(row | {"cpu_hours": artefact.provenance.get("cpu_seconds", np.nan) / SECONDS_PER_HOUR})
     return pd.DataFrame(rows)
 
@@ -124,8 +116,7 @@ def _named(name: str, number: Number) -> dict[str, float]:
     return {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
 
 
-def _count(artefact: Artefact) -> int:
-    """How many numbers were learned, as the weights are kept: floating-point tensors of the file."""
-    with safe_open(artefact / WEIGHTS, framework="pt") as file:
-        parts = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
-        return sum(prod(part.get_shape()) for part in parts if part.get_dtype().startswith("F"))
+def _learned(prior: TrainPriors) -> int:
+    """How many numbers are learned, of all sources together."""
+    task = prior.kind.task(prior.network, len(prior.data.sources), prior.train.objective)
+    return sum(weights.numel() for weights in new_network(task.build, prior.train.seed).parameters())

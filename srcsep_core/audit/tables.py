@@ -41,11 +41,12 @@ def measurements(
             if not isinstance(step, kind):
                 continue
             table = pipeline.values(step)
-            for protocol, values in _by_protocol(table):
+            for protocol, values in by_protocol(table):
                 yield {"protocol": protocol, **subject.facts, **_signals(step)}, values
 
 
-def _by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def by_protocol(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The values of an evaluation's table under each protocol that it has, which it is in one of two forms."""
     if "protocol" in table:
         for protocol, values in table.groupby("protocol", sort=False):
             yield str(protocol), values

@@ -85,19 +85,3 @@ def usage_table(priors: PriorSet, signals: Tensor, entries: int) -> pd.DataFrame
         ranks = np.arange(1, entries + 1)
         parts.append(pd.DataFrame({"source": name, "rank": ranks, "share": shares, "perplexity": perplexity}))
     return pd.concat(parts, ignore_index=True)
-
-
-def told_apart_by_own(discrimination: pd.DataFrame) -> pd.DataFrame:
-    """Of a table of `discriminate` one row a source: accuracy, and the AUROC of its own prior's worst pair.
-
-    Columns: source, accuracy, auroc (each with _low and _high), against (the other source of that pair).
-    """
-    rows = []
-    for name in dict.fromkeys(discrimination["prior"]):
-        part = discrimination[discrimination["prior"] == name]
-        own = part[part["source"] == name].iloc[0]
-        worst = part[part["source"] != name].sort_values("auroc").iloc[0]
-        row = {"source": name, "against": worst["source"]}
-        row |= {f"accuracy{end}": own[f"accuracy{end}"] for end in ("", "_low", "_high")}
-        rows.append(row | {f"auroc{end}": worst[f"auroc{end}"] for end in ("", "_low", "_high")})
-    return pd.DataFrame(rows)

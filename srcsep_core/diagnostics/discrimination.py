@@ -83,6 +83,23 @@ def discriminate(values: pd.DataFrame, *, ratio: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["source", "prior", *measures, "n"])
 
 
+def worst_by_prior(discrimination: pd.DataFrame) -> pd.DataFrame:
+    """Of a table of `discriminate` one row a prior, in the order of the table.
+
+    Columns: prior, accuracy (of its own source's signals), auroc (of the pair that it tells apart worst), each with its
+    _low and _high, and against, the other source of that pair.
+    """
+    ends = ("", "_low", "_high")
+    rows = []
+    for prior in dict.fromkeys(discrimination["prior"]):
+        part = discrimination[discrimination["prior"] == prior]
+        own = part[part["source"] == prior].iloc[0]
+        worst = part[part["source"] != prior].sort_values("auroc").iloc[0]
+        row = {"prior": prior, **{f"accuracy{end}": own[f"accuracy{end}"] for end in ends}}
+        rows.append(row | {f"auroc{end}": worst[f"auroc{end}"] for end in ends} | {"against": worst["source"]})
+    return pd.DataFrame(rows)
+
+
 def auroc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> NDArray[np.float64]:
     """Area under the ROC curve along the last axis: P(positive > negative) + P(equal) / 2 (Mann-Whitney)."""
     n, m = positive.shape[-1], negative.shape[-1]

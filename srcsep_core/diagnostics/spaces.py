@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.diagnostics.discrimination import discriminate
+from srcsep_core.diagnostics.discrimination import discriminate, worst_by_prior
 from srcsep_core.errors import InputError
 
 CENTRAL = (0.16, 0.84)  # quantiles that one standard deviation of a Gaussian reaches
@@ -33,15 +33,13 @@ def worst_pairs(discrimination: pd.DataFrame) -> pd.DataFrame:
 
     Each with its interval, in the columns auroc, ratio_auroc, accuracy, and these with _low and _high.
     """
-    pairs = discrimination.dropna(subset=["auroc"])
-    worst = pairs.loc[pairs.groupby(["space", "prior", "ratio"], sort=False)["auroc"].idxmin()]
-    measures = ["space", "prior", "auroc", "auroc_low", "auroc_high"]
-    ratios = worst.loc[worst["ratio"], measures]
-    ratios = ratios.rename(columns={name: f"ratio_{name}" for name in measures[2:]})
-    own = discrimination[discrimination["source"] == discrimination["prior"]]
-    accuracy = own.loc[~own["ratio"], ["space", "prior", "accuracy", "accuracy_low", "accuracy_high"]]
-    plain = worst.loc[~worst["ratio"], measures]
-    return accuracy.merge(plain, on=["space", "prior"]).merge(ratios, on=["space", "prior"])
+    parts = []
+    for space, rows in discrimination.groupby("space", sort=False):
+        plain, ratio = (worst_by_prior(rows[rows["ratio"] == is_ratio]) for is_ratio in (False, True))
+        measured = ratio.filter(like="auroc").add_prefix("ratio_")
+        parts.append(plain.drop(columns="against").join(measured).assign(space=space))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["space", *(name for name in table if name != "space")]]
 
 
 def falls_with_noise(curve: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:

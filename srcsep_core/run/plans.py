@@ -92,6 +92,8 @@ LAPTOP_TRAIN = TrainConfig(
     clip_norm=50.0,
     checkpoint_every=100,
 )
+SMOKE_TRAIN = replace(LAPTOP_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
+FULL_TRAIN = TrainConfig(mixed_precision=True)
 DENOISER_TRAIN = replace(
     LAPTOP_TRAIN, steps=9000, crop=1024, learning_rate=1e-3, warmup_steps=100, clip_norm=1.0, mixed_precision=True
 )

@@ -11,15 +11,20 @@ from srcsep_core.data.base import EvalConfig, trained_for
 from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.posteriors.encoder import EncoderConfig
-from srcsep_core.priors.autoencoder import AutoencoderConfig
-from srcsep_core.priors.beta_vae import BetaVAEConfig
 from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
-from srcsep_core.priors.spectral import MelConfig, SpectralConfig, StftConfig
-from srcsep_core.priors.vae import VAEConfig
-from srcsep_core.priors.vqvae import VQVAEConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
-from srcsep_core.run.plans import DENOISER_TRAIN, LAPTOP_PAGES, LAPTOP_TRAIN, EvalPlan, KindPlan, PagePlan
+from srcsep_core.run.family_plans import FAMILIES
+from srcsep_core.run.plans import (
+    DENOISER_TRAIN,
+    FULL_TRAIN,
+    LAPTOP_PAGES,
+    LAPTOP_TRAIN,
+    SMOKE_TRAIN,
+    EvalPlan,
+    KindPlan,
+    PagePlan,
+)
 from srcsep_core.run.song_plans import SONGS, of_frames
 from srcsep_core.training.config import NOISE_LEVELS, TrainConfig
 
@@ -88,35 +93,6 @@ def _flows(
     )
 
 
-def _families(network: FlowConfig, train: TrainConfig, step_seconds: float | None = None) -> dict[str, KindPlan]:
-    """Flows of all sorts, of one size and trained alike."""
-    plan = KindPlan(network, train, step_seconds=step_seconds)
-    return dict.fromkeys(("flowavenet", "nice", "realnvp", "glow"), plan)
-
-
-def _autoencoders(
-    size: AutoencoderConfig, train: TrainConfig, step_seconds: float | None = None, **codebook: int
-) -> dict[str, KindPlan]:
-    """Autoencoders of one size and trained alike; `codebook` are fields of the vector-quantised one."""
-    sizes = resolved(size)
-    networks = {
-        "vae": VAEConfig(**sizes),
-        "beta-vae": BetaVAEConfig(**sizes),
-        "vq-vae": VQVAEConfig(**{**sizes, **codebook}),
-    }
-    return {name: KindPlan(network, train, step_seconds=step_seconds) for name, network in networks.items()}
-
-
-def _spectra(mel: MelConfig, stft: StftConfig, train: TrainConfig, *seconds: float) -> dict[str, KindPlan]:
-    """Flows of spectra, trained alike; `seconds`: what a step takes of each."""
-    networks: dict[str, SpectralConfig] = {"mel-flow": mel, "stft-flow": stft}
-    times = seconds or (None, None)
-    return {
-        name: KindPlan(network, train, step_seconds=time)
-        for (name, network), time in zip(networks.items(), times, strict=True)
-    }
-
-
 def _profile(
     name: str,
     noise_levels: tuple[float, ...],
@@ -128,13 +104,12 @@ def _profile(
     inputs: int = 8000,
     pages: PagePlan = LAPTOP_PAGES,
     on_the_spot: bool = False,
-    families: Mapping[str, KindPlan] | None = None,
     **kinds: KindPlan,
 ) -> Profile:
     """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
 
     Constant and random inputs have `inputs` samples, or `long` ones; `pages` is what notebooks do themselves. The plans
-    of songs are in `song_plans`.
+    of songs are in `song_plans`, those of families in `family_plans`.
     """
     sets = {
         which: EvalConfig(signals=count, length=long if which.startswith("long") else length)
@@ -143,13 +118,11 @@ def _profile(
     evaluation = sets.pop("evaluation")
     plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
     songs = {"rendered": SONGS[name], "musdb18": of_frames(SONGS[name])}
-    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, families or {}, songs)
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, FAMILIES[name], songs)
 
 
 _LAPTOP_TUNING = replace(LAPTOP_TRAIN, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)
-_SMOKE = replace(LAPTOP_TRAIN, steps=40, crop=1024, warmup_steps=10, checkpoint_every=20)
-_SMOKE_TUNING = replace(_SMOKE, steps=10, learning_rate=2e-3, seed=1)
-_FULL = TrainConfig(mixed_precision=True)
+_SMOKE_TUNING = replace(SMOKE_TRAIN, steps=10, learning_rate=2e-3, seed=1)
 _FULL_TUNING = TrainConfig(steps=20_000, mixed_precision=True, seed=1)
 
 _ALL = (
@@ -158,35 +131,26 @@ _ALL = (
         (0.359,),
         flowavenet=_flows(
             FlowConfig(blocks=2, flows=2, layers=3, width=8),
-            _SMOKE,
+            SMOKE_TRAIN,
             _SMOKE_TUNING,
             scratch={"steps": 10},
             conditional={"steps": 10, "seed": 0},
             step_seconds=0.2,
         ),
-        wavenet=KindPlan(WaveNetPriorConfig(layers=6, width=8, head_width=16), _SMOKE, _SMOKE_TUNING, step_seconds=0.2),
+        wavenet=KindPlan(
+            WaveNetPriorConfig(layers=6, width=8, head_width=16), SMOKE_TRAIN, _SMOKE_TUNING, step_seconds=0.2
+        ),
         denoiser=KindPlan(
             DenoiserConfig(channels=(16, 32, 32, 64), middle=1, window=256),
             replace(DENOISER_TRAIN, steps=40, crop=256, warmup_steps=10, checkpoint_every=20),
             step_seconds=0.05,
         ),
-        pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(_SMOKE, crop=256), step_seconds=0.05),
+        pnf=KindPlan(PnFConfig(layers=6, width=8, head_width=16), replace(SMOKE_TRAIN, crop=256), step_seconds=0.05),
         encoder=KindPlan(
             EncoderConfig(layers=6, width=8, head_width=16, window=256),
-            replace(_SMOKE, crop=256),
+            replace(SMOKE_TRAIN, crop=256),
             teachers=("denoiser", "oracle"),
             step_seconds=0.1,
-        ),
-        families=_families(FlowConfig(blocks=2, flows=2, layers=3, width=8), _SMOKE, step_seconds=0.1)
-        | _autoencoders(
-            AutoencoderConfig(frame=16, latent=4, width=16, layers=1), _SMOKE, step_seconds=0.02, entries=16
-        )
-        | _spectra(
-            MelConfig(blocks=3, flows=2, layers=2, width=8, fft=64, hop=16),
-            StftConfig(blocks=3, flows=2, layers=2, width=8, fft=16, hop=8),
-            _SMOKE,
-            0.05,
-            0.05,
         ),
         signals={"evaluation": 16, "noisy": 6, "oracle": 4, "long": 2, "curve": 4, "long_curve": 1},
         draws=(2, 2),
@@ -227,51 +191,23 @@ _ALL = (
             teachers=("denoiser", "oracle"),
             step_seconds=0.5,
         ),
-        families=_families(
-            FlowConfig(blocks=4, flows=4, layers=6, width=12), replace(LAPTOP_TRAIN, steps=1500), step_seconds=1.0
-        )
-        | _autoencoders(
-            AutoencoderConfig(frame=32),
-            replace(LAPTOP_TRAIN, steps=4000, learning_rate=1e-2),
-            step_seconds=0.05,
-            latent=8,
-            entries=256,
-        )
-        | _spectra(
-            MelConfig(flows=6, layers=3, width=16),
-            StftConfig(blocks=6, flows=6, layers=3, width=16, fft=128, hop=80),
-            replace(LAPTOP_TRAIN, steps=2500, crop=4000),
-            0.15,
-            0.2,
-        ),
         signals={"evaluation": 96, "noisy": 32, "oracle": 16, "long": 3, "curve": 8, "long_curve": 2},
         draws=(6, 2),
     ),
     _profile(
         "full",
         NOISE_LEVELS,
-        flowavenet=_flows(FlowConfig(), _FULL, _FULL_TUNING),
-        wavenet=KindPlan(WaveNetPriorConfig(), replace(_FULL, crop=3074), replace(_FULL_TUNING, crop=3074)),
+        flowavenet=_flows(FlowConfig(), FULL_TRAIN, _FULL_TUNING),
+        wavenet=KindPlan(WaveNetPriorConfig(), replace(FULL_TRAIN, crop=3074), replace(_FULL_TUNING, crop=3074)),
         denoiser=KindPlan(
             DenoiserConfig(channels=(64, 128, 256, 384), middle=4),
             replace(DENOISER_TRAIN, steps=100_000, batch_size=32),
         ),
-        pnf=KindPlan(PnFConfig(layers=10, width=64, head_width=256), replace(_FULL, crop=3074)),
+        pnf=KindPlan(PnFConfig(layers=10, width=64, head_width=256), replace(FULL_TRAIN, crop=3074)),
         encoder=KindPlan(
             EncoderConfig(width=128, head_width=256),
             replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=1024, learning_rate=1e-3, checkpoint_every=1000),
             teachers=("denoiser", "oracle"),
-        ),
-        families=_families(FlowConfig(), _FULL)
-        | _autoencoders(
-            AutoencoderConfig(frame=32, width=256, layers=6),
-            replace(LAPTOP_TRAIN, steps=100_000, batch_size=32, crop=8192, learning_rate=1e-3, checkpoint_every=1000),
-            entries=512,
-        )
-        | _spectra(
-            MelConfig(blocks=6, flows=8, layers=4, width=64, fft=1024),
-            StftConfig(flows=8, layers=4, width=64),
-            replace(LAPTOP_TRAIN, steps=40_000, batch_size=32, crop=16_000, learning_rate=1e-3, checkpoint_every=1000),
         ),
         signals={"evaluation": 1500, "noisy": 1500, "oracle": 256, "long": 1500, "curve": 1500, "long_curve": 1500},
         draws=(32, 32),

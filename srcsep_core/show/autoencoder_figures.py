@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srcsep_core.show.panels import label_edges, lines_by_source, named_in, shared_legend, with_interval
+from srcsep_core.show.panels import label_edges, lines_by_source, named_in, shared_legend, side_by_side
 from srcsep_core.show.styles import TRUTH, family_style, source_style
 
 
@@ -84,20 +84,5 @@ def usage_figure(table: pd.DataFrame) -> Figure:
 
 
 def by_source_figure(table: pd.DataFrame, panels: Mapping[str, str]) -> Figure:
-    """Values with their intervals by source, or its prior, the models side by side: a panel a column of `panels`.
-
-    `panels` holds the label of the column; one of AUROCs is of priors.
-
-    `table` has a row a `model` and `source`; intervals are in the columns of `with_interval`.
-    """
-    models, sources = named_in(table, "model"), named_in(table, "source")
-    figure, axes = plt.subplots(1, len(panels), figsize=(2 + 4 * len(panels), 3.2), squeeze=False)
-    for ax, (column, label) in zip(axes[0], panels.items(), strict=True):
-        for index, model in enumerate(models):
-            part = table[table["model"] == model].set_index("source").loc[sources]
-            places = np.arange(len(sources)) + (index - (len(models) - 1) / 2) * 0.16
-            with_interval(ax, places, part, column, model, capsize=3, **family_style(model).marks)
-        ax.set_xticks(range(len(sources)), sources)
-        ax.set(xlabel="prior" if column == "auroc" else "source", ylabel=label)
-    shared_legend(figure, len(models))
-    return figure
+    """Values with their intervals by source, the models side by side: `table` has a row a `model` and `source`."""
+    return side_by_side(table, "model", "source", panels, family_style)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -89,4 +89,25 @@ def dotted_rows(
         else:
             ax.locator_params(axis="x", nbins=6)
     axes[0].set_yticks(range(len(table)), names)
+    return figure
+
+
+def side_by_side(
+    table: pd.DataFrame, group: str, place: str, panels: Mapping[str, str], style: Callable[[str], Style]
+) -> Figure:
+    """Values with their intervals: a panel a column of `panels`, by its label, the column `place` along x.
+
+    What the column `group` names stands side by side at each place, in the look that `style` gives it.
+    """
+    groups, places = named_in(table, group), named_in(table, place)
+    size = (2 + 3 * len(panels), 3.3)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
+    for ax, (column, label) in zip(axes[0], panels.items(), strict=True):
+        for index, name in enumerate(groups):
+            part = table[table[group] == name].set_index(place).loc[places]
+            along = np.arange(len(places)) + (index - (len(groups) - 1) / 2) * 0.16
+            with_interval(ax, along, part, column, name, capsize=3, **style(name).marks)
+        ax.set_xticks(range(len(places)), places)
+        ax.set(xlabel=place, ylabel=label)
+    shared_legend(figure, len(groups))
     return figure

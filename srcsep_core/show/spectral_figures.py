@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from srcsep_core.show.panels import label_edges, lines_by_source, named_in, shared_legend, with_interval
-from srcsep_core.show.styles import TRUTH, Style, prior_style, source_style
+from srcsep_core.show.panels import label_edges, lines_by_source, named_in, shared_legend, side_by_side
+from srcsep_core.show.styles import TRUTH, Style, family_style, prior_style, source_style
 
 MEASURES = {
     "auroc": "AUROC, worst pair",
@@ -21,8 +21,8 @@ MEASURES = {
 FALLS = {"fall": "fall / (nats/value)", "fall_in_spreads": "fall / class's own spread"}
 LOOKS = {
     "time": prior_style("flow-likelihood"),
-    "log-mel": Style("#AA4499", "D", "--"),
-    "log-stft": Style("#999933", "^", "-."),
+    "log-mel": family_style("mel-flow"),
+    "log-stft": family_style("stft-flow"),
 }
 
 
@@ -33,18 +33,7 @@ def space_style(space: str) -> Style:
 
 def spaces_figure(worst: pd.DataFrame) -> Figure:
     """AUROC of the worst pair, that of the ratio, and accuracy, by source and space (`diagnostics.spaces`)."""
-    names = named_in(worst, "prior")
-    figure, axes = plt.subplots(1, len(MEASURES), figsize=(11, 3.4), sharey=True)
-    for ax, (measure, label) in zip(axes, MEASURES.items(), strict=True):
-        for index, space in enumerate(named_in(worst, "space")):
-            part = worst[worst["space"] == space].set_index("prior").loc[names]
-            places = np.arange(len(names)) + 0.2 * (index - 1)
-            with_interval(ax, places, part, measure, space, capsize=3, **space_style(space).marks)
-        ax.set(title=label, xlabel="prior")
-        ax.set_xticks(range(len(names)), names)
-    axes[0].set_ylabel("AUROC or accuracy")
-    shared_legend(figure, 4)
-    return figure
+    return side_by_side(worst, "space", "prior", MEASURES, space_style)
 
 
 def falls_figure(falls: pd.DataFrame) -> Figure:

@@ -42,7 +42,7 @@ def test_a_row_a_kind_says_what_its_own_evaluation_says(pipeline: Pipeline, prof
     assert table.loc["nice", "accuracy"] == pytest.approx((best["source"] == best["prior"]).mean())
     assert (table["cpu_hours"] > 0).all() and (table["n"] == profile.evaluation.signals).all()
     weights = sum(value.numel() for value in pipeline.priors(step).flow.parameters())
-    assert weights < table.loc["nice", "parameters"] < 1.3 * weights  # kept as directions and lengths
+    assert weights < table.loc["nice", "parameters"] < 1.3 * weights  # learned as directions and lengths
 
 
 def test_peak_fall_is_that_of_the_noise_curve(pipeline: Pipeline, profile: Profile) -> None:
@@ -77,4 +77,4 @@ def test_families_are_trained_and_listed_but_in_none_of_the_papers_tables(profil
 def test_what_is_not_trained_names_the_command_and_the_cost() -> None:
     small = next(step for step in family_priors_of(get_profile("laptop")) if step.model == "flowavenet")
     assert command(small).startswith("srcsep train -p laptop --variant whole_periods --model flowavenet")
-    assert cost([small]) == "1500 training steps, about 25 minutes on one core"
+    assert cost([small]) == "1500 training steps, about 21 minutes on one core"

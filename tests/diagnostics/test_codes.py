@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.diagnostics import discriminate
 from srcsep_core.diagnostics.codes import (
     code_table,
     principal_axes,
     reconstruction_table,
-    told_apart_by_own,
     usage_table,
 )
 from srcsep_core.errors import InputError
@@ -75,16 +72,3 @@ def test_usage_is_by_rank_and_its_perplexity_counts() -> None:
     sine, saw = (table[table["source"] == name] for name in ("sine", "saw"))
     assert sine["share"].tolist() == [0.5, 0.5, 0, 0] and saw["share"].tolist() == [1, 0, 0, 0]
     assert sine["perplexity"].iloc[0] == pytest.approx(2) and saw["perplexity"].iloc[0] == pytest.approx(1)
-
-
-def test_each_source_has_its_worst_pair_and_its_accuracy() -> None:
-    means = {("a", "a"): 3, ("b", "a"): 0, ("c", "a"): 3, ("a", "b"): 0, ("b", "b"): 9, ("c", "b"): 0}
-    means |= {("a", "c"): 0, ("b", "c"): 0, ("c", "c"): 9}
-    rows = [
-        {"source": s, "prior": p, "signal": i, "value": mean + 0.1 * i}
-        for (s, p), mean in means.items()
-        for i in range(4)
-    ]
-    table = told_apart_by_own(discriminate(pd.DataFrame(rows))).set_index("source")
-    assert table.loc["a", "against"] == "c" and table.loc["a", "auroc"] == pytest.approx(0.5)
-    assert table.loc["b", "auroc"] == 1 and (table["accuracy"] == 1).all()

@@ -13,7 +13,7 @@ from scipy import stats
 
 from srcsep_core import diagnostics
 from srcsep_core.data.toy import ToyWorld
-from srcsep_core.diagnostics.discrimination import auroc_draws, resample
+from srcsep_core.diagnostics.discrimination import auroc_draws, resample, worst_by_prior
 from srcsep_core.errors import InputError
 from srcsep_core.priors.flow import FlowPrior
 from srcsep_core.priors.flow_kind import FlowSet
@@ -281,3 +281,16 @@ def test_ratio_cancels_what_both_priors_share() -> None:
     ratio = diagnostics.discriminate(values, ratio=True).set_index(["source", "prior"])["auroc"]
     assert plain["a", "b"] < 0.8
     assert ratio["a", "b"] == ratio["b", "a"] == 1
+
+
+def test_each_prior_has_its_worst_pair_and_its_accuracy() -> None:
+    means = {("a", "a"): 3, ("b", "a"): 0, ("c", "a"): 3, ("a", "b"): 0, ("b", "b"): 9, ("c", "b"): 0}
+    means |= {("a", "c"): 0, ("b", "c"): 0, ("c", "c"): 9}
+    rows = [
+        {"source": s, "prior": p, "signal": i, "value": mean + 0.1 * i}
+        for (s, p), mean in means.items()
+        for i in range(4)
+    ]
+    table = worst_by_prior(diagnostics.discriminate(pd.DataFrame(rows))).set_index("prior")
+    assert table.loc["a", "against"] == "c" and table.loc["a", "auroc"] == pytest.approx(0.5)
+    assert table.loc["b", "auroc"] == 1 and (table["accuracy"] == 1).all()

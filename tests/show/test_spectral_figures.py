@@ -35,7 +35,8 @@ def test_every_space_has_its_look_in_every_panel() -> None:
     axes = spaces_figure(worst).axes
     assert len(axes) == 3 and [text.get_text() for text in axes[0].get_xticklabels()] == list(NAMES)
     for ax in axes:
-        looks = [line for line in ax.lines if len(line.get_xdata()) == len(NAMES) and line.get_marker() in "<D^"]
+        looks = [container.lines[0] for container in ax.containers]
+        assert [line.get_marker() for line in looks] == [space_style(space).marker for space in SPACES]
         assert all(same_color(line.get_color(), space_style(s).colour) for line, s in zip(looks, SPACES, strict=True))
 
 
