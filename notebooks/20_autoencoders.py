@@ -142,7 +142,7 @@ for model, rows in own.groupby("model", sort=False):
 # %%
 apart = [worst_by_prior(discriminate(values)).assign(model=model) for model, (_, values) in found.items()]
 discrimination = pd.concat(apart, ignore_index=True).rename(columns={"prior": "source"})
-labels = {"auroc": "AUROC, worst pair", "accuracy": "accuracy"}
+labels = {"auroc": "AUROC of its prior, worst pair", "accuracy": "accuracy"}
 run.save_figure(by_source_figure(discrimination, labels), "autoencoder_discrimination", discrimination)
 for model, rows in discrimination.groupby("model", sort=False):
     worst = rows.loc[rows["auroc"].idxmin()]

@@ -64,7 +64,7 @@ def gradients_figure(signals: Mapping[str, Tensor], gradients: Mapping[str, Mapp
         for ax, by_source in zip(column[1:], gradients.values(), strict=True):
             ax.plot(time, by_source[name].numpy(), **source_style(name).line, linewidth=0.8)
     label_edges(axes, x="time / ms", titles=signals)
-    for ax, label in zip(axes[:, 0], ("signal", *(f"gradient, {space}" for space in gradients)), strict=True):
+    for ax, label in zip(axes[:, 0], ("amplitude", *(f"{space}\ngradient / nats" for space in gradients)), strict=True):
         ax.set_ylabel(label)
     return figure
 
@@ -87,6 +87,7 @@ def followed_figure(
         low, high = (float(end) for end in (features[name][0].min(), features[name][0].max()))
         for ax, values in zip(pictures, features[name], strict=True):
             ax.imshow(values.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high)
+        wave.set_ylabel("amplitude")
         pictures[0].set_ylabel("band")
     label_edges(axes, titles=("waveform", "log-spectrum, test signal", "log-spectrum, followed"))
     for ax, label in zip(axes[-1], ("time / ms", "frame", "frame"), strict=True):
@@ -107,7 +108,8 @@ def paths_figure(paths: pd.DataFrame) -> Figure:
         lines_by_source(ax, part, "step", "value")
         for name, rows in part.groupby("source", sort=False):
             ax.axhline(rows["usual"].iloc[0], color=source_style(str(name)).colour, linestyle=":", linewidth=0.9)
+        ax.plot([], [], color="0.3", linestyle=":", linewidth=0.9, label="own signals, median")
         ax.set(title=space, xlabel="step", yscale="symlog")
     axes[0, 0].set_ylabel("log-density / (nats/value)")
-    shared_legend(figure, 4)
+    shared_legend(figure, 5)
     return figure

@@ -82,4 +82,5 @@ def test_paths_are_drawn_beside_what_is_usual() -> None:
     axes = paths_figure(pd.DataFrame(rows)).axes
     assert [ax.get_title() for ax in axes] == list(SPACES[1:])
     for ax in axes:
-        assert [line.get_ydata()[0] for line in ax.lines] == [-5.0, -5.0, 0.5, 0.5]
+        assert [line.get_ydata()[0] for line in ax.lines[:-1]] == [-5.0, -5.0, 0.5, 0.5]
+        assert ax.lines[-1].get_label() == "own signals, median"
