@@ -50,7 +50,8 @@ class Kind:
     network for an objective.
     density: it has likelihoods that are evaluated. scored: samplers can use it. ladder: samplers take its sets through
     a `NoiseLadder`, one set a level. batch_samples: how many samples to evaluate at once (0: as many as asked for).
-    mixes: it is trained on mixes and no prior, but trained and kept like one (`all_kinds` leaves it out).
+    mixes: it is trained on mixes and no prior, but trained and kept like one (`all_kinds` leaves it out). half: its
+    weights are kept in half precision whatever it is trained for.
     teach(config, priors, steps): what is trained, in so many steps, of a kind that learns from one prior a source.
     """
 
@@ -67,6 +68,7 @@ class Kind:
     ladder: bool = False
     batch_samples: int = 0
     mixes: bool = False
+    half: bool = False
     teach: Callable[[Any, Sequence[DenoisingPrior], int], Task] | None = None
 
     def levels(self, config: Any) -> tuple[float, float] | None:

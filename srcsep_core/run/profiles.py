@@ -14,6 +14,7 @@ from srcsep_core.posteriors.encoder import EncoderConfig
 from srcsep_core.priors.flow_parts import ConditionalFlowConfig, FlowConfig
 from srcsep_core.priors.pnf import PnFConfig
 from srcsep_core.priors.wavenet import WaveNetPriorConfig
+from srcsep_core.run.blind_plans import BLIND
 from srcsep_core.run.family_plans import FAMILIES
 from srcsep_core.run.plans import (
     DENOISER_TRAIN,
@@ -109,7 +110,7 @@ def _profile(
     """A profile of these kinds: `signals` by test set, of `length` samples or `long` ones; draws of random inputs.
 
     Constant and random inputs have `inputs` samples, or `long` ones; `pages` is what notebooks do themselves. The plans
-    of songs are in `song_plans`, those of families in `family_plans`.
+    of songs are in `song_plans`, those of blind separation in `blind_plans`, those of families in `family_plans`.
     """
     sets = {
         which: EvalConfig(signals=count, length=long if which.startswith("long") else length)
@@ -117,8 +118,8 @@ def _profile(
     }
     evaluation = sets.pop("evaluation")
     plan = EvalPlan(**sets, input_lengths=(inputs, long), draws=draws)
-    songs = {"rendered": SONGS[name], "musdb18": of_frames(SONGS[name])}
-    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, FAMILIES[name], songs)
+    worlds = {"rendered": SONGS[name], "musdb18": of_frames(SONGS[name]), **BLIND[name]}
+    return Profile(name, noise_levels, kinds, evaluation, plan, pages, on_the_spot, FAMILIES[name], worlds)
 
 
 _LAPTOP_TUNING = replace(LAPTOP_TRAIN, steps=400, learning_rate=2e-3, warmup_steps=20, seed=1)

@@ -127,7 +127,7 @@ class TrainPriors(Step):
         The noise-free priors, where the last digits count, keep single precision.
         """
         kept = value.cpu().contiguous()
-        smooth = self.train.noise_sigma > 0 or self.conditional
+        smooth = self.train.noise_sigma > 0 or self.conditional or self.kind.half
         return kept.half() if smooth and kept.is_floating_point() else kept
 
     def _whole_curve(self, context: Context, curve: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,135 @@
+"""The world of single notes: recorded notes of all instruments that have pitch, each from where it begins.
+
+| variant    | sample rate |
+|------------|-------------|
+| `notes_5k` | 5 500 Hz    |
+
+Every recording is in one split: of each instrument's recorded keys, in order, the last of every four is for testing,
+the sixth of every eight for validation. Those to train on are also played up to four semitones higher and lower; of the
+others no pitch is changed.
+
+Neri, Badeau & Depalle 2021 (EUSIPCO) take the McGill University Master Samples at this rate, which are not free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import torch
+from scipy.signal import resample as stretched
+from torch import Tensor
+from torch.nn.functional import pad
+
+from srcsep_core.config import check_choice
+from srcsep_core.data.base import Split, World, register_world
+from srcsep_core.data.notes import RATE, note_bank
+from srcsep_core.errors import InputError
+
+RATES = {"notes_5k": 5_500}
+NOTE, COLOUR = "note", "#556B2F"
+RMS = 0.1
+GAIN_DB = 3.0  # either way
+SHIFTS = range(-4, 5)  # semitones, of what is trained on
+LONGEST = 8192  # samples: a second and a half
+TOY_RMS = 0.65
+
+Recording = tuple[str, int]
+"""An instrument and a key."""
+
+
+@dataclass(frozen=True)
+class NoteWorld(World):
+    """Single notes, of one source: `variant` is one of `RATES`."""
+
+    name: ClassVar[str] = "notes"
+    steady: ClassVar[bool] = False
+
+    variant: str = "notes_5k"
+    sources: tuple[str, ...] = (NOTE,)
+
+    def __post_init__(self) -> None:
+        check_choice("notes variant", self.variant, RATES)
+        if set(self.sources) != {NOTE}:
+            raise InputError(f"the notes have one source, {NOTE}, not {', '.join(self.sources)}; name it")
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second (Hz)."""
+        return RATES[self.variant]
+
+    @property
+    def typical_rms(self) -> Mapping[str, float]:
+        """The root mean square of a note."""
+        return {NOTE: RMS}
+
+    @property
+    def unit(self) -> float:
+        """The ratio of a note to a source of the toy world (root mean squares)."""
+        return RMS / TOY_RMS
+
+    @property
+    def colours(self) -> Mapping[str, str]:
+        """The colour of notes in figures."""
+        return {NOTE: COLOUR}
+
+    def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
+        """The first `length` samples of notes, (batch, 1, length), silent where a note is over.
+
+        Every recording of the split is as likely as another. A note's root mean square is `RMS`, times a gain drawn
+        evenly between 3 dB less and 3 dB more.
+        """
+        return self.draw_named(batch, length, generator, split=split)[0]
+
+    def draw_named(
+        self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train"
+    ) -> tuple[Tensor, list[Recording]]:
+        """The same, and the recording of each."""
+        if not 1 <= length <= LONGEST:
+            raise InputError(f"the length is {length} samples; notes have 1 to {LONGEST}")
+        recordings, sounds = _sounds(self.sample_rate, split)
+        place, gain = torch.rand(2, batch, generator=generator, device=generator.device, dtype=torch.float64)
+        chosen = (place * len(sounds)).long().cpu()
+        x = sounds[chosen, :length].to(generator.device)
+        loudness = x.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-9)
+        scale = RMS * 10 ** (GAIN_DB * (2 * gain[:, None] - 1) / 20)
+        waves = (x / loudness * scale).float().clamp(-1, 1)[:, None]
+        return waves, [recordings[index] for index in chosen.tolist()]
+
+    def only(self, sources: Sequence[str]) -> NoteWorld:
+        """Itself: it has one source."""
+        return NoteWorld(self.variant, tuple(sources))
+
+
+def recordings(split: Split) -> list[Recording]:
+    """The recordings of a split; no two splits share one."""
+    found = []
+    for instrument in note_bank(RATE).instruments.values():
+        if instrument.source != "drums":
+            found += [(instrument.name, key) for place, key in enumerate(instrument.keys) if _split(place) == split]
+    return found
+
+
+def _split(place: int) -> Split:
+    if place % 4 == 3:
+        return "test"
+    return "validation" if place % 8 == 5 else "train"
+
+
+@cache
+def _sounds(sample_rate: int, split: Split) -> tuple[list[Recording], Tensor]:
+    """The notes of a split, a row a recording and pitch: what each is of, and (notes, LONGEST)."""
+    named, sounds = [], []
+    for instrument, key in recordings(split):
+        recorded = note_bank(RATE).note(instrument, key)
+        for shift in SHIFTS if split == "train" else (0,):
+            samples = round(len(recorded) * sample_rate / RATE / 2 ** (shift / 12))  # fewer of them sound higher
+            sound = torch.from_numpy(stretched(recorded, samples)[:LONGEST])
+            named.append((instrument, key))
+            sounds.append(pad(sound, (0, LONGEST - len(sound))))
+    return named, torch.stack(sounds)
+
+
+register_world(NoteWorld.name, NoteWorld, tuple(RATES))
