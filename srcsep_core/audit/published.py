@@ -84,6 +84,14 @@ def printed_inputs(document: str = "paper") -> pd.DataFrame:
     return chosen[["input", "input_sigma", "prior_sigma", *SOURCES]].reset_index(drop=True)
 
 
+def printed_blind() -> pd.DataFrame:
+    """The tables of the slides of Neri, Badeau & Depalle 2021 (EUSIPCO), as printed.
+
+    Columns: data (MNIST, MUMS), sources, method, metric (psnr, si_sdr, si_sir and si_sar in dB; ssim), value.
+    """
+    return _read("printed_blind.csv", ["data", "sources", "method", "metric", "value"])
+
+
 def printed_noise(source: str | None = None) -> pd.DataFrame:
     """Thesis Tables 3-6 as printed: mean of noised data under its own flow prior (nats/sample).
 

@@ -65,3 +65,21 @@ def _parts(net: SlotNet, mix: Tensor) -> Tensor:
     """The magnitudes (B, slots, D) that the slots get of mixes (B, 1, T)."""
     view = net.config.view
     return view.shares(net.pictures(mix)) * view.magnitude(mix)
+
+
+def nes_losses(net: SlotNet, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Minus the ratio of both slots for mixes put together anew: (1, 1), dB.
+
+    Neural egg separation (Halperin, Ephrat & Hoshen 2019): of a mix of an observed source (the first) and one that was
+    never seen alone (the second), the second slot's estimate is mixed with an observed source of another draw, and the
+    network is to find both. Deviates from it: the estimates are of the network as it is, not of the round before.
+    """
+    config = net.config
+    sources = drawn_sources(x, config.sources)
+    if (config.sources, config.slots) != (2, 2):
+        raise InputError(f"there are {config.slots} slots for {config.sources} sources; use two of two")
+    with torch.no_grad():
+        mix = mixed(sources)
+        unseen = config.sources * config.view.masked(mix, net.pictures(mix))[:, 1:]
+    known = torch.cat([sources[:, :1].roll(1, dims=0), unseen], dim=1)
+    return -thresholded_snr(_parts(net, mixed(known)), config.view.magnitude(known / 2)).mean()[None, None]

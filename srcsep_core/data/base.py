@@ -121,6 +121,16 @@ class World(ABC):
         return facts
 
 
+def distinct(batch: int, count: int, among: int, generator: torch.Generator) -> Tensor:
+    """Numbers below `among`, `count` different ones in every row: (batch, count)."""
+    if count > among:
+        raise InputError(f"{count} different signals were asked for and there are {among}; ask for fewer")
+    device = generator.device
+    if count == 1:
+        return torch.randint(among, (batch, 1), generator=generator, device=device)
+    return torch.rand(batch, among, generator=generator, device=device).topk(count, dim=1).indices
+
+
 def add_noise(x: Tensor, sigma: float, generator: torch.Generator, *, kind: str = "gaussian") -> Tensor:
     """Signals (B, K, T) plus Gaussian noise of standard deviation `sigma`.
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from srcsep_core.config import check_choice
-from srcsep_core.data.base import Split, register_world
+from srcsep_core.data.base import Split, distinct, register_world
 from srcsep_core.data.pictures import PictureWorld
 from srcsep_core.errors import InputError
 
@@ -37,6 +37,7 @@ class DigitWorld(PictureWorld):
     """Handwritten digits: `variant` is one of `SOURCES`, `sources` some of its sources."""
 
     name: ClassVar[str] = "digits"
+    aligned: ClassVar[bool] = True
 
     variant: str = "digits"
     sources: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class DigitWorld(PictureWorld):
         return {name: COLOURS[name] for name in SOURCES[self.variant]}
 
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
-        """Pictures (batch, K, 64) of a split, each drawn among all of its source."""
+        """Pictures (batch, K, 64) of a split, each drawn among all of its source; no row has one twice."""
         return self.draw_named(batch, length, generator, split=split)[0]
 
     def draw_named(
@@ -73,12 +74,11 @@ class DigitWorld(PictureWorld):
         """The same, and which digit each picture is of, (batch, K)."""
         self.check_length(length)
         pictures, digits = (part[slice(*ENDS[split])].to(generator.device) for part in _pictures())
-        columns = []
-        for source in self.sources:
+        chosen = torch.empty(batch, len(self.sources), dtype=torch.long, device=generator.device)
+        for source in dict.fromkeys(self.sources):
+            places = [k for k, name in enumerate(self.sources) if name == source]
             own = torch.isin(digits, torch.tensor(DIGITS[source], device=digits.device)).nonzero()[:, 0]
-            place = torch.randint(len(own), (batch,), generator=generator, device=generator.device)
-            columns.append(own[place])
-        chosen = torch.stack(columns, dim=1)
+            chosen[:, places] = own[distinct(batch, len(places), len(own), generator)]
         return pictures[chosen], digits[chosen]
 
     def only(self, sources: Sequence[str]) -> DigitWorld:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from srcsep_core.config import check_choice
-from srcsep_core.data.base import Split, World, register_world
+from srcsep_core.data.base import Split, World, distinct, register_world
 from srcsep_core.data.notes import RATE, note_bank
 from srcsep_core.errors import InputError
 
@@ -42,9 +42,10 @@ Recording = tuple[str, int]
 
 @dataclass(frozen=True)
 class NoteWorld(World):
-    """Single notes, of one source: `variant` is one of `RATES`."""
+    """Single notes: `variant` is one of `RATES`, and every one of the `sources` a note."""
 
     name: ClassVar[str] = "notes"
+    aligned: ClassVar[bool] = True
     steady: ClassVar[bool] = False
 
     variant: str = "notes_5k"
@@ -53,7 +54,7 @@ class NoteWorld(World):
     def __post_init__(self) -> None:
         check_choice("notes variant", self.variant, RATES)
         if set(self.sources) != {NOTE}:
-            raise InputError(f"the notes have one source, {NOTE}, not {', '.join(self.sources)}; name it")
+            raise InputError(f"every source of the notes is a {NOTE}, not {', '.join(self.sources)}; name them so")
 
     @property
     def sample_rate(self) -> int:
@@ -76,30 +77,30 @@ class NoteWorld(World):
         return {NOTE: COLOUR}
 
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
-        """The first `length` samples of notes, (batch, 1, length), silent where a note is over.
+        """The first `length` samples of notes, (batch, K, length), silent where a note is over.
 
-        Every recording of the split is as likely as another. A note's root mean square is `RMS`, times a gain drawn
-        evenly between 3 dB less and 3 dB more.
+        Every recording of the split is as likely as another, and no row has one twice. A note's root mean square is
+        `RMS`, times a gain drawn evenly between 3 dB less and 3 dB more.
         """
         return self.draw_named(batch, length, generator, split=split)[0]
 
     def draw_named(
         self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train"
-    ) -> tuple[Tensor, list[Recording]]:
-        """The same, and the recording of each."""
+    ) -> tuple[Tensor, list[list[Recording]]]:
+        """The same, and the recordings of each row."""
         if not 1 <= length <= LONGEST:
             raise InputError(f"the length is {length} samples; notes have 1 to {LONGEST}")
         recordings, sounds = _sounds(self.sample_rate, split)
-        place, gain = torch.rand(2, batch, generator=generator, device=generator.device, dtype=torch.float64)
-        chosen = (place * len(sounds)).long().cpu()
-        x = sounds[chosen, :length].to(generator.device)
-        loudness = x.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-9)
-        scale = RMS * 10 ** (GAIN_DB * (2 * gain[:, None] - 1) / 20)
-        waves = (x / loudness * scale).float().clamp(-1, 1)[:, None]
-        return waves, [recordings[index] for index in chosen.tolist()]
+        chosen = distinct(batch, len(self.sources), len(sounds), generator)
+        gain = torch.rand(batch, len(self.sources), 1, generator=generator, device=generator.device)
+        x = sounds.to(generator.device)[chosen, :length]
+        loudness = x.square().mean(dim=2, keepdim=True).sqrt().clamp(min=1e-9)
+        scale = RMS * 10 ** (GAIN_DB * (2 * gain - 1) / 20)
+        named = [[recordings[index] for index in row] for row in chosen.tolist()]
+        return (x / loudness * scale).clamp(-1, 1), named
 
     def only(self, sources: Sequence[str]) -> NoteWorld:
-        """Itself: it has one source."""
+        """As many notes at a time."""
         return NoteWorld(self.variant, tuple(sources))
 
 
@@ -126,7 +127,7 @@ def _sounds(sample_rate: int, split: Split) -> tuple[list[Recording], Tensor]:
         recorded = note_bank(RATE).note(instrument, key)
         for shift in SHIFTS if split == "train" else (0,):
             samples = round(len(recorded) * sample_rate / RATE / 2 ** (shift / 12))  # fewer of them sound higher
-            sound = torch.from_numpy(stretched(recorded, samples)[:LONGEST])
+            sound = torch.from_numpy(stretched(recorded, samples)[:LONGEST]).float()
             named.append((instrument, key))
             sounds.append(pad(sound, (0, LONGEST - len(sound))))
     return named, torch.stack(sounds)

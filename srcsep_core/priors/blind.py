@@ -6,6 +6,7 @@
 | `ae-bss`   | mixes          | giving mixes back                                                        |
 | `mixit`    | mixes of mixes | sharing out two mixes among the slots                                    |
 | `pit`      | sources        | the sources of mixes, in the best order                                  |
+| `nes`      | the first ones | the second ones, which were never seen alone                             |
 
 With one source a mix `vae-bss` is an ordinary variational auto-encoder of sources alone.
 """
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from srcsep_core.blind.slots import SlotConfig, SlotNet
-from srcsep_core.blind.supervised import mixit_losses, pit_losses
+from srcsep_core.blind.supervised import mixit_losses, nes_losses, pit_losses
 from srcsep_core.blind.vae_bss import TERMS, ae_losses, vae_losses
 from srcsep_core.errors import InputError
 from srcsep_core.priors.kinds import Kind, Task, register, restored
@@ -61,3 +62,4 @@ VAE_BSS = register(slot_kind("vae-bss", vae_losses, terms=TERMS))
 AE_BSS = register(slot_kind("ae-bss", ae_losses, terms=TERMS))
 MIXIT = register(slot_kind("mixit", mixit_losses, unit="dB"))
 PIT = register(slot_kind("pit", pit_losses, unit="dB"))
+NES = register(slot_kind("nes", nes_losses, unit="dB"))

@@ -22,16 +22,16 @@ Plans = Mapping[str, KindPlan]
 def _networks(config: SlotConfig, train: TrainConfig, step_seconds: float | None = None) -> dict[str, KindPlan]:
     """Auto-encoders, and what is trained by its masks; mixes of mixes need a slot for each source of both."""
     wide = replace(config, slots=2 * config.sources)
-    networks = {"vae-bss": config, "ae-bss": config, "mixit": wide, "pit": config}
+    networks = {"vae-bss": config, "ae-bss": config, "mixit": wide, "pit": config, "nes": config}
     return {name: KindPlan(network, train, step_seconds=step_seconds) for name, network in networks.items()}
 
 
-_TRAIN = replace(LAPTOP_TRAIN, batch_size=256, crop=64, learning_rate=2e-3, steps=4000, warmup_steps=0)
-_NOTES_TRAIN = replace(_TRAIN, batch_size=128, crop=4096, learning_rate=1e-3, steps=5000, warmup_steps=100)
+_TRAIN = replace(LAPTOP_TRAIN, batch_size=256, crop=64, learning_rate=2e-3, steps=3000, warmup_steps=0)
+_NOTES_TRAIN = replace(_TRAIN, batch_size=128, crop=4096, learning_rate=1e-3, steps=4000, warmup_steps=100)
 _SMOKE: Mapping[str, Any] = {"steps": 40, "batch_size": 24, "checkpoint_every": 20}
 
-_DIGITS = SlotConfig(warmup=1200)
-_NOTES = SlotConfig(view=Spectrogram(), latent=32, hidden=(512, 256, 256), pool=4, rank=4, beta=5e-4, warmup=2500)
+_DIGITS = SlotConfig(warmup=900)
+_NOTES = SlotConfig(view=Spectrogram(), latent=32, hidden=(512, 256, 256), pool=4, rank=4, beta=5e-4, warmup=2000)
 _PRIOR = StemDenoiserConfig(
     domain="spectrogram", channels=(32, 64, 128), strides=(2, 2), window=4096, interference=0.0, log_sigma_mean=-2.5
 )

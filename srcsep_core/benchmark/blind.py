@@ -1,0 +1,244 @@
+"""Blind separation of digits and of notes, by what saw no source and what stands beside it: `vae_bss.csv`.
+
+A network is trained from several seeds; intervals are over seeds and mixes. Mixes are of the test split, whose pictures
+and recordings nothing was trained or tuned on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from srcsep_core.audit.published import printed_blind
+from srcsep_core.blind.baselines import BASELINES
+from srcsep_core.blind.scores import CEILING_DB, PICTURES, SOUNDS
+from srcsep_core.data.base import world_of
+from srcsep_core.data.mixes import MixConfig
+from srcsep_core.diagnostics.discrimination import interval, resample
+from srcsep_core.paths import measured_table
+from srcsep_core.priors.denoiser import DENOISER
+from srcsep_core.run.pipeline import Pipeline
+from srcsep_core.run.profiles import Profile
+from srcsep_core.run.steps import VALUES, Step, TrainPriors, prior_step
+from srcsep_core.run.steps.blind import MASKED, SEARCHED, UNMASKED, TakeApart
+from srcsep_core.run.steps.choices import PriorChoice, SamplerChoice
+from srcsep_core.run.steps.separation import SeparateMixes
+from srcsep_core.samplers import GibbsConfig
+
+TABLE, SEEDS_TABLE, SWEEP_TABLE = "vae_bss", "vae_bss_seeds", "vae_bss_beta"
+METRICS = (*PICTURES, *SOUNDS, "active")
+PRINTED_DATA = {"digits": "MNIST", "mnist": "MNIST", "notes_5k": "MUMS"}
+PRINTED_METHOD = {"nmf-kl": "nmf"}
+BETAS = (0.0, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
+GIBBS = GibbsConfig(max_chains=4)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained, and how its estimates are made: the kind, the way (`steps.blind.WAYS`), what it has seen.
+
+    alone: it is trained on single sources.
+    """
+
+    kind: str
+    way: str
+    supervision: str
+    alone: bool = False
+
+
+NETWORKS = {
+    "ae": Network("ae-bss", UNMASKED, "nothing"),
+    "aem": Network("ae-bss", MASKED, "nothing"),
+    "vae": Network("vae-bss", UNMASKED, "nothing"),
+    "vaem": Network("vae-bss", MASKED, "nothing"),
+    "mixit": Network("mixit", MASKED, "nothing"),
+    "glo": Network("vae-bss", SEARCHED, "single sources", alone=True),
+    "nes": Network("nes", MASKED, "one of two sources"),
+    "pit": Network("pit", MASKED, "mixes"),
+}
+AUTOENCODERS = ("ae", "aem", "vae", "vaem")
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Training seeds of each network, test mixes, and of these how many a sampler separates."""
+
+    seeds: int = 5
+    mixes: int = 200
+    sampled: int = 24
+
+
+AMOUNTS = {"smoke": Amounts(2, 6, 2), "laptop": Amounts(), "full": Amounts(5, 1000, 200)}
+
+
+@dataclass(frozen=True)
+class BlindSetting:
+    """One row and metric set: a method, what it has seen, its slots, and the steps that measure it, one a seed."""
+
+    variant: str
+    method: str
+    supervision: str
+    sources: int
+    slots: int
+    steps: tuple[Step, ...]
+
+
+def blind_settings(profile: Profile) -> list[BlindSetting]:
+    """Every setting of a profile: both printed tables, what else stands beside them, and more slots than sources."""
+    found = []
+    for count in (2, 3):
+        found += _untrained(profile, "digits", count)
+        found += [trained_setting(profile, "digits", name, count) for name in NETWORKS if name != "nes"]
+    found.append(trained_setting(profile, "digits", "vaem", 4))
+    found += [trained_setting(profile, "digits", "vaem", 2, slots=slots) for slots in (3, 4)]
+    found += _untrained(profile, "digits_halves", 2, ("x/K",))
+    found += [trained_setting(profile, "digits_halves", name, 2) for name in ("vaem", "nes", "pit")]
+    found += _untrained(profile, "notes_5k", 2)
+    found += [trained_setting(profile, "notes_5k", name, 2) for name in (*AUTOENCODERS, "mixit", "glo", "pit")]
+    found.append(_sampled(profile, "notes_5k"))
+    found += _untrained(profile, "notes_5k", 3)
+    found += [trained_setting(profile, "notes_5k", name, 3) for name in ("vae", "vaem")]
+    return found
+
+
+def network_step(
+    profile: Profile,
+    variant: str,
+    kind: str,
+    count: int = 2,
+    *,
+    slots: int = 0,
+    seed: int = 0,
+    beta: float | None = None,
+) -> TrainPriors:
+    """The step that trains a network with slots for mixes of `count` sources, from a seed.
+
+    `slots`: more of them than the plan has. `beta`: another weight of the divergence than the plan's.
+    """
+    first = prior_step(profile, kind, variant=variant)
+    usual = first.network
+    own = slots or count * usual.slots // usual.sources
+    network = replace(usual, sources=count, slots=own, beta=usual.beta if beta is None else beta)
+    mixes = first.train.batch_size // usual.sources
+    words = [
+        f"{count}in{own}" if (count, own) != (usual.sources, usual.slots) else "",
+        f"seed{seed}" if seed else "",
+        "" if beta is None else f"beta{beta:g}",
+    ]
+    train = replace(first.train, batch_size=mixes * count, seed=seed)
+    return replace(first, label="-".join(filter(None, [first.label, *words])), network=network, train=train)
+
+
+def trained_setting(profile: Profile, variant: str, method: str, count: int, *, slots: int = 0) -> BlindSetting:
+    """A network's setting, with a step a seed."""
+    network, amounts = NETWORKS[method], AMOUNTS[profile.name]
+    steps = [
+        network_step(profile, variant, network.kind, 1 if network.alone else count, slots=slots, seed=seed)
+        for seed in range(amounts.seeds)
+    ]
+    measured = tuple(apart(profile, variant, count, network.way, step) for step in steps)
+    found = count if network.alone else steps[0].network.slots
+    return BlindSetting(variant, method, network.supervision, count, found, measured)
+
+
+def apart(profile: Profile, variant: str, count: int, way: str, trained: TrainPriors | None = None) -> TakeApart:
+    """The step that takes the test mixes of `count` sources apart."""
+    view = prior_step(profile, "vae-bss", variant=variant).network.view
+    return TakeApart(world_of(variant), mixes_of(profile, variant, count), view, way, trained)
+
+
+def mixes_of(profile: Profile, variant: str, count: int) -> MixConfig:
+    """The test mixes of `count` sources; those of fewer mixes are the first of them."""
+    world, plan = world_of(variant), prior_step(profile, "vae-bss", variant=variant)
+    names = world.sources if len(world.sources) == count else world.sources[:1] * count
+    return MixConfig(names, AMOUNTS[profile.name].mixes, plan.network.view.length)
+
+
+def _untrained(
+    profile: Profile, variant: str, count: int, names: Sequence[str] = tuple(BASELINES)
+) -> list[BlindSetting]:
+    return [
+        BlindSetting(variant, name, BASELINES[name][0], count, count, (apart(profile, variant, count, name),))
+        for name in names
+    ]
+
+
+def _sampled(profile: Profile, variant: str) -> BlindSetting:
+    """Gibbs chains under the denoiser of single sources, on the first of the same mixes."""
+    step = prior_step(profile, DENOISER.name, variant=variant)
+    choice = SamplerChoice(PriorChoice(DENOISER.name, step.data, (step,)), "gibbs", GIBBS, batch=8)
+    mixes = replace(mixes_of(profile, variant, 2), mixes=AMOUNTS[profile.name].sampled)
+    separate = SeparateMixes(step.data, mixes, choice)
+    return BlindSetting(variant, "denoiser-gibbs", "single sources", 2, 2, (separate,))
+
+
+def blind_tables(
+    pipeline: Pipeline, settings: Sequence[BlindSetting], command: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row a setting and metric, and a row a setting, metric and seed (mean over mixes).
+
+    Columns of the first: world, method, supervision, sources, slots, metric, value (mean over seeds and mixes), low and
+    high (95 %, percentile bootstrap over seeds and mixes), n_mixes, n_seeds, printed (of the slides, for another data
+    set), command. psnr and si_* are in dB; active is the number of slots that are not silent.
+    """
+    printed = printed_blind().set_index(["data", "sources", "method", "metric"])["value"]
+    rows, by_seed = [], []
+    for setting in settings:
+        tables = [pd.read_csv(pipeline.run(step) / VALUES) for step in setting.steps]
+        about = {
+            "world": setting.variant,
+            "method": setting.method,
+            "supervision": setting.supervision,
+            "sources": setting.sources,
+            "slots": setting.slots,
+        }
+        for metric in (name for name in METRICS if name in tables[0]):
+            capped = [table[metric].fillna(-CEILING_DB).clip(-CEILING_DB, CEILING_DB) for table in tables]
+            values = np.stack([own.groupby(table["mix"]).mean() for own, table in zip(capped, tables, strict=True)])
+            low, high = _interval(values)
+            name = PRINTED_METHOD.get(setting.method, setting.method)
+            place = (PRINTED_DATA.get(setting.variant, ""), setting.sources, name, metric)
+            known = printed.get(place, float("nan")) if setting.slots <= 2 * setting.sources else float("nan")
+            rows.append(
+                {
+                    **about,
+                    "metric": metric,
+                    "value": values.mean(),
+                    "low": low,
+                    "high": high,
+                    "n_mixes": values.shape[1],
+                    "n_seeds": len(values),
+                    "printed": known,
+                    "command": command,
+                }
+            )
+            by_seed += [{**about, "metric": metric, "seed": k, "value": row.mean()} for k, row in enumerate(values)]
+    return pd.DataFrame(rows), pd.DataFrame(by_seed)
+
+
+def sweep_table(pipeline: Pipeline, profile: Profile, variant: str = "digits") -> pd.DataFrame:
+    """What the weight of the divergence does: by beta the picture scores of VAEM on the test mixes of two, one seed."""
+    rows = []
+    for beta in BETAS:
+        step = network_step(profile, variant, "vae-bss", beta=beta)
+        found = pd.read_csv(pipeline.run(apart(profile, variant, 2, MASKED, step)) / VALUES)
+        curve = pd.read_csv(pipeline.run(step) / "curve.csv").iloc[-1]
+        scores = {name: found[name].mean() for name in METRICS if name in found}
+        rows.append(
+            {"beta": beta, **scores, "reconstruction": curve["reconstruction"], "divergence": curve["divergence"]}
+        )
+    return pd.DataFrame(rows)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    """Of the mean of values (seeds, mixes), over resamples of both."""
+    seeds, mixes = resample(len(values)), resample(values.shape[1], seed=1)
+    return interval(np.array([values[rows][:, columns].mean() for rows, columns in zip(seeds, mixes, strict=True)]))
+
+
+def blind_results(name: str = TABLE) -> pd.DataFrame:
+    """One of the tables that were measured: `vae_bss`, that of the single seeds, or that of the sweep."""
+    return pd.read_csv(measured_table(name))
