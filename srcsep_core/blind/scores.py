@@ -62,11 +62,15 @@ def picture_scores(estimates: Tensor, sources: Tensor, size: tuple[int, int]) ->
     return {"psnr": psnr(best, sources), "ssim": ssim(best, sources, size)}
 
 
+def sound_order(estimates: Tensor, sources: Tensor) -> Tensor:
+    """Of estimates (B, M, T) the ones for sources (B, K, T), by the highest SI-SDR: (B, K, T)."""
+    columns = [si_sdr(estimate=estimates, reference=one.expand_as(estimates)) for one in sources.split(1, dim=1)]
+    return assigned(estimates, torch.stack(columns, dim=2))
+
+
 def sound_scores(estimates: Tensor, sources: Tensor) -> dict[str, Tensor]:
     """SI-SDR, SI-SIR and SI-SAR (dB) of every source, (B, K) each, of estimates (B, M, T) assigned by SI-SDR."""
-    columns = [si_sdr(estimate=estimates, reference=one.expand_as(estimates)) for one in sources.split(1, dim=1)]
-    best = assigned(estimates, torch.stack(columns, dim=2))
-    found = bss_eval(estimate=best, reference=sources)
+    found = bss_eval(estimate=sound_order(estimates, sources), reference=sources)
     return {"si_sdr": found.si_sdr, "si_sir": found.si_sir, "si_sar": found.si_sar}
 
 

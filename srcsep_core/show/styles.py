@@ -98,6 +98,24 @@ METHODS = {
     "irm": Style("#777777", "<", ":"),
     "ibm": Style("#777777", ">", SPARSE),
 }
+# Ways to take mixes apart of which no source has a name.
+BLIND = {
+    "x/K": Style("#BBBBBB", "|", LONG),
+    "nmf-kl": Style("#E69F00", "s", "--"),
+    "nmf-is": Style("#E69F00", "D", ":"),
+    "fastica": Style("#777777", "P", "--"),
+    "ibm": Style("#777777", ">", SPARSE),
+    "irm": Style("#777777", "<", ":"),
+    "ae": Style("#AA4499", "v", "--"),
+    "aem": Style("#AA4499", "^", ":"),
+    "vae": Style("#332288", "o", "--"),
+    "vaem": Style("#332288", "*", "-"),
+    "mixit": Style("#44AA99", "X", "-."),
+    "glo": Style("#999933", "h", "-."),
+    "nes": Style("#999933", "8", ":"),
+    "pit": Style("#117733", "p", "-."),
+    "denoiser-gibbs": Style("#882255", "d", "-"),
+}
 THRESHOLDS = {10: Style("#000000", "o", "-"), 20: Style("#999999", "s", "--")}
 STATISTICS = {
     "log p": Style("#000000", "o", "-"),
@@ -175,6 +193,11 @@ def sampler_style(name: str) -> Style:
 def separator_style(name: str) -> Style:
     """The look of a sampler or of a method; for any other name one that it always gets."""
     return _look_up({**METHODS, **SAMPLERS}, name)
+
+
+def blind_style(name: str) -> Style:
+    """The look of a way of blind separation; for any other name one that it always gets."""
+    return _look_up(BLIND, name)
 
 
 def statistic_style(name: str) -> Style:
