@@ -59,7 +59,6 @@ NETWORKS = {
     "nes": Network("nes", MASKED, "one of two sources"),
     "pit": Network("pit", MASKED, "mixes"),
 }
-AUTOENCODERS = ("ae", "aem", "vae", "vaem")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def blind_settings(profile: Profile) -> list[BlindSetting]:
     found += _untrained(profile, "digits_halves", 2, ("x/K",))
     found += [trained_setting(profile, "digits_halves", name, 2) for name in ("vaem", "nes", "pit")]
     found += _untrained(profile, "notes_5k", 2)
-    found += [trained_setting(profile, "notes_5k", name, 2) for name in (*AUTOENCODERS, "mixit", "glo", "pit")]
+    found += [trained_setting(profile, "notes_5k", name, 2) for name in ("vae", "vaem", "mixit", "pit")]
     found.append(_sampled(profile, "notes_5k"))
     found += _untrained(profile, "notes_5k", 3)
     found += [trained_setting(profile, "notes_5k", name, 3) for name in ("vae", "vaem")]
