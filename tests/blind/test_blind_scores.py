@@ -105,7 +105,7 @@ def test_fewer_estimates_than_sources_are_refused(generator: torch.Generator) ->
 def test_estimates_that_are_not_finite_are_refused(generator: torch.Generator) -> None:
     estimates = drawn(2, generator)
     estimates[0, 0, 0] = float("nan")
-    with pytest.raises(InputError, match="1 of .* samples of the estimate are NaN or infinite"):
+    with pytest.raises(InputError, match=r"1 of .* samples of the estimate are NaN or infinite"):
         picture_scores(estimates, drawn(2, generator), SIZE)
 
 

@@ -132,7 +132,7 @@ def test_signals_of_another_length_are_refused(view: View) -> None:
 def test_signals_that_are_not_finite_are_refused(view: View, bad: float) -> None:
     x = torch.full((1, 1, view.length), 0.5)
     x[0, 0, 3] = bad
-    with pytest.raises(InputError, match="1 of .* samples are NaN or infinite"):
+    with pytest.raises(InputError, match=r"1 of .* samples are NaN or infinite"):
         view.picture(x)
 
 

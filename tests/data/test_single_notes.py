@@ -70,6 +70,7 @@ def test_no_row_has_a_recording_twice(split: Split) -> None:
 
 
 def test_no_row_to_train_on_has_a_note_twice() -> None:
+    """It may have the same recording at two pitches."""
     drawn = draw(NoteWorld(sources=("note",) * 3), batch=300, length=1024)[0]
     unit = drawn / drawn.norm(dim=2, keepdim=True)
     like = (unit @ unit.mT) - torch.eye(3)
