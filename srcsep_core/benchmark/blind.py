@@ -200,7 +200,8 @@ def blind_tables(
             low, high = _interval(values)
             name = PRINTED_METHOD.get(setting.method, setting.method)
             place = (PRINTED_DATA.get(setting.variant, ""), setting.sources, name, metric)
-            known = printed.get(place, float("nan")) if setting.slots <= 2 * setting.sources else float("nan")
+            usual = setting.sources * (2 if setting.method == "mixit" else 1)
+            known = printed.get(place, float("nan")) if setting.slots == usual else float("nan")
             rows.append(
                 {
                     **about,

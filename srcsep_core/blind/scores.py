@@ -75,6 +75,6 @@ def sound_scores(estimates: Tensor, sources: Tensor) -> dict[str, Tensor]:
 
 
 def active_slots(estimates: Tensor) -> Tensor:
-    """How many of the estimates (B, M, T) of each mix hold `ACTIVE` or more of the energy of all: (B,)."""
+    """How many of the estimates (B, M, T) of each mix sound and hold `ACTIVE` or more of the energy of all: (B,)."""
     energy = estimates.double().square().sum(dim=2)
-    return (energy >= ACTIVE * energy.sum(dim=1, keepdim=True)).sum(dim=1)
+    return ((energy > 0) & (energy >= ACTIVE * energy.sum(dim=1, keepdim=True))).sum(dim=1)

@@ -79,8 +79,9 @@ class NoteWorld(World):
     def draw(self, batch: int, length: int, generator: torch.Generator, *, split: Split = "train") -> Tensor:
         """The first `length` samples of notes, (batch, K, length), silent where a note is over.
 
-        Every recording of the split is as likely as another, and no row has one twice. A note's root mean square is
-        `RMS`, times a gain drawn evenly between 3 dB less and 3 dB more.
+        Every recording of the split is as likely as another, and no row has one twice, unless at another pitch (`train`
+        alone). A note's root mean square is `RMS`, times a gain drawn evenly between 3 dB less and 3 dB more; peaks
+        beyond 1 are then cut.
         """
         return self.draw_named(batch, length, generator, split=split)[0]
 

@@ -18,6 +18,7 @@ from srcsep_core.blind.views import Pixels, View
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World
 from srcsep_core.data.mixes import MixConfig, Mixes, draw_mixes
+from srcsep_core.errors import InputError
 from srcsep_core.run.steps.base import VALUES, Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
 
@@ -44,6 +45,10 @@ class TakeApart(Step):
 
     def __post_init__(self) -> None:
         check_choice("way of separation", self.way, WAYS)
+        if self.trained is None and self.way not in BASELINES:
+            raise InputError(f"{self.way!r} is a way of a network; name the step that trains it")
+        if self.trained is not None and self.way in BASELINES:
+            raise InputError(f"{self.way!r} needs no network; name none")
 
     @property
     def title(self) -> str:
