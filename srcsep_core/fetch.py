@@ -1,4 +1,4 @@
-"""What a user names as a folder, a zip file, or the address of a zip file, opened as a folder."""
+"""What a user names as a folder, a zip file, or the address of a zip file, opened as a folder; and single files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def opened(source: str, remedy: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         if "://" in source:
-            path = _fetch(source, Path(scratch) / "fetched.zip", remedy)
+            path = fetch(source, Path(scratch) / "fetched.zip", remedy)
         if not path.is_file():
             raise InputError(f"there is no {source}; {remedy}")
         try:
@@ -44,7 +44,11 @@ def opened(source: str, remedy: str) -> Iterator[Path]:
         yield Path(scratch) / "content"
 
 
-def _fetch(address: str, target: Path, remedy: str) -> Path:
+def fetch(address: str, target: Path, remedy: str) -> Path:
+    """Write the file at an address to `target`, and return that; raises `InputError`, with the remedy, where it cannot.
+
+    What was interrupted may leave a part of it at `target`.
+    """
     if not address.startswith(("https://", "http://")):
         raise InputError(f"{address} is no address that can be fetched; use one that begins with https://")
     log.info("fetching %s", address)

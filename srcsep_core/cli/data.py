@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from srcsep_core.cli.options import Choice
@@ -73,9 +75,40 @@ def musdb18(root: str | None, download: bool, variants: tuple[str, ...]) -> None
             click.echo(f"{variant}: {len(store.songs())} songs in {store.folder}")
 
 
+@data.command()
+@click.option("--root", metavar="FOLDER", help="The folder that holds the four files, plain or packed (.gz).")
+@click.option("--download", is_flag=True, help="Fetch the four files, packed, 12 MB in all.")
+def mnist(root: str | None, download: bool) -> None:
+    """Take over the pictures of MNIST into the cache, all four files or none.
+
+    Packed files are checked against the checksums of the originals, plain ones by their structure only.
+    """
+    from srcsep_core.data import mnist as pictures
+
+    if (root is None) != download:
+        raise InputError(f"either a root or --download is needed, and not both; {pictures.ROOT}")
+    folder = pictures.take_over(Path(root)) if root is not None else pictures.download()
+    click.echo(_pictures_line(folder))
+
+
+def _pictures_line(folder: Path | None) -> str:
+    """What there is of MNIST in a folder, or what is wrong with it."""
+    from srcsep_core.data.mnist import ENDS, pictures_in
+
+    if folder is None:
+        return "mnist: not there; srcsep data mnist --root FOLDER, or srcsep data mnist --download"
+    try:
+        pictures_in(folder)
+    except InputError as error:
+        return f"mnist: {error}"
+    counts = ", ".join(f"{end - start} {split}" for split, (start, end) in ENDS.items())
+    return f"mnist: {counts} pictures, in {folder}"
+
+
 @data.command("status")
 def data_status() -> None:
-    """Say which data sets are decoded on this machine; changes nothing."""
+    """Say which data sets are on this machine; changes nothing."""
+    from srcsep_core.data.mnist import found
     from srcsep_core.data.musdb18 import CUTS, store_of
 
     for variant in CUTS:
@@ -85,3 +118,4 @@ def data_status() -> None:
             continue
         counts = ", ".join(f"{len(store.songs(split))} {split}" for split in ("train", "validation", "test"))
         click.echo(f"{variant}: {counts} songs, {len(store.remarks)} remarks, in {store.folder}")
+    click.echo(_pictures_line(found()))
