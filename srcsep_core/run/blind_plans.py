@@ -31,6 +31,7 @@ _NOTES_TRAIN = replace(_TRAIN, batch_size=128, crop=4096, learning_rate=1e-3, st
 _SMOKE: Mapping[str, Any] = {"steps": 40, "batch_size": 24, "checkpoint_every": 20}
 
 _DIGITS = SlotConfig(warmup=900)
+_MNIST = SlotConfig(view=Pixels(28, 28), hidden=(512, 256, 128), warmup=1800)
 _NOTES = SlotConfig(view=Spectrogram(), latent=32, hidden=(512, 256, 256), pool=4, rank=4, beta=5e-4, warmup=2000)
 _PRIOR = StemDenoiserConfig(
     domain="spectrogram", channels=(32, 64, 128), strides=(2, 2), window=4096, interference=0.0, log_sigma_mean=-2.5
@@ -40,6 +41,9 @@ _PRIOR_TRAIN = replace(DENOISER_TRAIN, steps=8000, crop=4096, batch_size=8)
 BLIND: Mapping[str, Mapping[str, Plans]] = {
     "smoke": {
         "digits": _networks(replace(_DIGITS, hidden=(32,), latent=4, warmup=10), replace(_TRAIN, **_SMOKE), 0.01),
+        "mnist": _networks(
+            replace(_MNIST, hidden=(32,), latent=4, warmup=10), replace(_TRAIN, **_SMOKE, crop=784), 0.02
+        ),
         "notes": {
             **_networks(
                 replace(_NOTES, view=Spectrogram(32, 16, 32), hidden=(32,), latent=4, warmup=10),
@@ -55,6 +59,7 @@ BLIND: Mapping[str, Mapping[str, Plans]] = {
     },
     "laptop": {
         "digits": _networks(_DIGITS, _TRAIN, 0.005),
+        "mnist": _networks(_MNIST, replace(_TRAIN, crop=784, steps=6000)),
         "notes": {
             **_networks(_NOTES, _NOTES_TRAIN, 0.025),
             "denoiser": KindPlan(_PRIOR, _PRIOR_TRAIN, step_seconds=0.2),
@@ -63,7 +68,7 @@ BLIND: Mapping[str, Mapping[str, Plans]] = {
     "full": {
         "digits": _networks(replace(_DIGITS, hidden=(700, 600, 500, 400, 300)), replace(_TRAIN, steps=100_000)),
         "mnist": _networks(
-            SlotConfig(view=Pixels(28, 28), hidden=(700, 600, 500, 400, 300), warmup=23_000),
+            replace(_MNIST, hidden=(700, 600, 500, 400, 300), warmup=23_000),
             replace(_TRAIN, crop=784, steps=100_000, learning_rate=2e-4),
         ),
         "notes": {

@@ -226,7 +226,7 @@ def test_command_takes_over_none_where_one_is_missing(tmp_path: Path, cache_fold
     (folder / LABELS).unlink()
     for root, words in ((folder, f"{folder} has no {LABELS}, plain or .gz"), (tmp_path / "gone", "there is no folder")):
         code, output = run("mnist", "--root", str(root))
-        assert code == 1 and words in output and "--root, or use --download" in output
+        assert code == 1 and words in output and "with --root, or run `srcsep data mnist --download`" in output
     assert not cache_folder.exists()
 
 
