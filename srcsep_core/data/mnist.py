@@ -62,6 +62,7 @@ COMMON = (
     "~/.cache/torch/datasets/MNIST/raw",
 )
 ROOT = "name the folder that holds its four files with --root"
+FETCHED = ", or run `srcsep data mnist --download`"
 ANEW = "copy it anew, or run `srcsep data mnist --download`"
 
 
@@ -191,10 +192,10 @@ def _file(folder: Path, name: str) -> Path | None:
 
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; {ROOT}, or run `srcsep data mnist --download`")
+        raise InputError(f"there is no folder {folder}; {ROOT}{FETCHED}")
     there = {name: path for name in CHECKSUMS if (path := _file(folder, name))}
     if lacking := [name for name in CHECKSUMS if name not in there]:
-        raise InputError(f"{folder} has no {', '.join(lacking)}, plain or .gz; {ROOT}, or run `srcsep data mnist --download`")
+        raise InputError(f"{folder} has no {', '.join(lacking)}, plain or .gz; {ROOT}{FETCHED}")
     return there
 
 
