@@ -22,7 +22,7 @@ from srcsep_core.paths import measured_table
 from srcsep_core.priors.denoiser import DENOISER
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
-from srcsep_core.run.steps import VALUES, Step, TrainPriors, prior_step
+from srcsep_core.run.steps import CURVE, VALUES, Step, TrainPriors, prior_step
 from srcsep_core.run.steps.blind import MASKED, SEARCHED, UNMASKED, TakeApart
 from srcsep_core.run.steps.choices import PriorChoice, SamplerChoice
 from srcsep_core.run.steps.separation import SeparateMixes
@@ -33,6 +33,7 @@ METRICS = (*PICTURES, *SOUNDS, "active")
 PRINTED_DATA = {"digits": "MNIST", "mnist": "MNIST", "notes_5k": "MUMS"}
 PRINTED_METHOD = {"nmf-kl": "nmf"}
 BETAS = (0.0, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
+SETTLED = 20  # rows of a loss curve, of 10 steps each
 GIBBS = GibbsConfig(max_chains=4)
 
 
@@ -115,12 +116,14 @@ def network_step(
 ) -> TrainPriors:
     """The step that trains a network with slots for mixes of `count` sources, from a seed.
 
-    `slots`: more of them than the plan has. `beta`: another weight of the divergence than the plan's.
+    `slots`: more of them than the plan has. `beta`: another weight of the divergence than the plan's. Of more sources
+    than the plan has it is as much smaller as each is in the mix, their mean.
     """
     first = prior_step(profile, kind, variant=variant)
     usual = first.network
     own = slots or count * usual.slots // usual.sources
-    network = replace(usual, sources=count, slots=own, beta=usual.beta if beta is None else beta)
+    weight = usual.beta * min(1.0, usual.sources / count) if beta is None else beta
+    network = replace(usual, sources=count, slots=own, beta=weight)
     mixes = first.train.batch_size // usual.sources
     words = [
         f"{count}in{own}" if (count, own) != (usual.sources, usual.slots) else "",
@@ -177,7 +180,7 @@ def _sampled(profile: Profile, variant: str) -> BlindSetting:
 def blind_tables(
     pipeline: Pipeline, settings: Sequence[BlindSetting], command: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A row a setting and metric, and a row a setting, metric and seed (mean over mixes).
+    """A row a setting and metric, and a row a setting, metric and seed (mean over mixes, and the loss of its training).
 
     Columns of the first: world, method, supervision, sources, slots, metric, value (mean over seeds and mixes), low and
     high (95 %, percentile bootstrap over seeds and mixes), n_mixes, n_seeds, printed (of the slides, for another data
@@ -185,7 +188,7 @@ def blind_tables(
     """
     printed = printed_blind().set_index(["data", "sources", "method", "metric"])["value"]
     rows, by_seed = [], []
-    for setting in settings:
+    for setting in [*settings, *_chosen(pipeline, settings)]:
         tables = [pd.read_csv(pipeline.run(step) / VALUES) for step in setting.steps]
         about = {
             "world": setting.variant,
@@ -215,8 +218,30 @@ def blind_tables(
                     "command": command,
                 }
             )
-            by_seed += [{**about, "metric": metric, "seed": k, "value": row.mean()} for k, row in enumerate(values)]
+            losses = [_loss(pipeline, step) for step in setting.steps]
+            by_seed += [
+                {**about, "metric": metric, "seed": k, "value": row.mean(), "loss": loss}
+                for k, (row, loss) in enumerate(zip(values, losses, strict=True))
+            ]
     return pd.DataFrame(rows), pd.DataFrame(by_seed)
+
+
+def _chosen(pipeline: Pipeline, settings: Sequence[BlindSetting]) -> list[BlindSetting]:
+    """The training with the lowest loss of those of VAEM: no truth is needed to choose it."""
+    found = []
+    for setting in settings:
+        if setting.method == "vaem" and setting.slots == setting.sources:
+            best = min(setting.steps, key=lambda step: _loss(pipeline, step))
+            found.append(replace(setting, method="vaem-chosen", steps=(best,)))
+    return found
+
+
+def _loss(pipeline: Pipeline, step: Step) -> float:
+    """The loss at the end of a network's training, the mean over its last part; NaN of what was not trained."""
+    if not isinstance(step, TakeApart) or step.trained is None:
+        return float("nan")
+    curve = pd.read_csv(pipeline.run(step.trained) / CURVE)
+    return float(curve["loss"].iloc[-SETTLED:].mean())
 
 
 def sweep_table(pipeline: Pipeline, profile: Profile, variant: str = "digits") -> pd.DataFrame:
@@ -225,7 +250,7 @@ def sweep_table(pipeline: Pipeline, profile: Profile, variant: str = "digits") -
     for beta in BETAS:
         step = network_step(profile, variant, "vae-bss", beta=beta)
         found = pd.read_csv(pipeline.run(apart(profile, variant, 2, MASKED, step)) / VALUES)
-        curve = pd.read_csv(pipeline.run(step) / "curve.csv").iloc[-1]
+        curve = pd.read_csv(pipeline.run(step) / CURVE).iloc[-SETTLED:].mean(numeric_only=True)
         scores = {name: found[name].mean() for name in METRICS if name in found}
         rows.append(
             {"beta": beta, **scores, "reconstruction": curve["reconstruction"], "divergence": curve["divergence"]}

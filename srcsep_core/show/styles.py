@@ -110,6 +110,7 @@ BLIND = {
     "aem": Style("#AA4499", "^", ":"),
     "vae": Style("#332288", "o", "--"),
     "vaem": Style("#332288", "*", "-"),
+    "vaem-chosen": Style("#332288", "H", SPARSE),
     "mixit": Style("#44AA99", "X", "-."),
     "glo": Style("#999933", "h", "-."),
     "nes": Style("#999933", "8", ":"),
