@@ -36,7 +36,7 @@ from srcsep_core.run.store import Store
 
 COLUMNS = ["world", "method", "supervision", "sources", "slots", "metric", "value", "low", "high", "n_mixes", "n_seeds"]
 COLUMNS += ["printed", "command"]
-SEED_COLUMNS = ["world", "method", "supervision", "sources", "slots", "metric", "seed", "value"]
+SEED_COLUMNS = ["world", "method", "supervision", "sources", "slots", "metric", "seed", "value", "loss"]
 each_profile = pytest.mark.parametrize("name", PROFILES)
 
 
@@ -209,7 +209,7 @@ def test_first_table_has_a_row_a_setting_and_metric(
         (s.variant, s.method, s.supervision, s.sources, s.slots, metric)
         for s in settings
         for metric in (*(SOUNDS if s.variant == "notes_5k" else PICTURES), "active")
-    ]
+    ] + [("digits", "vaem-chosen", "nothing", 2, 2, metric) for metric in (*PICTURES, "active")]
     assert list(table[COLUMNS[:6]].itertuples(index=False, name=None)) == expected
     assert set(table["command"]) == {"python it.py"} and set(table["n_mixes"]) == {6}
     assert (table["n_seeds"] == np.where(table["method"].isin(list(NETWORKS)), 2, 1)).all()
@@ -227,6 +227,21 @@ def test_second_table_has_the_mean_of_every_seed(tables: tuple[pd.DataFrame, pd.
     assert list(second) == SEED_COLUMNS and len(second) == first["n_seeds"].sum()
     means = second.groupby(SEED_COLUMNS[:6], sort=False)["value"].mean()
     assert means.to_numpy() == pytest.approx(first["value"].to_numpy())
+
+
+def test_the_training_with_the_lowest_loss_is_chosen(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    first, second = tables
+    own = second.query("world == 'digits' and method == 'vaem' and slots == 2 and metric == 'psnr'")
+    assert len(own) == 2 and own["loss"].nunique() == 2
+    chosen = first.query("method == 'vaem-chosen' and metric == 'psnr'")
+    assert chosen["value"].item() == pytest.approx(own.loc[own["loss"].idxmin(), "value"])
+    assert second.loc[second["method"].isin(["x/K", "irm"]), "loss"].isna().all()
+
+
+def test_the_weight_of_the_divergence_goes_with_a_sources_size_in_the_mix() -> None:
+    usual = network_step(smoke(), "digits", "vae-bss").network.beta
+    weights = {count: network_step(smoke(), "digits", "vae-bss", count).network.beta for count in (1, 2, 3, 4)}
+    assert weights == {1: usual, 2: usual, 3: pytest.approx(usual * 2 / 3), 4: usual / 2}
 
 
 def test_values_are_the_mean_over_mixes_and_sources(line: Pipeline, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:

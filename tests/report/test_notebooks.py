@@ -28,7 +28,7 @@ from srcsep_core.report.session import PARAMETERS, start
 
 SOURCES = notebooks.notebook_sources()
 KEY_COLUMNS = [*FACTS, *SIGNALS]
-SILENT = ("03", "05", "09", "10", "11", "12", "16", "17", "18")
+SILENT = ("03", "05", "09", "10", "11", "12", "16", "17", "18", "21")
 
 
 @pytest.fixture(scope="module")
