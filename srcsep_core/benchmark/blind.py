@@ -6,8 +6,9 @@ and recordings nothing was trained or tuned on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +28,16 @@ from srcsep_core.run.steps.blind import MASKED, SEARCHED, UNMASKED, TakeApart
 from srcsep_core.run.steps.choices import PriorChoice, SamplerChoice
 from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.samplers import GibbsConfig
+from srcsep_core.samplers.means import MeansConfig
 
 TABLE, SEEDS_TABLE, SWEEP_TABLE = "vae_bss", "vae_bss_seeds", "vae_bss_beta"
 METRICS = (*PICTURES, *SOUNDS, "active")
 PRINTED_DATA = {"digits": "MNIST", "mnist": "MNIST", "notes_5k": "MUMS"}
 PRINTED_METHOD = {"nmf-kl": "nmf"}
 BETAS = (0.0, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
+FEW = 2  # seeds of what takes long to train and does not come near the others
 SETTLED = 20  # rows of a loss curve, of 10 steps each
-GIBBS = GibbsConfig(max_chains=4)
+CHAINS: Mapping[str, Any] = {"gibbs": GibbsConfig(max_chains=4), "means": MeansConfig()}
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,11 @@ def blind_settings(profile: Profile) -> list[BlindSetting]:
     found += _untrained(profile, "digits_halves", 2, ("x/K",))
     found += [trained_setting(profile, "digits_halves", name, 2) for name in ("vaem", "nes", "pit")]
     found += _untrained(profile, "notes_5k", 2)
-    found += [trained_setting(profile, "notes_5k", name, 2) for name in ("vae", "vaem", "mixit", "pit")]
-    found.append(_sampled(profile, "notes_5k"))
+    found += [trained_setting(profile, "notes_5k", name, 2) for name in ("vae", "vaem", "pit")]
+    found.append(trained_setting(profile, "notes_5k", "mixit", 2, most=FEW))
+    found += [_sampled(profile, "notes_5k", name) for name in CHAINS]
     found += _untrained(profile, "notes_5k", 3)
-    found += [trained_setting(profile, "notes_5k", name, 3) for name in ("vae", "vaem")]
+    found += [trained_setting(profile, "notes_5k", name, 3, most=FEW) for name in ("vae", "vaem")]
     return found
 
 
@@ -134,12 +138,14 @@ def network_step(
     return replace(first, label="-".join(filter(None, [first.label, *words])), network=network, train=train)
 
 
-def trained_setting(profile: Profile, variant: str, method: str, count: int, *, slots: int = 0) -> BlindSetting:
-    """A network's setting, with a step a seed."""
+def trained_setting(
+    profile: Profile, variant: str, method: str, count: int, *, slots: int = 0, most: int | None = None
+) -> BlindSetting:
+    """A network's setting, with a step a seed, `most` of them at most."""
     network, amounts = NETWORKS[method], AMOUNTS[profile.name]
     steps = [
         network_step(profile, variant, network.kind, 1 if network.alone else count, slots=slots, seed=seed)
-        for seed in range(amounts.seeds)
+        for seed in range(min(amounts.seeds, most or amounts.seeds))
     ]
     measured = tuple(apart(profile, variant, count, network.way, step) for step in steps)
     found = count if network.alone else steps[0].network.slots
@@ -168,13 +174,13 @@ def _untrained(
     ]
 
 
-def _sampled(profile: Profile, variant: str) -> BlindSetting:
-    """Gibbs chains under the denoiser of single sources, on the first of the same mixes."""
+def _sampled(profile: Profile, variant: str, sampler: str) -> BlindSetting:
+    """Chains under the denoiser of single sources, on the first of the same mixes."""
     step = prior_step(profile, DENOISER.name, variant=variant)
-    choice = SamplerChoice(PriorChoice(DENOISER.name, step.data, (step,)), "gibbs", GIBBS, batch=8)
+    choice = SamplerChoice(PriorChoice(DENOISER.name, step.data, (step,)), sampler, CHAINS[sampler], batch=8)
     mixes = replace(mixes_of(profile, variant, 2), mixes=AMOUNTS[profile.name].sampled)
     separate = SeparateMixes(step.data, mixes, choice)
-    return BlindSetting(variant, "denoiser-gibbs", "single sources", 2, 2, (separate,))
+    return BlindSetting(variant, f"{DENOISER.name}-{sampler}", "single sources", 2, 2, (separate,))
 
 
 def blind_tables(

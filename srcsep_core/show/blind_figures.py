@@ -77,7 +77,7 @@ def methods_figure(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         top = results[name][results[name] < 60].max()
         if results[name].max() > 60:
             ax.set_xlim(right=1.25 * max(top, results[f"{name}_printed"].max(skipna=True) or 0))
-            ax.set_title("beyond the axis: exact", fontsize="small", loc="right")
+            ax.set_title("beyond the axis: at the cap", fontsize="small", loc="right")
     shared_legend(figure, 1)
     return figure
 

@@ -116,6 +116,7 @@ BLIND = {
     "nes": Style("#999933", "8", ":"),
     "pit": Style("#117733", "p", "-."),
     "denoiser-gibbs": Style("#882255", "d", "-"),
+    "denoiser-means": Style("#882255", "P", ":"),
 }
 THRESHOLDS = {10: Style("#000000", "o", "-"), 20: Style("#999999", "s", "--")}
 STATISTICS = {

@@ -11,6 +11,7 @@ from srcsep_core.audit.published import printed_blind
 from srcsep_core.benchmark import blind
 from srcsep_core.benchmark.blind import (
     AMOUNTS,
+    FEW,
     NETWORKS,
     PRINTED_DATA,
     PRINTED_METHOD,
@@ -88,10 +89,12 @@ def test_no_setting_is_there_twice(name: str) -> None:
 def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
     for setting in blind_settings(get_profile(name)):
         trained = setting.method in NETWORKS
-        assert len(setting.steps) == (AMOUNTS[name].seeds if trained else 1), setting.method
+        slow = setting.variant == "notes_5k" and (setting.method == "mixit" or setting.sources == 3)
+        wanted = min(AMOUNTS[name].seeds, FEW if slow else AMOUNTS[name].seeds)
+        assert len(setting.steps) == (wanted if trained else 1), setting.method
         if trained:
             seeds = [step.trained.train.seed for step in setting.steps]  # type: ignore[attr-defined]
-            assert seeds == list(range(AMOUNTS[name].seeds))
+            assert seeds == list(range(wanted))
 
 
 def test_settings_say_what_was_seen() -> None:
@@ -103,7 +106,9 @@ def test_settings_say_what_was_seen() -> None:
         "nmf-kl",
         "nmf-is",
     }
-    assert seen["glo"] == seen["denoiser-gibbs"] == "single sources" and seen["irm"] == "truth"
+    assert (
+        seen["glo"] == seen["denoiser-gibbs"] == seen["denoiser-means"] == "single sources" and seen["irm"] == "truth"
+    )
 
 
 @each_profile
