@@ -89,7 +89,7 @@ def test_no_setting_is_there_twice(name: str) -> None:
 def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
     for setting in blind_settings(get_profile(name)):
         trained = setting.method in NETWORKS
-        slow = setting.variant == "notes_5k" and (setting.method == "mixit" or setting.sources == 3)
+        slow = setting.variant == "notes_5k" and setting.sources == 3
         wanted = min(AMOUNTS[name].seeds, FEW if slow else AMOUNTS[name].seeds)
         assert len(setting.steps) == (wanted if trained else 1), setting.method
         if trained:
