@@ -1,7 +1,7 @@
 """Blind separation of digits and of notes, by what saw no source and what stands beside it: `vae_bss.csv`.
 
 A network is trained from several seeds; intervals are over seeds and mixes. Mixes are of the test split, whose pictures
-and recordings nothing was trained or tuned on.
+and recordings nothing was trained on; sizes and weights were chosen on another split of the same data.
 """
 
 from __future__ import annotations
