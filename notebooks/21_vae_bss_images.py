@@ -183,7 +183,7 @@ latent_explorer(nets["VAE"], plane)
 # %% [markdown]
 # ## The weight of the divergence
 #
-# One seed a weight; our 0.003 was chosen beforehand, on other pictures than these.
+# One seed a weight; our 0.003 was chosen beforehand, on another split of the pictures.
 
 # %%
 sweep = blind_results(SWEEP_TABLE)
@@ -212,7 +212,7 @@ print(f"PSNR in dB: {', '.join(said)}")
 #   its slots are no digits. The sweep says the same: 12.7 dB without a divergence, 18.1 dB at 0.002, and 14.5 dB, the
 #   mix itself, where the divergence weighs so much that the slots say nothing.
 # - **What sees more does better, if not by much.** A search in a decoder of single digits has 19.3 dB, the same network
-#   trained with the sources of mixes (PIT) 20.5 dB. Where one of two kinds is seen alone (NES), 20.9 dB, near PIT's.
+#   trained with the sources of mixes (PIT) 20.5 dB. Where one of two kinds is seen alone (NES), 20.8 dB, near PIT's.
 # - **Over-separation is not avoided here.** With three slots for two digits VAEM has 12.7 dB, with four 10.8 dB, both
 #   less than the mix, and no slot falls silent. That is at one weight of the divergence and one size of network.
 # - **Three digits hardly come apart:** 13.7 dB [13.4, 14.0] where the mix has 13.4 dB, and PIT 17.5 dB. On 64

@@ -16,9 +16,9 @@
 # **Question.** The same network on sound: it sees spectrograms of two notes at once, never one alone, and gives two
 # spectrograms that add up. How close does it come to what has seen notes alone, or the sources of mixes?
 #
-# **What we did.** Recorded notes of 28 instruments (5.5 kHz, the first 0.74 s; the slides have 1.5 s of the McGill
-# samples, which are not free). Recordings are split: those of the test mixes were never trained on, nor looked at while
-# sizes and weights were chosen. The laptop's network is smaller than the slides': it sees means over four frames, and
+# **What we did.** Recorded notes of 24 instruments (5.5 kHz, the first 0.74 s; the slides have 1.5 s of the McGill
+# samples, which are not free). Recordings are split: those of the test mixes were not trained on, and sizes and weights
+# were chosen on another split. The laptop's network is smaller than the slides': it sees means over four frames, and
 # its decoder gives sums of four products of a spectrum and an envelope. Magnitudes are compressed by a square root.
 # Estimates have the phase of the mix.
 
@@ -179,7 +179,7 @@ latent_explorer(nets["vae-bss"], plane, sample_rate=world.sample_rate)
 #   denoiser has seen notes alone: Gibbs chains end at -8.0 dB and annealed means at -0.5 dB, the mix itself. Both notes
 #   have the same prior here, which cannot say what is whose; what one holds too much the other holds too little, and
 #   the sum is right. Where classes differ such priors do separate ([14](14_music_separation.ipynb)).
-# - **MixIT** is as good on sound, 7.5 dB [6.7, 8.2] with the best two of its four slots, and steadier: its five
+# - **MixIT** is as good on sound, 7.4 dB [6.7, 8.2] with the best two of its four slots, and steadier: its five
 #   trainings have 7.1 to 8.1 dB. Printed are 6.6 dB.
 # - **Three notes do not come apart:** two trainings have -3.2 and -0.2 dB where the mix has -3.3 and the ideal ratio
 #   mask 13.9 dB, and there the loss chooses the worse.
