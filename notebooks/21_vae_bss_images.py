@@ -31,13 +31,13 @@ device = "auto"
 import torch
 from IPython.display import display
 
+from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.benchmark.blind import (
     SEEDS_TABLE,
     SWEEP_TABLE,
     blind_results,
     network_step,
 )
-from srcsep_core.blind.baselines import BASELINES
 from srcsep_core.blind.latents import energy_shares, latent_map, slot_codes
 from srcsep_core.blind.scores import assigned, psnr
 from srcsep_core.data.mixes import MixConfig, draw_mixes

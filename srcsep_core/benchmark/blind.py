@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from srcsep_core.audit.published import printed_blind
-from srcsep_core.blind.baselines import BASELINES
+from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.blind.scores import CEILING_DB, PICTURES, SOUNDS
 from srcsep_core.data.base import world_of
 from srcsep_core.data.mixes import MixConfig

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from srcsep_core.audit.published import printed_blind
+from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.benchmark import blind
 from srcsep_core.benchmark.blind import (
     AMOUNTS,
@@ -24,7 +25,6 @@ from srcsep_core.benchmark.blind import (
     sweep_table,
     trained_setting,
 )
-from srcsep_core.blind.baselines import BASELINES
 from srcsep_core.blind.scores import PICTURES, SOUNDS
 from srcsep_core.data.base import world_of
 from srcsep_core.data.mixes import draw_mixes

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from srcsep_core.blind.baselines import BASELINES
+from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.blind.latent_search import SearchConfig, search
 from srcsep_core.blind.scores import PICTURES, SOUNDS, picture_scores
 from srcsep_core.blind.slots import SlotConfig

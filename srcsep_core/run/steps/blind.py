@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.blind.baselines import BASELINES
+from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.blind.latent_search import SearchConfig, search
 from srcsep_core.blind.scores import active_slots, picture_scores, sound_scores
 from srcsep_core.blind.views import Pixels, View

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srcsep_core.blind.baselines import BASELINES
+from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.blind.scores import picture_scores
 from srcsep_core.blind.views import Pixels, Spectrogram, View
 from srcsep_core.metrics import best_permutation, si_sdr
