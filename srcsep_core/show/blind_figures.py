@@ -131,13 +131,13 @@ def slots_figure(shares: Mapping[int, np.ndarray]) -> Figure:
 
 
 def pictures_table(rows: Mapping[str, Tensor]) -> pd.DataFrame:
-    """What `pictures_figure` shows: row, picture, y, x, value."""
+    """What `pictures_figure` shows, to three decimals: row, picture, y, and a column for each x."""
     parts = []
     for name, pictures in rows.items():
         count, height, width = pictures.shape
-        place = np.indices((count, height, width)).reshape(3, -1)
-        columns = {"picture": place[0], "y": place[1], "x": place[2], "value": pictures.flatten().numpy()}
-        parts.append(pd.DataFrame({"row": name, **columns}))
+        picture, y = np.indices((count, height)).reshape(2, -1)
+        values = pd.DataFrame(pictures.flatten(0, 1).numpy().round(3), columns=[f"x{k}" for k in range(width)])
+        parts.append(pd.concat([pd.DataFrame({"row": name, "picture": picture, "y": y}), values], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 

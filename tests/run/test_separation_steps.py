@@ -386,7 +386,7 @@ def test_every_choice_says_what_supervision_it_has() -> None:
     assert found["denoiser", "gibbs"] == found["flows", "gibbs"] == "single sources"
     assert found["oracle", "gibbs"] == found["denoiser", UNCONSTRAINED] == "truth"
     methods = {"mix": "nothing", "nmf": "single sources", "irm": "truth", "ibm": "truth", "fastica": "mixes"}
-    methods |= {"convtasnet": "mixes", "hdemucs": "mixes", "encoder": "single sources"}
+    methods |= {"convtasnet": "mixes", "hdemucs": "mixes", "encoder": "single sources", "vae-bss": "nothing"}
     assert {name: found[name, "none"] for name in all_methods()} == methods
 
 

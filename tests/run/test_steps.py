@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from srcsep_core import diagnostics
+from srcsep_core.benchmark.blind import blind_settings
 from srcsep_core.data.base import EvalConfig, world_of
 from srcsep_core.data.toy import SOURCES, ToyWorld
 from srcsep_core.diagnostics import DATA_SIGMAS, RANDOM_SIGMAS
@@ -96,7 +97,7 @@ def conditional_step(profile: Profile) -> TrainPriors:
     return next(step for step in likelihood_priors_of(profile) if step.conditional)
 
 
-SHIPPED = ("whole_periods", "uniform_hz", "songs_8k")  # variants that priors come with
+SHIPPED = ("whole_periods", "uniform_hz", "songs_8k", "digits", "notes_5k")  # variants that priors come with
 
 
 @pytest.fixture
@@ -167,7 +168,9 @@ def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: st
 
 def test_every_shipped_artefact_is_a_step_of_the_laptop_profile() -> None:
     laptop = get_profile("laptop")
-    wanted = {step.title: step.key for variant in SHIPPED for step in steps_of(laptop, variant)}
+    steps = [step for variant in SHIPPED for step in steps_of(laptop, variant)]
+    steps += [parent for setting in blind_settings(laptop) for step in setting.steps for parent in step.parents]
+    wanted = {step.title: step.key for step in steps}
     for marker in shipped_root().glob(f"*/{MARKER}"):
         assert wanted.get(marker.parent.name) == json.loads(marker.read_text())["key"], marker.parent.name
 
