@@ -83,7 +83,18 @@ def flow_kind(name: str, step: str, config: type, build: Callable[[Any, int], Fl
     def load(size: Any, weights: Mapping[str, Tensor], about: Trained, device: torch.device) -> FlowSet:
         return FlowSet(**vars(about), flow=restored(build(size, len(about.sources)), weights, device))
 
-    return Kind(name, step, step, config, task, load, ("likelihood", "quarter_log_det"), density=True, ladder=True)
+    return Kind(
+        name,
+        step,
+        step,
+        config,
+        task,
+        load,
+        ("likelihood", "quarter_log_det"),
+        density=True,
+        ladder=True,
+        batch_samples=16_384,  # the activations of a layer should stay in the processor's cache
+    )
 
 
 def family_kind(name: str, config: type, build: Callable[[Any, int], Flow]) -> Kind:
