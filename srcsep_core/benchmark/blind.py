@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,6 @@ METRICS = (*PICTURES, *SOUNDS, "active")
 PRINTED_DATA = {"digits": "MNIST", "mnist": "MNIST", "notes_5k": "MUMS"}
 PRINTED_METHOD = {"nmf-kl": "nmf"}
 BETAS = (0.0, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
-FEW = 2  # seeds of the networks for three notes
 SETTLED = 20  # rows of a loss curve, of 10 steps each
 CHAINS: Mapping[str, Any] = {"gibbs": GibbsConfig(max_chains=4), "means": MeansConfig()}
 
@@ -44,13 +44,15 @@ CHAINS: Mapping[str, Any] = {"gibbs": GibbsConfig(max_chains=4), "means": MeansC
 class Network:
     """What is trained, and how its estimates are made: the kind, the way (`steps.blind.WAYS`), what it has seen.
 
-    alone: it is trained on single sources.
+    alone: it is trained on single sources. warmup: the share of its training over which the weight of the divergence
+    rises, in place of the plan's warm-up.
     """
 
     kind: str
     way: str
     supervision: str
     alone: bool = False
+    warmup: float | None = None
 
 
 NETWORKS = {
@@ -58,11 +60,13 @@ NETWORKS = {
     "aem": Network("ae-bss", MASKED, "nothing"),
     "vae": Network("vae-bss", UNMASKED, "nothing"),
     "vaem": Network("vae-bss", MASKED, "nothing"),
+    "vaem-warmup": Network("vae-bss", MASKED, "nothing", warmup=0.5),
     "mixit": Network("mixit", MASKED, "nothing"),
     "glo": Network("vae-bss", SEARCHED, "single sources", alone=True),
     "nes": Network("nes", MASKED, "one of two sources"),
     "pit": Network("pit", MASKED, "mixes"),
 }
+ALIKE = ("ae", "aem", "vae", "vaem", "mixit", "glo", "pit")  # of sources that are all of one kind
 
 
 @dataclass(frozen=True)
@@ -94,16 +98,17 @@ def blind_settings(profile: Profile) -> list[BlindSetting]:
     found = []
     for count in (2, 3):
         found += _untrained(profile, "digits", count)
-        found += [trained_setting(profile, "digits", name, count) for name in NETWORKS if name != "nes"]
+        found += [trained_setting(profile, "digits", name, count) for name in ALIKE]
+    found += _untrained(profile, "digits", 4, ("x/K",))
     found.append(trained_setting(profile, "digits", "vaem", 4))
     found += [trained_setting(profile, "digits", "vaem", 2, slots=slots) for slots in (3, 4)]
     found += _untrained(profile, "digits_halves", 2, ("x/K",))
     found += [trained_setting(profile, "digits_halves", name, 2) for name in ("vaem", "nes", "pit")]
     found += _untrained(profile, "notes_5k", 2)
-    found += [trained_setting(profile, "notes_5k", name, 2) for name in ("vae", "vaem", "mixit", "pit")]
+    found += [trained_setting(profile, "notes_5k", name, 2) for name in (*ALIKE, "vaem-warmup")]
     found += [_sampled(profile, "notes_5k", name) for name in CHAINS]
     found += _untrained(profile, "notes_5k", 3)
-    found += [trained_setting(profile, "notes_5k", name, 3, most=FEW) for name in ("vae", "vaem")]
+    found += [trained_setting(profile, "notes_5k", name, 3) for name in ("vae", "vaem")]
     return found
 
 
@@ -116,36 +121,37 @@ def network_step(
     slots: int = 0,
     seed: int = 0,
     beta: float | None = None,
+    warmup: float | None = None,
 ) -> TrainPriors:
     """The step that trains a network with slots for mixes of `count` sources, from a seed.
 
     `slots`: more of them than the plan has. `beta`: another weight of the divergence than the plan's. Of more sources
-    than the plan has it is as much smaller as each is in the mix, their mean.
+    than the plan has it is as much smaller as each is in the mix, their mean. `warmup`: the share of the steps over
+    which it rises, in place of the plan's.
     """
     first = prior_step(profile, kind, variant=variant)
     usual = first.network
     own = slots or count * usual.slots // usual.sources
     weight = usual.beta * min(1.0, usual.sources / count) if beta is None else beta
     network = replace(usual, sources=count, slots=own, beta=weight)
+    if warmup is not None:
+        network = replace(network, warmup=round(warmup * first.train.steps))
     mixes = first.train.batch_size // usual.sources
     words = [
         f"{count}in{own}" if (count, own) != (usual.sources, usual.slots) else "",
         f"seed{seed}" if seed else "",
         "" if beta is None else f"beta{beta:g}",
+        "" if warmup is None else f"warmup{warmup:g}",
     ]
     train = replace(first.train, batch_size=mixes * count, seed=seed)
     return replace(first, label="-".join(filter(None, [first.label, *words])), network=network, train=train)
 
 
-def trained_setting(
-    profile: Profile, variant: str, method: str, count: int, *, slots: int = 0, most: int | None = None
-) -> BlindSetting:
-    """A network's setting, with a step a seed, `most` of them at most."""
-    network, amounts = NETWORKS[method], AMOUNTS[profile.name]
-    steps = [
-        network_step(profile, variant, network.kind, 1 if network.alone else count, slots=slots, seed=seed)
-        for seed in range(min(amounts.seeds, most or amounts.seeds))
-    ]
+def trained_setting(profile: Profile, variant: str, method: str, count: int, *, slots: int = 0) -> BlindSetting:
+    """A network's setting, with a step a seed."""
+    network = NETWORKS[method]
+    step = partial(network_step, profile, variant, network.kind, 1 if network.alone else count)
+    steps = [step(slots=slots, seed=seed, warmup=network.warmup) for seed in range(AMOUNTS[profile.name].seeds)]
     measured = tuple(apart(profile, variant, count, network.way, step) for step in steps)
     found = count if network.alone else steps[0].network.slots
     return BlindSetting(variant, method, network.supervision, count, found, measured)

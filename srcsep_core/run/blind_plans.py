@@ -32,7 +32,7 @@ _SMOKE: Mapping[str, Any] = {"steps": 40, "batch_size": 24, "checkpoint_every": 
 
 _DIGITS = SlotConfig(warmup=900)
 _MNIST = SlotConfig(view=Pixels(28, 28), hidden=(512, 256, 128), warmup=1800)
-_NOTES = SlotConfig(view=Spectrogram(), latent=32, hidden=(512, 256, 256), pool=4, rank=4, beta=5e-4, warmup=2000)
+_NOTES = SlotConfig(view=Spectrogram(), latent=32, hidden=(512, 256, 256), pool=4, rank=4, beta=5e-4, warmup=0)
 _PRIOR = StemDenoiserConfig(
     domain="spectrogram", channels=(32, 64, 128), strides=(2, 2), window=4096, interference=0.0, log_sigma_mean=-2.5
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,6 @@ from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.benchmark import blind
 from srcsep_core.benchmark.blind import (
     AMOUNTS,
-    FEW,
     NETWORKS,
     PRINTED_DATA,
     PRINTED_METHOD,
@@ -89,8 +89,7 @@ def test_no_setting_is_there_twice(name: str) -> None:
 def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
     for setting in blind_settings(get_profile(name)):
         trained = setting.method in NETWORKS
-        slow = setting.variant == "notes_5k" and setting.sources == 3
-        wanted = min(AMOUNTS[name].seeds, FEW if slow else AMOUNTS[name].seeds)
+        wanted = AMOUNTS[name].seeds
         assert len(setting.steps) == (wanted if trained else 1), setting.method
         if trained:
             seeds = [step.trained.train.seed for step in setting.steps]  # type: ignore[attr-defined]
@@ -100,7 +99,7 @@ def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
 def test_settings_say_what_was_seen() -> None:
     seen = {s.method: s.supervision for s in blind_settings(smoke())}
     assert {method for method, word in seen.items() if word == "nothing"} == {
-        *("ae", "aem", "vae", "vaem"),
+        *("ae", "aem", "vae", "vaem", "vaem-warmup"),
         "mixit",
         "x/K",
         "nmf-kl",
@@ -160,13 +159,20 @@ def test_usual_network_is_that_of_the_plan() -> None:
 
 
 def test_labels_say_what_is_unusual() -> None:
-    def label(kind: str = "vae-bss", count: int = 2, slots: int = 0, seed: int = 0, beta: float | None = None) -> str:
-        return network_step(smoke(), "digits", kind, count, slots=slots, seed=seed, beta=beta).label
+    def label(kind: str = "vae-bss", count: int = 2, **unusual: Any) -> str:
+        return network_step(smoke(), "digits", kind, count, **unusual).label
 
     assert label("mixit") == "smoke" and label("mixit", 3) == "smoke-3in6"
     assert label(count=3) == "smoke-3in3" and label(slots=4) == "smoke-2in4"
     assert label(seed=1) == "smoke-seed1" and label(beta=0.0) == "smoke-beta0"
+    assert label(warmup=0.5) == "smoke-warmup0.5"
     assert label(count=3, slots=4, seed=2, beta=0.003) == "smoke-3in4-seed2-beta0.003"
+
+
+def test_a_warm_up_is_a_share_of_the_training() -> None:
+    [first, *_] = trained_setting(smoke(), "notes_5k", "vaem-warmup", 2).steps
+    assert first.trained.network.warmup == first.trained.train.steps / 2  # type: ignore[attr-defined]
+    assert network_step(get_profile("laptop"), "notes_5k", "vae-bss").network.warmup == 0
 
 
 def test_networks_see_as_many_mixes_a_step_whatever_their_sources() -> None:
