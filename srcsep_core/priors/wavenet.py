@@ -107,6 +107,6 @@ WAVENET = register(
         adapt=lambda config, objective: replace(config, output=OUTPUTS[objective]),
         density=True,
         scored=False,
-        batch_samples=8192,  # 256 logits a sample should stay in the processor's cache
+        batch_samples=4096,  # 256 logits a sample should stay in the processor's cache
     )
 )
