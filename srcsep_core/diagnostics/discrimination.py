@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from srcsep_core.errors import InputError
 
@@ -102,6 +101,8 @@ def worst_by_prior(discrimination: pd.DataFrame) -> pd.DataFrame:
 
 def auroc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> NDArray[np.float64]:
     """Area under the ROC curve along the last axis: P(positive > negative) + P(equal) / 2 (Mann-Whitney)."""
+    from scipy.stats import rankdata  # takes a second to import, which every notebook would pay
+
     n, m = positive.shape[-1], negative.shape[-1]
     ranks = rankdata(np.concatenate([positive, negative], axis=-1), axis=-1)
     return np.asarray((ranks[..., :n].sum(axis=-1) - n * (n + 1) / 2) / (n * m))

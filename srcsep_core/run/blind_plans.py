@@ -1,7 +1,8 @@
 """The plans of blind separation, by profile and world: networks with slots, and for notes the prior beside them.
 
 What differs from network to network of a world is what it is trained for; the mixes are of two sources unless
-`benchmark.blind` says otherwise.
+`benchmark.blind` says otherwise. Digits need a warm-up of the divergence: without one all slots give the same. Small
+networks of notes need none: with one, one slot comes to hold most of what there is, and half of the mixes whole.
 """
 
 from __future__ import annotations
