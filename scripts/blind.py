@@ -1,4 +1,4 @@
-"""Blind separation of digits and notes: data/measured/vae_bss.csv, vae_bss_seeds.csv and vae_bss_beta.csv.
+"""Blind separation of digits and notes: data/measured/vae_bss.csv, and beside it vae_bss_seeds, _beta and _warmup.csv.
 
     python scripts/blind.py --train
 
@@ -11,7 +11,16 @@ from __future__ import annotations
 import click
 import torch
 
-from srcsep_core.benchmark.blind import SEEDS_TABLE, SWEEP_TABLE, TABLE, blind_settings, blind_tables, sweep_table
+from srcsep_core.benchmark.blind import (
+    SEEDS_TABLE,
+    SWEEP_TABLE,
+    TABLE,
+    WARMUP_TABLE,
+    blind_settings,
+    blind_tables,
+    sweep_table,
+    warmup_table,
+)
 from srcsep_core.paths import REFERENCE, measured_folder
 from srcsep_core.progress import log_to_stderr
 from srcsep_core.report.results import write_table
@@ -27,8 +36,9 @@ def main(name: str, train: bool) -> None:
     log_to_stderr()
     torch.set_num_threads(1)
     profile, pipeline = get_profile(name), Pipeline(device=torch.device("cpu"), progress=True, train=train)
+    chosen = warmup_table(pipeline, profile)
     results, seeds = blind_tables(pipeline, blind_settings(profile), f"python scripts/blind.py -p {name}")
-    tables = {TABLE: results, SEEDS_TABLE: seeds, SWEEP_TABLE: sweep_table(pipeline, profile)}
+    tables = {TABLE: results, SEEDS_TABLE: seeds, SWEEP_TABLE: sweep_table(pipeline, profile), WARMUP_TABLE: chosen}
     for title, table in tables.items():
         click.echo(write_table(table, measured_folder(name), title))
 

@@ -93,6 +93,11 @@ class SlotNet(nn.Module):
             raw = (spectra.mT @ envelopes).flatten(1)
         return raw.unflatten(0, latent.shape[:2])
 
+    @torch.no_grad()
+    def divergence(self, mix: Tensor) -> Tensor:
+        """From the prior, of the latent vector of every slot for mixes (B, 1, T): (B, slots), nats."""
+        return divergence(*self.encode(self.config.view.picture(mix)))
+
     def pictures(self, mix: Tensor) -> Tensor:
         """The pictures (B, slots, D) that the means of the latent vectors of mixes (B, 1, T) stand for."""
         return self.decode(self.encode(self.config.view.picture(mix))[0])
@@ -107,6 +112,11 @@ class SlotNet(nn.Module):
         view = self.config.view
         part = view.masked if masked else view.unmasked
         return self.config.sources * part(mix, self.pictures(mix))
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of Gaussians (..., latent) from the standard one: (...), nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1)
 
 
 def drawn_sources(x: Tensor, count: int) -> Tensor:

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from srcsep_core.blind.slots import SlotNet, drawn_sources, mixed
+from srcsep_core.blind.slots import SlotNet, divergence, drawn_sources, mixed
 
 TERMS = ("reconstruction", "divergence")
 
@@ -24,11 +24,11 @@ def vae_losses(net: SlotNet, x: Tensor, generator: torch.Generator) -> Tensor:
     mean, log_variance = net.encode(pictures)
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     reconstruction = _reconstruction(net, pictures, mean + noise * (0.5 * log_variance).exp())
-    divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2)).mean()
+    nats = divergence(mean, log_variance).sum(dim=1).mean()
     config = net.config
     weight = config.beta * min(1.0, net.trained_steps / config.warmup if config.warmup else 1.0)
-    loss = reconstruction + weight * divergence
-    return torch.stack([loss, reconstruction, divergence / pictures.shape[1]])[:, None]
+    loss = reconstruction + weight * nats
+    return torch.stack([loss, reconstruction, nats / pictures.shape[1]])[:, None]
 
 
 def ae_losses(net: SlotNet, x: Tensor, generator: torch.Generator) -> Tensor:

@@ -4,9 +4,10 @@
 |------------|-------------|
 | `notes_5k` | 5 500 Hz    |
 
-Every recording is in one split: of each instrument's recorded keys, in order, the last of every four is for testing,
-the sixth of every eight for validation. Those to train on are also played up to four semitones higher and lower; of the
-others no pitch is changed.
+Every recording is in one split, with all keys that it is played at: a soundfont plays one sample at neighbouring keys
+(`data/notes/shared.csv`, made by `scripts/shared_recordings.py`). Of each instrument's recordings, in the order of
+their lowest keys, the last of every four is for testing, the sixth of every eight for validation. Those to train on are
+also played up to four semitones higher and lower; of the others no pitch is changed.
 
 Neri, Badeau & Depalle 2021 (EUSIPCO) take the McGill University Master Samples at this rate, which are not free.
 """
@@ -16,8 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
+import pandas as pd
 import torch
 from scipy.signal import resample as stretched
 from torch import Tensor
@@ -25,7 +28,7 @@ from torch.nn.functional import pad
 
 from srcsep_core.config import check_choice
 from srcsep_core.data.base import Split, World, distinct, register_world
-from srcsep_core.data.notes import RATE, note_bank
+from srcsep_core.data.notes import RATE, Instrument, Wave, note_bank
 from srcsep_core.errors import InputError
 
 RATES = {"notes_5k": 5_500}
@@ -35,6 +38,7 @@ GAIN_DB = 3.0  # either way
 SHIFTS = range(-4, 5)  # semitones, of what is trained on
 LONGEST = 8192  # samples: a second and a half
 TOY_RMS = 0.65
+SHARED = "shared.csv"
 
 Recording = tuple[str, int]
 """An instrument and a key."""
@@ -100,18 +104,44 @@ class NoteWorld(World):
         named = [[recordings[index] for index in row] for row in chosen.tolist()]
         return (x / loudness * scale).clamp(-1, 1), named
 
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What signals depend on, and that splits are those of recordings."""
+        return {**super().fingerprint, "splits": SHARED}
+
     def only(self, sources: Sequence[str]) -> NoteWorld:
         """As many notes at a time."""
         return NoteWorld(self.variant, tuple(sources))
 
 
 def recordings(split: Split) -> list[Recording]:
-    """The recordings of a split; no two splits share one."""
-    found = []
-    for instrument in note_bank(RATE).instruments.values():
-        if instrument.source != "drums":
-            found += [(instrument.name, key) for place, key in enumerate(instrument.keys) if _split(place) == split]
-    return found
+    """The recordings of a split with the keys they are played at; no two splits share one."""
+    return [note for note, own in _splits().items() if own == split]
+
+
+def pitched() -> list[Instrument]:
+    """The instruments that have notes."""
+    return [one for one in note_bank(RATE).instruments.values() if one.source != "drums"]
+
+
+def played(instrument: str, key: int, sample_rate: int, shift: int = 0) -> Wave:
+    """A recorded note (samples,) at a sample rate, so many semitones higher."""
+    recorded = note_bank(RATE).note(instrument, key)
+    samples = round(len(recorded) * sample_rate / RATE / 2 ** (shift / 12))  # fewer of them sound higher
+    return np.asarray(stretched(recorded, samples))
+
+
+@cache
+def _splits() -> dict[Recording, Split]:
+    """The split of every note, in the order of the bank."""
+    shared = pd.read_csv(note_bank(RATE).folder / SHARED)
+    notes = zip(shared["instrument"].tolist(), shared["key"].tolist(), strict=True)
+    number: dict[Recording, int] = dict(zip(notes, shared["recording"].tolist(), strict=True))
+    found: dict[int, Split] = {}
+    for one in pitched():
+        new = dict.fromkeys(n for key in one.keys if (n := number[one.name, key]) not in found)
+        found |= {recording: _split(place) for place, recording in enumerate(new)}
+    return {note: found[recording] for note, recording in number.items()}
 
 
 def _split(place: int) -> Split:
@@ -125,10 +155,8 @@ def _sounds(sample_rate: int, split: Split) -> tuple[list[Recording], Tensor]:
     """The notes of a split, a row a recording and pitch: what each is of, and (notes, LONGEST)."""
     named, sounds = [], []
     for instrument, key in recordings(split):
-        recorded = note_bank(RATE).note(instrument, key)
         for shift in SHIFTS if split == "train" else (0,):
-            samples = round(len(recorded) * sample_rate / RATE / 2 ** (shift / 12))  # fewer of them sound higher
-            sound = torch.from_numpy(stretched(recorded, samples)[:LONGEST]).float()
+            sound = torch.from_numpy(played(instrument, key, sample_rate, shift)[:LONGEST]).float()
             named.append((instrument, key))
             sounds.append(pad(sound, (0, LONGEST - len(sound))))
     return named, torch.stack(sounds)

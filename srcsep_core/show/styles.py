@@ -111,7 +111,6 @@ BLIND = {
     "vae": Style("#332288", "o", "--"),
     "vaem": Style("#332288", "*", "-"),
     "vaem-chosen": Style("#332288", "H", SPARSE),
-    "vaem-warmup": Style("#332288", "v", ":"),
     "mixit": Style("#44AA99", "X", "-."),
     "glo": Style("#999933", "h", "-."),
     "nes": Style("#999933", "8", ":"),

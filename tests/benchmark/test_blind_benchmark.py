@@ -13,9 +13,11 @@ from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.benchmark import blind
 from srcsep_core.benchmark.blind import (
     AMOUNTS,
+    CHOICE_SEED,
     NETWORKS,
     PRINTED_DATA,
     PRINTED_METHOD,
+    WARMUPS,
     BlindSetting,
     apart,
     blind_settings,
@@ -24,6 +26,7 @@ from srcsep_core.benchmark.blind import (
     network_step,
     sweep_table,
     trained_setting,
+    warmup_table,
 )
 from srcsep_core.blind.scores import PICTURES, SOUNDS
 from srcsep_core.data.base import world_of
@@ -99,7 +102,7 @@ def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
 def test_settings_say_what_was_seen() -> None:
     seen = {s.method: s.supervision for s in blind_settings(smoke())}
     assert {method for method, word in seen.items() if word == "nothing"} == {
-        *("ae", "aem", "vae", "vaem", "vaem-warmup"),
+        *("ae", "aem", "vae", "vaem"),
         "mixit",
         "x/K",
         "nmf-kl",
@@ -170,8 +173,8 @@ def test_labels_say_what_is_unusual() -> None:
 
 
 def test_a_warm_up_is_a_share_of_the_training() -> None:
-    [first, *_] = trained_setting(smoke(), "notes_5k", "vaem-warmup", 2).steps
-    assert first.trained.network.warmup == first.trained.train.steps / 2  # type: ignore[attr-defined]
+    step = network_step(smoke(), "notes_5k", "vae-bss", warmup=0.5)
+    assert step.network.warmup == step.train.steps / 2
     assert network_step(get_profile("laptop"), "notes_5k", "vae-bss").network.warmup == 0
 
 
@@ -316,3 +319,12 @@ def test_results_are_read_where_they_are_written(monkeypatch: pytest.MonkeyPatch
     wanted = pd.DataFrame({"world": ["digits"], "value": [1.5]})
     wanted.to_csv(tmp_path / "vae_bss_seeds.csv", index=False)
     pd.testing.assert_frame_equal(blind.blind_results(blind.SEEDS_TABLE), wanted)
+
+
+def test_the_warm_up_is_chosen_by_validation_mixes_and_seeds_of_its_own(line: Pipeline) -> None:
+    table = warmup_table(line, smoke())
+    assert list(table) == ["warmup", "seed", "si_sdr", "loss", "larger", "smaller"]
+    assert table["warmup"].tolist() == list(WARMUPS) and set(table["seed"]) == {CHOICE_SEED}
+    assert (table["larger"] >= table["smaller"]).all() and (table["smaller"] > 0).all()
+    used = {step.train.seed for step in networks(blind_settings(smoke())).values()}
+    assert not used & set(table["seed"])
