@@ -30,14 +30,16 @@ from srcsep_core.run.profiles import get_profile
 
 @click.command()
 @click.option("-p", "--profile", "name", default=REFERENCE, show_default=True, help="The profile of the networks.")
+@click.option("--mnist", is_flag=True, help="Measure on MNIST too (`srcsep data mnist`).")
 @click.option("--train", is_flag=True, help="Train networks that are not there.")
-def main(name: str, train: bool) -> None:
+def main(name: str, mnist: bool, train: bool) -> None:
     """Measure, and write the tables."""
     log_to_stderr()
     torch.set_num_threads(1)
     profile, pipeline = get_profile(name), Pipeline(device=torch.device("cpu"), progress=True, train=train)
     chosen = warmup_table(pipeline, profile)
-    results, seeds = blind_tables(pipeline, blind_settings(profile), f"python scripts/blind.py -p {name}")
+    command = f"python scripts/blind.py -p {name}" + (" --mnist" if mnist else "")
+    results, seeds = blind_tables(pipeline, blind_settings(profile, mnist=mnist), command)
     tables = {TABLE: results, SEEDS_TABLE: seeds, SWEEP_TABLE: sweep_table(pipeline, profile), WARMUP_TABLE: chosen}
     for title, table in tables.items():
         click.echo(write_table(table, measured_folder(name), title))

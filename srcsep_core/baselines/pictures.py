@@ -23,20 +23,26 @@ FLOOR = 1e-4  # of a factorised magnitude, over its highest: where the Itakura-S
 
 def the_mix(mix: Tensor, sources: Tensor, view: View, generator: torch.Generator) -> Tensor:
     """The mix itself for every source: x / K of what adds up to x."""
+    view.magnitude(mix)  # refuses what is no mix
     return mix.expand_as(sources).clone()
 
 
 def factorised(mix: Tensor, sources: Tensor, view: View, generator: torch.Generator, *, divergence: str) -> Tensor:
     """The magnitudes of each mix factorised by as many products as it has sources, each a mask.
 
-    Non-negative matrix factorisation of one mix at a time, multiplicative updates from a random start; `divergence`:
-    `kullback-leibler` or `itakura-saito`. Source: Fevotte, Bertin & Durrieu 2009 (Neural Computation 21).
+    Non-negative matrix factorisation of one mix at a time, one product of a column and a row for each source, from
+    nothing but the mix; multiplicative updates from a random start. `divergence`: `kullback-leibler`, or
+    `itakura-saito`, which is for the squared magnitudes of spectra. Source: Fevotte, Bertin & Durrieu 2009 (Neural
+    Computation 21).
     """
     from sklearn.decomposition import non_negative_factorization
 
     count, seed = sources.shape[1], int(torch.randint(2**31, (), generator=generator, device=generator.device))
+    magnitudes = view.magnitude(mix)[:, 0].unflatten(-1, view.size).cpu().double()
+    if divergence == "itakura-saito" and not isinstance(view, Pixels):
+        magnitudes = magnitudes.square()
     pictures = []
-    for magnitude in view.magnitude(mix)[:, 0].unflatten(-1, view.size).cpu().double().numpy():
+    for magnitude in magnitudes.numpy():
         spectra, envelopes, _ = non_negative_factorization(
             np.maximum(magnitude, FLOOR * max(magnitude.max(), FLOOR)),
             n_components=count,

@@ -26,7 +26,7 @@ from srcsep_core.priors.denoiser import DENOISER
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
 from srcsep_core.run.steps import CURVE, VALUES, Step, TrainPriors, prior_step
-from srcsep_core.run.steps.blind import MASKED, SEARCHED, UNMASKED, TakeApart
+from srcsep_core.run.steps.blind import GROUPED, MASKED, SEARCHED, UNMASKED, TakeApart
 from srcsep_core.run.steps.choices import PriorChoice, SamplerChoice
 from srcsep_core.run.steps.separation import SeparateMixes
 from srcsep_core.samplers import GibbsConfig
@@ -61,11 +61,15 @@ NETWORKS = {
     "aem": Network("ae-bss", MASKED, "nothing"),
     "vae": Network("vae-bss", UNMASKED, "nothing"),
     "vaem": Network("vae-bss", MASKED, "nothing"),
+    "vaem-grouped": Network("vae-bss", GROUPED, "nothing, true groups"),
     "mixit": Network("mixit", MASKED, "nothing"),
+    "mixit-grouped": Network("mixit", GROUPED, "nothing, true groups"),
     "glo": Network("vae-bss", SEARCHED, "single sources", alone=True),
     "nes": Network("nes", MASKED, "one of two sources"),
     "pit": Network("pit", MASKED, "mixes"),
 }
+PICTURED = ("ae", "aem", "vae", "vaem", "mixit", "mixit-grouped", "glo", "pit")
+NOTES = ("vae", "vaem", "mixit", "mixit-grouped", "pit")
 
 
 @dataclass(frozen=True)
@@ -93,22 +97,34 @@ class BlindSetting:
     steps: tuple[Step, ...]
 
 
-def blind_settings(profile: Profile) -> list[BlindSetting]:
-    """Every setting of a profile: both printed tables, what else stands beside them, and more slots than sources."""
+def blind_settings(profile: Profile, *, mnist: bool = False) -> list[BlindSetting]:
+    """Every setting of a profile: both printed tables, what else stands beside them, and more slots than sources.
+
+    `mnist`: its pictures too, as the digits'.
+    """
     found = []
-    for count in (2, 3):
-        found += _untrained(profile, "digits", count)
-        found += [trained_setting(profile, "digits", name, count) for name in NETWORKS if name != "nes"]
-    found += _untrained(profile, "digits", 4, ("x/K",))
-    found.append(trained_setting(profile, "digits", "vaem", 4))
-    found += [trained_setting(profile, "digits", "vaem", 2, slots=slots) for slots in (3, 4)]
+    for variant in ("digits", "mnist") if mnist else ("digits",):
+        found += _picture_settings(profile, variant)
     found += _untrained(profile, "digits_halves", 2, ("x/K",))
     found += [trained_setting(profile, "digits_halves", name, 2) for name in ("vaem", "nes", "pit")]
     found += _untrained(profile, "notes_5k", 2)
-    found += [trained_setting(profile, "notes_5k", name, 2) for name in ("vae", "vaem", "mixit", "pit")]
+    found += [trained_setting(profile, "notes_5k", name, 2) for name in NOTES]
+    found += [_first(profile, trained_setting(profile, "notes_5k", name, 2)) for name in ("vaem", "pit")]
     found += [_sampled(profile, "notes_5k", name) for name in CHAINS]
     found += _untrained(profile, "notes_5k", 3)
     found += [trained_setting(profile, "notes_5k", name, 3) for name in ("vae", "vaem")]
+    return found
+
+
+def _picture_settings(profile: Profile, variant: str) -> list[BlindSetting]:
+    found = []
+    for count in (2, 3):
+        found += _untrained(profile, variant, count)
+        found += [trained_setting(profile, variant, name, count) for name in PICTURED]
+    found += _untrained(profile, variant, 4, ("x/K",))
+    found.append(trained_setting(profile, variant, "vaem", 4))
+    for name in ("vaem", "vaem-grouped"):
+        found += [trained_setting(profile, variant, name, 2, slots=slots) for slots in (3, 4)]
     return found
 
 
@@ -177,6 +193,14 @@ def _untrained(
         BlindSetting(variant, name, BASELINES[name][0], count, count, (apart(profile, variant, count, name),))
         for name in names
     ]
+
+
+def _first(profile: Profile, setting: BlindSetting) -> BlindSetting:
+    """The same on the mixes alone that chains separate."""
+    amount = AMOUNTS[profile.name].sampled
+    steps = (step for step in setting.steps if isinstance(step, TakeApart))
+    few = tuple(replace(step, mixes=replace(step.mixes, mixes=amount)) for step in steps)
+    return replace(setting, method=f"{setting.method}-first", steps=few)
 
 
 def _sampled(profile: Profile, variant: str, sampler: str) -> BlindSetting:

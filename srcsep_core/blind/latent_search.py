@@ -2,7 +2,8 @@
 
 Source: Halperin, Ephrat & Hoshen 2019 (ICML, "Neural separation of observed and unobserved distributions"), GLO
 masking. Deviates from it: the decoder is that of a variational auto-encoder of single sources, and its latent vectors
-are held to their prior; all sources are of one kind, and all were observed.
+are held to their prior; every source has a gain, which is searched for too; all sources are of one kind, and all were
+observed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from srcsep_core.errors import InputError
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """`steps` of Adam at `learning_rate` from each of `starts` draws of the prior; the best start is kept.
+    """`steps` of Adam at `learning_rate` from each of `starts` draws of the prior, of which the lowest loss is kept.
 
     `prior` weighs the latent vectors' squares, for each value of a picture.
     """
@@ -40,8 +41,11 @@ def search(
 ) -> Tensor:
     """Estimates (B, sources, T) of mixes (B, 1, T), the mean of their sources, which share out the mix.
 
-    Raises `InputError` for a network of more than one source, and for mixes that it cannot see.
+    Raises `InputError` for a network of more than one source, for fewer sources than one, and for mixes that it cannot
+    see.
     """
+    if sources < 1:
+        raise InputError(f"{sources} sources were asked for; use 1 or more")
     config, slots = config or SearchConfig(), net.config
     if (slots.sources, slots.slots) != (1, 1):
         raise InputError(f"the network is of {slots.sources} sources a mix; use one trained on single sources")
@@ -51,22 +55,25 @@ def search(
     latent = torch.randn(shape, generator=generator, device=generator.device).to(wanted).requires_grad_()
     gain = wanted.new_full((*shape[:2], 1), 1 / sources).log_().requires_grad_()
     optimiser = torch.optim.Adam([latent, gain], lr=config.learning_rate)
+
+    def losses() -> Tensor:
+        error = (wanted - view.sum(net.decode(latent) * gain.exp())).abs().mean(dim=1)
+        return error + config.prior * latent.square().sum(dim=(1, 2)) / 2
+
     frozen = [weights for weights in net.parameters() if weights.requires_grad]
     for weights in frozen:
         weights.requires_grad_(False)
     try:
         with torch.enable_grad():
             for _ in range(config.steps):
-                error = (wanted - view.sum(net.decode(latent) * gain.exp())).abs().mean(dim=1)
                 optimiser.zero_grad(set_to_none=True)
-                (error + config.prior * latent.square().sum(dim=(1, 2)) / 2).sum().backward()
+                losses().sum().backward()
                 optimiser.step()
     finally:
         for weights in frozen:
             weights.requires_grad_(True)
     with torch.no_grad():
         pictures = net.decode(latent) * gain.exp()
-        error = (wanted - view.sum(pictures)).abs().mean(dim=1)
-        best = error.view(config.starts, -1).argmin(dim=0)
+        best = losses().view(config.starts, -1).argmin(dim=0)
         chosen = pictures.unflatten(0, (config.starts, -1))[best, torch.arange(len(mix), device=best.device)]
         return sources * view.masked(mix, chosen)

@@ -37,7 +37,7 @@ def slot_codes(net: SlotNet, mix: Tensor, sources: Tensor) -> Tensor:
     A source has the slot whose masked part is nearest to it (mean squared error, best assignment).
     """
     parts = net.separate(mix)
-    distance = (parts[:, :, None] - sources[:, None]).square().mean(dim=3)
+    distance = (parts[:, :, None] - sources.to(parts)[:, None]).square().mean(dim=3)
     return assigned(net.encode(net.config.view.picture(mix))[0], -distance)
 
 

@@ -5,10 +5,13 @@ Of pictures PSNR and SSIM (Wang et al. 2004; scikit-image), of sounds SI-SDR, SI
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from srcsep_core.checks import check_finite
 from srcsep_core.errors import InputError
@@ -55,9 +58,25 @@ def assigned(estimates: Tensor, scores: Tensor) -> Tensor:
     return estimates.gather(1, index[..., None].expand(-1, -1, estimates.shape[2]))
 
 
+def grouped(estimates: Tensor, sources: Tensor) -> Tensor:
+    """The sums of estimates (B, M, T), each given to the source where all together are nearest: (B, K, T).
+
+    Knows the truth: of all K^M ways to give M estimates to K sources (B, K, T) the one with the smallest squared error.
+    """
+    count, slots = sources.shape[1], estimates.shape[1]
+    best, least = torch.zeros_like(sources), sources.new_full((len(sources), 1, 1), float("inf"))
+    for owners in product(range(count), repeat=slots):
+        given = one_hot(torch.tensor(owners, device=estimates.device), count).to(estimates)
+        sums = given.T @ estimates
+        error = (sums - sources).square().sum(dim=(1, 2), keepdim=True)
+        best, least = torch.where(error < least, sums, best), torch.minimum(error, least)
+    return best
+
+
 def picture_scores(estimates: Tensor, sources: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
     """PSNR (dB) and SSIM of every source, (B, K) each, of estimates (B, M, D) assigned by PSNR to (B, K, D)."""
     check_finite(estimates, "the estimate")
+    check_finite(sources, "the source")
     best = assigned(estimates, psnr(estimates[:, :, None], sources[:, None]))
     return {"psnr": psnr(best, sources), "ssim": ssim(best, sources, size)}
 

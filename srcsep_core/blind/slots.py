@@ -43,6 +43,8 @@ class SlotConfig:
         check_least(self, 1, "sources", "slots", "latent", "pool")
         check_least(self, 0, "rank", "beta", "warmup")
         check_positive(self, "scale")
+        if self.slots < self.sources:
+            raise InputError(f"SlotConfig has {self.slots} slots for {self.sources} sources; use as many or more")
         if not self.hidden or min(self.hidden) < 1:
             raise InputError(f"SlotConfig.hidden is {self.hidden}; use a width of 1 or more for each layer")
         if self.view.size[1] % self.pool:

@@ -52,6 +52,8 @@ class View(ABC):
 
     def picture(self, mix: Tensor) -> Tensor:
         """The pictures (B, D) of mixes (B, 1, T), values in [0, 1]."""
+        if mix.shape[1] != 1:
+            raise InputError(f"the mixes have {mix.shape[1]} channels; take them apart one channel at a time")
         magnitude = self.magnitude(mix)
         return (magnitude / self.loudest(magnitude)).pow(self.power)[:, 0]
 
@@ -123,7 +125,9 @@ class Pixels(View):
         return x
 
     def loudest(self, magnitude: Tensor) -> Tensor:
-        """1: pixels are never above."""
+        """1, above which no pixel of a mix is. Raises `InputError` for others."""
+        if (magnitude > 1).any():
+            raise InputError(f"the pictures have values up to {float(magnitude.max()):.3g}; divide them by it")
         return torch.ones_like(magnitude[:, :, :1])
 
     def shared(self, mix: Tensor, share: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ _NOTES_TRAIN = replace(_TRAIN, batch_size=128, crop=4096, learning_rate=1e-3, st
 _SMOKE: Mapping[str, Any] = {"steps": 40, "batch_size": 24, "checkpoint_every": 20}
 
 _DIGITS = SlotConfig(warmup=900)
-_MNIST = SlotConfig(view=Pixels(28, 28), hidden=(512, 256, 128), warmup=1800)
+_MNIST = SlotConfig(view=Pixels(28, 28), hidden=(512, 256, 128), beta=0.5 / 784, warmup=1800)
 _NOTES = SlotConfig(view=Spectrogram(), latent=32, hidden=(512, 256, 256), pool=4, rank=4, beta=5e-4, warmup=0)
 _PRIOR = StemDenoiserConfig(
     domain="spectrogram", channels=(32, 64, 128), strides=(2, 2), window=4096, interference=0.0, log_sigma_mean=-2.5
@@ -78,7 +78,7 @@ BLIND: Mapping[str, Mapping[str, Plans]] = {
                     view=Spectrogram(256, 128, 64),
                     latent=64,
                     hidden=(2560, 2048, 1536, 1024, 512),
-                    beta=1e-4,
+                    beta=0.5 / (256 * 128),
                     warmup=23_000,
                 ),
                 replace(_NOTES_TRAIN, crop=8192, steps=100_000, learning_rate=2e-4),

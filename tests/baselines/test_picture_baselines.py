@@ -1,5 +1,6 @@
 """What needs no training to take mixes apart: the mix, factorisations, ideal masks and independent components."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -91,6 +92,23 @@ def test_divergences_differ() -> None:
     sources = drawn(PIXELS)
     kl, itakura = (taken_apart(name, sources, PIXELS) for name in ("nmf-kl", "nmf-is"))
     assert not torch.allclose(kl, itakura, atol=1e-3)
+
+
+def test_itakura_saito_is_for_the_power_of_spectra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Gaussian model is of complex spectra, whose variance is factorised; of pixels there is no power."""
+    seen = []
+
+    def spy(x: np.ndarray, **settings: object) -> tuple[np.ndarray, np.ndarray, int]:
+        seen.append(x.max())
+        return np.ones((len(x), 2)), np.ones((2, x.shape[1])), 1
+
+    monkeypatch.setattr("sklearn.decomposition.non_negative_factorization", spy)
+    for view, power in ((SOUNDS, 2), (PIXELS, 1)):
+        sources = drawn(view)[:1]
+        loudest = float(view.magnitude(sources.mean(dim=1, keepdim=True)).max())
+        for name, exponent in (("nmf-kl", 1), ("nmf-is", power)):
+            taken_apart(name, sources, view)
+            assert seen[-1] == pytest.approx(loudest**exponent, rel=1e-5)
 
 
 @pytest.mark.parametrize("view", [PIXELS, SOUNDS], ids=["pixels", "sounds"])

@@ -91,7 +91,7 @@ def test_no_setting_is_there_twice(name: str) -> None:
 @each_profile
 def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
     for setting in blind_settings(get_profile(name)):
-        trained = setting.method in NETWORKS
+        trained = setting.method.removesuffix("-first") in NETWORKS
         wanted = AMOUNTS[name].seeds
         assert len(setting.steps) == (wanted if trained else 1), setting.method
         if trained:
@@ -102,12 +102,13 @@ def test_every_network_has_its_seeds_and_nothing_else_has(name: str) -> None:
 def test_settings_say_what_was_seen() -> None:
     seen = {s.method: s.supervision for s in blind_settings(smoke())}
     assert {method for method, word in seen.items() if word == "nothing"} == {
-        *("ae", "aem", "vae", "vaem"),
+        *("ae", "aem", "vae", "vaem", "vaem-first"),
         "mixit",
         "x/K",
         "nmf-kl",
         "nmf-is",
     }
+    assert seen["mixit-grouped"] == seen["vaem-grouped"] == "nothing, true groups"
     assert (
         seen["glo"] == seen["denoiser-gibbs"] == seen["denoiser-means"] == "single sources" and seen["irm"] == "truth"
     )
@@ -119,7 +120,7 @@ def test_slots_are_those_of_the_networks(name: str) -> None:
         for step in setting.steps:
             if isinstance(step, TakeApart) and step.trained is not None:
                 config = step.trained.network
-                alone = NETWORKS[setting.method].alone
+                alone = NETWORKS[setting.method.removesuffix("-first")].alone
                 assert (config.sources, config.slots) == ((1, 1) if alone else (setting.sources, setting.slots))
                 assert config.view == step.view
     wide = {(s.sources, s.slots) for s in blind_settings(get_profile(name)) if s.method == "mixit"}
@@ -132,7 +133,8 @@ def test_all_take_the_same_mixes_apart(name: str) -> None:
     for setting in blind_settings(profile):
         expected = mixes_of(profile, setting.variant, setting.sources)
         for step in setting.steps:
-            fewer = AMOUNTS[name].sampled if isinstance(step, SeparateMixes) else expected.mixes
+            few = isinstance(step, SeparateMixes) or setting.method.endswith("-first")
+            fewer = AMOUNTS[name].sampled if few else expected.mixes
             assert step.mixes == replace(expected, mixes=fewer)  # type: ignore[attr-defined]
             assert len(expected.sources) == setting.sources
 
@@ -141,6 +143,13 @@ def test_sampled_mixes_are_the_first_of_all() -> None:
     config = mixes_of(smoke(), "notes_5k", 2)
     few = draw_mixes(world_of("notes_5k"), replace(config, mixes=2))
     assert (draw_mixes(world_of("notes_5k"), config).sources[:2] == few.sources).all()
+
+
+def test_mnist_is_measured_as_digits_are_where_it_is_asked_for() -> None:
+    usual, more = blind_settings(smoke()), blind_settings(smoke(), mnist=True)
+    added = [(s.method, s.sources, s.slots) for s in more if s.variant == "mnist"]
+    assert added == [(s.method, s.sources, s.slots) for s in usual if s.variant == "digits"]
+    assert len(more) == len(usual) + len(added)
 
 
 # Networks

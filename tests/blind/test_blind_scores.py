@@ -5,7 +5,16 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from srcsep_core.blind.scores import CEILING_DB, active_slots, assigned, picture_scores, psnr, sound_scores, ssim
+from srcsep_core.blind.scores import (
+    CEILING_DB,
+    active_slots,
+    assigned,
+    grouped,
+    picture_scores,
+    psnr,
+    sound_scores,
+    ssim,
+)
 from srcsep_core.errors import InputError
 from srcsep_core.metrics import si_sdr
 
@@ -120,3 +129,28 @@ def test_slots_with_two_percent_of_the_energy_are_active() -> None:
 
 def test_slots_of_silence_are_not_active() -> None:
     assert active_slots(torch.zeros(2, 3, 50)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("order", [(0, 0, 1, 1), (1, 0, 0, 1), (1, 1, 1, 0)])
+def test_parts_of_sources_are_put_together(order: tuple[int, ...], generator: torch.Generator) -> None:
+    parts = drawn(4, generator)
+    sources = torch.stack([parts[:, [k for k in range(4) if order[k] == own]].sum(dim=1) for own in (0, 1)], dim=1)
+    torch.testing.assert_close(grouped(parts, sources), sources)
+
+
+def test_groups_are_each_mixs_own_and_come_nearest(generator: torch.Generator) -> None:
+    parts, sources = drawn(3, generator), drawn(2, generator)
+    found = grouped(parts, sources)
+    torch.testing.assert_close(found.sum(dim=1), parts.sum(dim=1))
+    for row in range(len(parts)):
+        torch.testing.assert_close(grouped(parts[row : row + 1], sources[row : row + 1])[0], found[row])
+    one_each = assigned(parts, -(parts[:, :, None] - sources[:, None]).square().sum(dim=3))
+    rest = parts.sum(dim=1, keepdim=True) - one_each.sum(dim=1, keepdim=True)
+    for extra in (torch.cat([rest, 0 * rest], dim=1), torch.cat([0 * rest, rest], dim=1)):
+        error = (one_each + extra - sources).square().sum(dim=(1, 2))
+        assert ((found - sources).square().sum(dim=(1, 2)) <= error + 1e-5).all()
+
+
+def test_sources_that_are_not_finite_are_refused(generator: torch.Generator) -> None:
+    with pytest.raises(InputError, match="of the source are NaN or infinite"):
+        picture_scores(drawn(2, generator), torch.full((4, 2, 72), float("nan")), SIZE)

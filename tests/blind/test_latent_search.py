@@ -76,15 +76,18 @@ def test_same_seed_gives_the_same_estimates(net: SlotNet) -> None:
     assert not torch.allclose(search(net, mix, 2, seeded(4), QUICK), first, atol=1e-3)
 
 
-def test_best_start_of_each_mix_is_kept(net: SlotNet) -> None:
+@pytest.mark.parametrize("prior", [0.0, 10.0])
+def test_best_start_of_each_mix_is_kept(net: SlotNet, prior: float) -> None:
     """Of starts that stay where they were drawn, at half the mix each."""
     mix, view = mixes()[0], net.config.view
-    found = search(net, mix, 2, seeded(5), SearchConfig(steps=1, starts=6, learning_rate=1e-9))
+    found = search(net, mix, 2, seeded(5), SearchConfig(steps=1, starts=6, learning_rate=1e-9, prior=prior))
     with torch.no_grad():
-        pictures = net.decode(torch.randn(18, 2, 2, generator=seeded(5))).unflatten(0, (6, 3)) / 2
+        latent = torch.randn(18, 2, 2, generator=seeded(5))
+        pictures = net.decode(latent).unflatten(0, (6, 3)) / 2
     error = (pictures.sum(dim=2) - mix[:, 0]).abs().mean(dim=2)
-    best = error.argmin(dim=0).tolist()
-    assert len(set(best)) > 1, "not the same start for all"
+    size = latent.square().sum(dim=(1, 2)).unflatten(0, (6, 3)) / 2
+    best = (error + prior * size).argmin(dim=0).tolist()
+    assert prior or len(set(best)) > 1, "not the same start for all"
     expected = torch.stack([pictures[start, row] for row, start in enumerate(best)])
     torch.testing.assert_close(found, 2 * view.masked(mix, expected), rtol=1e-4, atol=1e-5)
 
@@ -120,6 +123,12 @@ def test_networks_of_more_than_one_source_are_refused(sources: int, slots: int) 
     net = SlotNet(replace(CONFIG, sources=sources, slots=slots)).eval()
     with pytest.raises(InputError, match=f"the network is of {sources} sources a mix; use one trained on single"):
         search(net, mixes()[0], 2, seeded(), QUICK)
+
+
+@pytest.mark.parametrize("sources", [0, -1])
+def test_no_sources_are_refused(net: SlotNet, sources: int) -> None:
+    with pytest.raises(InputError, match=f"{sources} sources were asked for; use 1 or more"):
+        search(net, mixes()[0], sources, seeded(), QUICK)
 
 
 def test_mixes_that_it_cannot_see_are_refused(net: SlotNet) -> None:

@@ -60,7 +60,7 @@ def test_shares_are_of_what_adds_up(view: View, generator: torch.Generator) -> N
 
 @each_view
 def test_picture_of_a_source_alone_gives_it_back(view: View, generator: torch.Generator) -> None:
-    source = 0.05 + signals(view, generator)
+    source = 0.05 + 0.9 * signals(view, generator)
     picture = view.picture(source)
     torch.testing.assert_close(view.unmasked(source, picture[:, None]), source, rtol=1e-4, atol=1e-4)
     half = view.unmasked(source, picture[:, None] * 0.5**view.power)
@@ -140,6 +140,17 @@ def test_negative_pixels_are_refused_and_negative_samples_are_not() -> None:
     with pytest.raises(InputError, match=r"values down to -0\.5; use pixels in \[0, 1\]"):
         VIEWS["pixels"].magnitude(torch.full((1, 1, 24), -0.5))
     assert VIEWS["spectrogram"].magnitude(torch.full((1, 1, 128), -0.5)).min() >= 0
+
+
+def test_pixels_of_bytes_are_refused() -> None:
+    with pytest.raises(InputError, match="the pictures have values up to 255; divide them by it"):
+        VIEWS["pixels"].picture(torch.full((1, 1, 24), 255.0))
+
+
+@each_view
+def test_mixes_of_several_channels_are_refused(view: View) -> None:
+    with pytest.raises(InputError, match="the mixes have 2 channels; take them apart one channel at a time"):
+        view.picture(torch.rand(1, 2, view.length))
 
 
 def test_windows_that_do_not_overlap_by_half_are_refused() -> None:

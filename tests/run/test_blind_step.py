@@ -11,7 +11,7 @@ import torch
 
 from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.blind.latent_search import SearchConfig, search
-from srcsep_core.blind.scores import PICTURES, SOUNDS, picture_scores
+from srcsep_core.blind.scores import PICTURES, SOUNDS, grouped, picture_scores
 from srcsep_core.blind.slots import SlotConfig
 from srcsep_core.blind.views import Pixels, Spectrogram
 from srcsep_core.data.base import world_of
@@ -20,7 +20,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.steps import VALUES, TrainPriors
 from srcsep_core.run.steps import blind as steps
-from srcsep_core.run.steps.blind import MASKED, SEARCHED, UNMASKED, WAYS, TakeApart
+from srcsep_core.run.steps.blind import GROUPED, MASKED, SEARCHED, UNMASKED, WAYS, TakeApart
 from srcsep_core.run.store import Store
 from srcsep_core.training.config import TrainConfig
 
@@ -33,7 +33,7 @@ NOTE_PAIR = MixConfig(("note", "note"), mixes=3, length=256)
 NET = TrainPriors("vae-bss", "tiny", DIGITS, TRAINING, SLOTS)
 ALONE = replace(NET, label="alone", network=replace(SLOTS, sources=1, slots=1))
 NOTE_NET = TrainPriors("vae-bss", "tiny", NOTES, replace(TRAINING, crop=256), SOUND)
-TRAINED = {MASKED: NET, UNMASKED: NET, SEARCHED: ALONE}
+TRAINED = {MASKED: NET, UNMASKED: NET, GROUPED: NET, SEARCHED: ALONE}
 
 
 @pytest.fixture
@@ -95,6 +95,14 @@ def test_fewer_slots_than_sources_are_refused(line: Pipeline) -> None:
     with pytest.raises(InputError, match="there are 2 estimates for 3 sources"):
         line.run(step)
     assert line.store.find(step.name, step.key) is None
+
+
+def test_slots_are_put_together_as_the_truth_asks(line: Pipeline) -> None:
+    wide, drawn = replace(NET, network=replace(SLOTS, slots=4)), draw_mixes(DIGITS, PAIR)
+    found = apart(GROUPED, trained=wide).estimates(drawn, line)
+    separate = line.priors(wide).net.separate(drawn.mix)
+    torch.testing.assert_close(found, grouped(separate, drawn.sources))
+    torch.testing.assert_close(found.sum(dim=1, keepdim=True), 2 * drawn.mix, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", [MASKED, UNMASKED, SEARCHED])

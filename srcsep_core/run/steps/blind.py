@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srcsep_core.baselines.pictures import BASELINES
 from srcsep_core.blind.latent_search import SearchConfig, search
-from srcsep_core.blind.scores import active_slots, picture_scores, sound_scores
+from srcsep_core.blind.scores import active_slots, grouped, picture_scores, sound_scores
 from srcsep_core.blind.views import Pixels, View
 from srcsep_core.config import check_choice, resolved
 from srcsep_core.data.base import World
@@ -22,8 +22,8 @@ from srcsep_core.errors import InputError
 from srcsep_core.run.steps.base import VALUES, Context, Step
 from srcsep_core.run.steps.training import TrainPriors, load_priors
 
-UNMASKED, MASKED, SEARCHED = "as they are", "masked", "searched"
-WAYS = (MASKED, UNMASKED, SEARCHED, *BASELINES)
+UNMASKED, MASKED, SEARCHED, GROUPED = "as they are", "masked", "searched", "grouped"
+WAYS = (MASKED, UNMASKED, SEARCHED, GROUPED, *BASELINES)
 BATCH = 100
 
 
@@ -31,8 +31,8 @@ BATCH = 100
 class TakeApart(Step):
     """Measures of mixes by mix and source: mix, k, the scores of the view's sort, active (slots of the mix).
 
-    way: one of `WAYS`. A network with slots (`trained`) gives its pictures masked, as they are, or searched for in its
-    decoder; the others need none.
+    way: one of `WAYS`. A network with slots (`trained`) gives its pictures masked, as they are, searched for in its
+    decoder, or masked and then put together as the truth asks (`blind.scores.grouped`); the others need none.
     """
 
     data: World
@@ -42,6 +42,7 @@ class TakeApart(Step):
     trained: TrainPriors | None = None
 
     name = "blind"
+    version = 2
 
     def __post_init__(self) -> None:
         check_choice("way of separation", self.way, WAYS)
@@ -87,7 +88,9 @@ class TakeApart(Step):
             elif self.way == SEARCHED:
                 found = search(net, mix, sources.shape[1], generator)
             else:
-                found = net.separate(mix, masked=self.way == MASKED) * sources.shape[1] / net.config.sources
+                found = net.separate(mix, masked=self.way != UNMASKED) * sources.shape[1] / net.config.sources
+            if self.way == GROUPED:
+                found = grouped(found, sources)
             parts.append(found.cpu())
         return torch.cat(parts)
 
