@@ -5,7 +5,8 @@ al. 2019, arXiv 1811.08521). Losses are minus the thresholded signal-to-noise ra
 arXiv 2006.12701, Eq. 2), in dB.
 
 Sources: permutation-invariant training, Yu et al. 2017 (arXiv 1607.00325); mixture invariant training, Wisdom et al.
-2020. Deviates from the latter: magnitudes in place of waveforms.
+2020. Deviates from the latter: magnitudes in place of waveforms; from the former: this ratio in place of the squared
+error.
 """
 
 from __future__ import annotations
