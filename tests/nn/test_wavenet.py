@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group, receptive_field, without_norms
+from srcsep_core.nn.wavenet import WaveNet, WaveNetConfig, copy_group, gated_unit, receptive_field, without_norms
 
 Perturb = Callable[..., None]
 
@@ -176,3 +176,13 @@ def test_without_norms_it_computes_the_same_bits_and_a_group_can_still_be_cut_ou
     assert not [name for name, _ in bare.named_parameters() if "parametrizations" in name]
     single = copy_group(bare, WaveNet(replace(config, groups=1)), 1)
     torch.testing.assert_close(single(x[1::3]), expected[1::3])
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 4e-7), (torch.float64, 1e-15)])
+def test_gated_unit_is_a_tanh_times_a_sigmoid(dtype: torch.dtype, within: float) -> None:
+    filtered = torch.linspace(-30, 30, 4001, dtype=dtype, requires_grad=True)
+    gate = torch.linspace(4, -4, 4001, dtype=dtype)
+    found, expected = gated_unit(filtered, gate), filtered.tanh() * gate.sigmoid()
+    torch.testing.assert_close(found, expected, rtol=0, atol=within)
+    slopes = [torch.autograd.grad(value.sum(), filtered)[0] for value in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=0, atol=2 * within)
