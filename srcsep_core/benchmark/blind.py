@@ -79,7 +79,7 @@ class Amounts:
     seeds: int = 5
     mixes: int = 200
     sampled: int = 24
-    chosen: int = 3
+    chosen: int = 5
 
 
 AMOUNTS = {"smoke": Amounts(2, 6, 2, 1), "laptop": Amounts(), "full": Amounts(5, 1000, 200)}
