@@ -18,8 +18,8 @@
 #
 # **What we did.** Recorded notes of 24 instruments (5.5 kHz, the first 0.74 s; the slides have 1.5 s of the McGill
 # samples, which are not free). Recordings are split, each with all keys that it is played at: those of the test mixes
-# were not trained on. The warm-up was chosen on validation mixes; sizes and weights before that, on another split of the
-# same notes. The laptop's network is smaller than the slides': it sees means over four frames, and its decoder gives
+# were not trained on. The warm-up was chosen on validation mixes; sizes and weights earlier, on another split of these
+# notes. The laptop's network is smaller than the slides': it sees means over four frames, and its decoder gives
 # sums of four products of a spectrum and an envelope. Magnitudes are compressed by a square root. Estimates have the
 # phase of the mix.
 
