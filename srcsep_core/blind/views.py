@@ -125,8 +125,11 @@ class Pixels(View):
         return x
 
     def loudest(self, magnitude: Tensor) -> Tensor:
-        """1, above which no pixel of a mix is. Raises `InputError` for others."""
-        if (magnitude > 1).any():
+        """1, above which no pixel of a mix is.
+
+        Raises `InputError` above 2, which even a mix of estimates does not reach: such pixels are of another scale.
+        """
+        if (magnitude > 2).any():
             raise InputError(f"the pictures have values up to {float(magnitude.max()):.3g}; divide them by it")
         return torch.ones_like(magnitude[:, :, :1])
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from srcsep_core.diagnostics.likelihood import Evaluate
+from srcsep_core.diagnostics.likelihood import Evaluate, in_batches
 from srcsep_core.errors import InputError
 
 CONSTANT_LEVELS = tuple(round(k / 15 - 1, 4) for k in range(31))
@@ -35,7 +35,7 @@ def constant_table(
     float32 on the CPU. Raises `InputError` for a length or batch size below 1, and if `evaluate` returns
     another shape.
     """
-    _check_sizes(length=length, batch_size=batch_size)
+    _check_sizes(length=length)
     x = torch.tensor(list(levels)).reshape(-1, 1, 1).repeat(1, 1, length)
     return _table(evaluate, sources, x, pd.DataFrame({"level": list(levels)}), batch_size)
 
@@ -48,7 +48,7 @@ def random_table(
     The same `draws` unit draws are scaled to every level. The zero input stands for the level 0, in one row.
     Columns: prior, protocol, input_sigma, draw, value (nats/sample). Otherwise as `constant_table`.
     """
-    _check_sizes(length=length, draws=draws, batch_size=batch_size)
+    _check_sizes(length=length, draws=draws)
     unit = torch.randn(draws, 1, length, generator=torch.Generator().manual_seed(seed))
     x = torch.cat([sigma * unit if sigma else torch.zeros_like(unit[:1]) for sigma in RANDOM_SIGMAS])
     levels = [(sigma, draw) for sigma in RANDOM_SIGMAS for draw in range(draws if sigma else 1)]
@@ -59,20 +59,9 @@ def _table(
     evaluate: Evaluate, sources: Sequence[str], x: Tensor, labels: pd.DataFrame, batch_size: int
 ) -> pd.DataFrame:
     """Long table of `evaluate` on the inputs `x` (N, 1, T), whose row n is described by row n of `labels`."""
-    frames = []
-    for start in range(0, len(x), batch_size):
-        batch = x[start : start + batch_size]
-        for protocol, values in evaluate(batch).items():
-            if values.shape != (len(batch), len(sources)):
-                raise InputError(
-                    f"the values under protocol {protocol!r} have shape {tuple(values.shape)} for {len(batch)} inputs "
-                    f"and {len(sources)} priors; return one value for each pair"
-                )
-            found = values.detach().double().cpu().numpy()
-            described = labels.iloc[start : start + batch_size]
-            for g, prior in enumerate(sources):
-                frames.append(described.assign(prior=prior, protocol=protocol, value=found[:, g]))
-    return pd.concat(frames, ignore_index=True)[["prior", "protocol", *labels.columns, "value"]]
+    table = in_batches(evaluate, sources, x, labels, batch_size)
+    long = table.melt(id_vars=["prior", *labels.columns], var_name="protocol")
+    return long[["prior", "protocol", *labels.columns, "value"]]
 
 
 def _check_sizes(**sizes: int) -> None:

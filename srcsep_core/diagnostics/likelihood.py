@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def likelihood_table(
     count, kinds, length = signals.shape
     rows = signals.transpose(0, 1).reshape(-1, 1, length)
     about = pd.DataFrame({"source": np.repeat(priors.sources, count), "signal": np.tile(np.arange(count), kinds)})
-    table = _in_batches(single(priors), priors.sources, rows, about, batch_size, "cross-likelihood", progress)
+    table = in_batches(single(priors), priors.sources, rows, about, batch_size, "cross-likelihood", progress)
     return table[["source", "prior", "signal", *protocols_of(table)]]
 
 
@@ -50,7 +50,7 @@ def noise_curve_table(
     """
     rows = torch.cat(list(signals.values()))
     about = pd.concat([pd.DataFrame({"data_sigma": sigma, "signal": range(len(x))}) for sigma, x in signals.items()])
-    table = _in_batches(priors.likelihoods, priors.sources, rows, about, batch_size, "noise curve", progress)
+    table = in_batches(priors.likelihoods, priors.sources, rows, about, batch_size, "noise curve", progress)
     return table[["data_sigma", "prior", "signal", *protocols_of(table)]]
 
 
@@ -77,23 +77,33 @@ def protocol_values(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return table.drop(columns=found).assign(value=table[protocol])
 
 
-def _in_batches(
+def in_batches(
     evaluate: Evaluate,
-    sources: tuple[str, ...],
+    sources: Sequence[str],
     rows: Tensor,
     about: pd.DataFrame,
     batch_size: int,
-    name: str,
-    progress: bool,
+    name: str = "",
+    progress: bool = False,
 ) -> pd.DataFrame:
-    """`evaluate` on the `rows`: of each batch a table a prior, with what `about` says of the rows, and the values."""
-    frames = []
+    """`evaluate` on the `rows` (N, C, T): one row for each under each prior, in this order whatever the batch.
+
+    Columns: those of `about`, which describes row n in its own row n, prior, and one for every protocol. Raises
+    `InputError` for a batch size below 1, and if `evaluate` returns another shape.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; use at least 1")
+    found: dict[str, list[np.ndarray]] = {}
     with Progress(-(-len(rows) // batch_size), name, show=progress) as bar:
-        for start in range(0, len(rows), batch_size):
-            part = slice(start, start + batch_size)
-            values = {p: found.detach().cpu().numpy() for p, found in evaluate(rows[part]).items()}
-            for g, source in enumerate(sources):
-                own = {protocol: array[:, g] for protocol, array in values.items()}
-                frames.append(about[part].assign(prior=source, **own))
+        for batch in rows.split(batch_size):
+            for protocol, values in evaluate(batch).items():
+                if values.shape != (len(batch), len(sources)):
+                    raise InputError(
+                        f"the values under protocol {protocol!r} have shape {tuple(values.shape)} for {len(batch)} "
+                        f"inputs and {len(sources)} priors; return one value for each pair"
+                    )
+                found.setdefault(protocol, []).append(values.detach().double().cpu().numpy())
             bar.advance()
-    return pd.concat(frames, ignore_index=True)
+    table = about.iloc[np.arange(len(rows)).repeat(len(sources))].reset_index(drop=True)
+    columns = {protocol: np.concatenate(values).ravel() for protocol, values in found.items()}
+    return table.assign(prior=np.tile(sources, len(rows)), **columns)

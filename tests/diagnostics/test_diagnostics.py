@@ -234,11 +234,7 @@ def test_log_pz_of_the_table_is_without_the_log_determinant(priors: FlowSet, sig
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
 def test_batch_size_does_not_change_the_table(batch_size: int, priors: FlowSet, signals: torch.Tensor) -> None:
-    order = ["source", "prior", "signal"]
-    whole, parts = (
-        diagnostics.likelihood_table(priors, signals, batch_size=size).sort_values(order, ignore_index=True)
-        for size in (5, batch_size)
-    )
+    whole, parts = (diagnostics.likelihood_table(priors, signals, batch_size=size) for size in (5, batch_size))
     assert len(parts) == 3 * 3 * 5
     pd.testing.assert_frame_equal(parts, whole, rtol=0, atol=1e-10)
 
