@@ -1,9 +1,10 @@
-"""Variational separation beside the samplers, on the same mixes of two sources: `separation_amortised.csv`.
+"""Variational separation beside the samplers, on the same mixes: `separation_amortised.csv`.
 
-Encoders alone, fits from where they point, and fits from the mix, under every prior that there is a question about: the
-one they were taught by, the true one, and flows, noise-free and with noise levels, whose gradient the thesis blames.
-With each the quality, the seconds a mix, and where posteriors are fitted their bound and intervals under the true
-densities, with the evidence that the bound falls short of.
+Mixes of two: encoders alone, fits from where they point, and fits from the mix, under every prior that there is a
+question about: the one they were taught by, the true one, and flows, noise-free and with noise levels, whose gradient
+the thesis blames. With each the quality, the seconds a mix, and where posteriors are fitted their bound and intervals
+under the true densities, with the evidence that the bound falls short of. Mixes of all classes: what an encoder of as
+many saves Gibbs chains.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from srcsep_core.posteriors.variational import RefineConfig
 from srcsep_core.priors.encoder import ENCODER
 from srcsep_core.run.pipeline import Pipeline
 from srcsep_core.run.profiles import Profile
-from srcsep_core.run.steps import VALUES, prior_step
+from srcsep_core.run.steps import VALUES, TrainPriors, prior_step
 from srcsep_core.run.steps.catalogue import taught_by
 from srcsep_core.run.steps.choices import MethodChoice, SamplerChoice, SeparatorChoice, VariationalChoice
 from srcsep_core.run.steps.posteriors import MeasureEvidence, MeasurePosterior
 from srcsep_core.run.steps.separation import SeparateMixes
+from srcsep_core.samplers import GibbsConfig
 
 TABLE = "separation_amortised"
 FROM_ENCODER = RefineConfig(steps=25, sigma_max=0.15, sigma_min=0.05)
@@ -42,41 +44,76 @@ FLOWS = ("clean", "wide")  # by role: noise-free, and told the level
 
 @dataclass(frozen=True)
 class Amounts:
-    """Mixes of each pair: with quick separators, with slow ones, and of these how many bounds are measured on."""
+    """Mixes of each pair: with quick separators, with slow ones, and of these how many bounds are measured on.
+
+    `whole`: mixes of all classes.
+    """
 
     quick: int = 10
     slow: int = 2
     bounds: int = 2
+    whole: int = 40
 
 
-AMOUNTS = {"smoke": Amounts(2, 1, 1), "laptop": Amounts(), "full": Amounts(100, 20, 20)}
+AMOUNTS = {"smoke": Amounts(2, 1, 1, 1), "laptop": Amounts(), "full": Amounts(100, 20, 20, 100)}
 
 
 @dataclass(frozen=True)
-class PairSetting:
-    """A separator, and on how many mixes (of `length` samples) of each pair of a world."""
+class MixSetting:
+    """A separator, and on how many mixes (of `length` samples) of every set of `count` of a world's classes."""
 
     data: World
     length: int
     mixes: int
     choice: SeparatorChoice
+    count: int = 2
 
     @property
     def steps(self) -> list[SeparateMixes]:
-        """The step of every pair."""
-        pairs = subsets(self.data.sources, (2,))
-        return [SeparateMixes(self.data, MixConfig(names, self.mixes, self.length), self.choice) for names in pairs]
+        """The step of every set."""
+        sets = subsets(self.data.sources, (self.count,))
+        return [SeparateMixes(self.data, MixConfig(names, self.mixes, self.length), self.choice) for names in sets]
 
 
-def pair_settings(profile: Profile, amounts: Amounts | None = None) -> list[PairSetting]:
-    """Every setting, variational ones first."""
+def encoder_step(profile: Profile, count: int) -> TrainPriors:
+    """The encoder of mixes of so many sources, trained as that of the profile is."""
+    usual = prior_step(profile, ENCODER.name)
+    if count in usual.network.counts:
+        return usual
+    return replace(usual, label=f"{usual.label}-of{count}", network=replace(usual.network, counts=(count,)))
+
+
+def _few_levels(gibbs: GibbsConfig) -> GibbsConfig:
+    """Chains that need not find what a start has: a third of the levels, from 0.3."""
+    return replace(gibbs, sigma_max=0.3, levels=max(1, gibbs.levels // 3))
+
+
+def whole_settings(profile: Profile, amounts: Amounts | None = None) -> list[MixSetting]:
+    """Gibbs chains for mixes of all classes, from an encoder's draws and from none."""
+    amounts, plan = amounts or AMOUNTS[profile.name], plan_of(profile)
+    teacher = profile.plan_of(ENCODER.name).teachers[0]
+    prior = next(one.choice for one in candidates(profile) if one.name == teacher)
+    count = len(prior_step(profile, ENCODER.name).data.sources)
+    encoder, gibbs = encoder_step(profile, count), gibbs_for(plan, count)
+    few = _few_levels(gibbs)
+    choices = (
+        *(VariationalChoice(prior, encoder, reorder=reorder) for reorder in (False, True)),
+        *(VariationalChoice(prior, encoder, reorder=reorder, chains=few) for reorder in (False, True)),
+        *(SamplerChoice(prior, "gibbs", config) for config in (few, gibbs)),
+        MethodChoice("mix"),
+    )
+    return [MixSetting(encoder.data, encoder.network.window, amounts.whole, choice, count) for choice in choices]
+
+
+def pair_settings(profile: Profile, amounts: Amounts | None = None) -> list[MixSetting]:
+    """Every setting for mixes of two, variational ones first."""
     amounts = amounts or AMOUNTS[profile.name]
-    encoder, priors, plan = prior_step(profile, ENCODER.name), candidates(profile), plan_of(profile)
+    encoder, priors, plan = encoder_step(profile, 2), candidates(profile), plan_of(profile)
     by_name = {one.name: one.choice for one in priors}
-    found = list[PairSetting]()
+    found = list[MixSetting]()
 
     def add(mixes: int, *choices: SeparatorChoice) -> None:
-        found.extend(PairSetting(encoder.data, encoder.network.window, mixes, choice) for choice in choices)
+        found.extend(MixSetting(encoder.data, encoder.network.window, mixes, choice) for choice in choices)
 
     for name in profile.plan_of(ENCODER.name).teachers:
         prior, trained = by_name[name], taught_by(encoder, profile, name)
@@ -95,7 +132,7 @@ def pair_settings(profile: Profile, amounts: Amounts | None = None) -> list[Pair
             VariationalChoice(flow, None, FROM_MIX),
         )
     main, gibbs = by_name[profile.plan_of(ENCODER.name).teachers[0]], gibbs_for(plan, 2)
-    few = replace(gibbs, sigma_max=0.3, levels=max(1, gibbs.levels // 3))
+    few = _few_levels(gibbs)
     add(amounts.quick, VariationalChoice(main, encoder, chains=few))
     samplers = (("gibbs", few), ("gibbs", gibbs), ("langevin", plan.langevin))
     add(amounts.quick, *(SamplerChoice(main, name, config) for name, config in samplers))
@@ -104,9 +141,9 @@ def pair_settings(profile: Profile, amounts: Amounts | None = None) -> list[Pair
 
 
 def amortised_table(
-    pipeline: Pipeline, settings: Sequence[PairSetting], *, profile: str, bounds: int, command: str
+    pipeline: Pipeline, settings: Sequence[MixSetting], *, profile: str, bounds: int, command: str
 ) -> pd.DataFrame:
-    """One row a setting and pair, and after them one of all pairs together.
+    """One row a setting and set of classes, and after those of pairs one of all pairs together.
 
     SI-SDRi (dB) with its interval over mixes, above_10db, the share of sources above 10 dB, and chains_run
     (`summarise_separation`); swapped: the share of sources that are closer to the other one; refinement: steps of the
@@ -119,7 +156,7 @@ def amortised_table(
         last = {"supervision": setting.choice.supervision, "command": command}
         parts = [_measured(pipeline, step, bounds) for step in setting.steps]
         pools = [("+".join(step.mixes.sources), [part]) for step, part in zip(setting.steps, parts, strict=True)]
-        for sources, pool in [*pools, (PAIRS, parts)]:
+        for sources, pool in [*pools, *([(PAIRS, parts)] if setting.count == 2 else [])]:
             rows.append({**about, "sources": sources, **_summary(pool), **last})
     return pd.DataFrame(rows)
 
@@ -128,7 +165,7 @@ Measured = tuple[pd.DataFrame, pd.DataFrame, float]
 """Of one set of mixes: the values of the separation, those of posteriors (no rows where there are none), seconds."""
 
 
-def _facts(setting: PairSetting) -> dict[str, Any]:
+def _facts(setting: MixSetting) -> dict[str, Any]:
     choice, fit = setting.choice, getattr(setting.choice, "fit", None)
     chains = getattr(choice, "chains", None) or getattr(choice, "sampler_config", None)
     prior, separator = choice.labels
@@ -140,7 +177,7 @@ def _facts(setting: PairSetting) -> dict[str, Any]:
         "separator": prior if plain else separator,
         "refinement": fit.steps if fit is not None else 0,
         "levels": chains.levels if chains is not None else 0,
-        "n_sources": 2,
+        "n_sources": setting.count,
     }
 
 

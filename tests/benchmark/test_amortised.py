@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from srcsep_core.benchmark.amortised import AMOUNTS, PairSetting, amortised_table, pair_settings
+from srcsep_core.benchmark.amortised import (
+    AMOUNTS,
+    MixSetting,
+    amortised_table,
+    encoder_step,
+    pair_settings,
+    whole_settings,
+)
 from srcsep_core.data.toy import ToyWorld
 from srcsep_core.posteriors.variational import RefineConfig
 from srcsep_core.run.pipeline import Pipeline
@@ -40,6 +47,24 @@ def test_every_prior_is_asked_with_and_without_an_encoder(name: str) -> None:
     assert {one.choice.level for one in settings if isinstance(one.choice, VariationalChoice)} == {0.05}
 
 
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_chains_for_all_classes_start_from_an_encoder_of_as_many_and_from_none(name: str) -> None:
+    profile = get_profile(name)
+    settings = whole_settings(profile)
+    assert all(step.mixes.sources == step.data.sources for setting in settings for step in setting.steps)
+    chains = {}
+    for setting in settings:
+        choice = setting.choice
+        if isinstance(choice, VariationalChoice):
+            assert choice.trained == encoder_step(profile, 4) and choice.trained.network.counts == (4,)
+        chains.setdefault(choice.labels[1], []).append(vars(choice).get("chains") or vars(choice).get("sampler_config"))
+    assert list(chains) == ["encoder", "encoder-reordered", "encoder-gibbs", "encoder-reordered-gibbs", "gibbs", "none"]
+    assert chains["encoder-gibbs"] == chains["encoder-reordered-gibbs"] == chains["gibbs"][:1]
+    assert chains["gibbs"][0].levels < chains["gibbs"][1].levels
+    two, four = encoder_step(profile, 2), encoder_step(profile, 4)
+    assert two == prior_step(profile, "encoder") and two.key != four.key and "of4" in four.title
+
+
 def test_the_table_has_quality_seconds_and_bounds(tmp_path: Path) -> None:
     pipeline = Pipeline(Store(tmp_path), torch.device("cpu"), train=True)
     step = prior_step(get_profile("smoke"), "encoder")
@@ -51,7 +76,7 @@ def test_the_table_has_quality_seconds_and_bounds(tmp_path: Path) -> None:
         VariationalChoice(true, None, FIT),
         MethodChoice("mix"),
     ]
-    settings = [PairSetting(TWO, 256, 2, choice) for choice in choices]
+    settings = [MixSetting(TWO, 256, 2, choice) for choice in choices]
     made = amortised_table(pipeline, settings, profile="smoke", bounds=2, command="it")
     assert list(made["sources"]) == ["sine+square", "any 2"] * 4
     parts, pooled = (made[made["sources"] == name].reset_index(drop=True) for name in ("sine+square", "any 2"))
