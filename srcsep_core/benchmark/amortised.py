@@ -188,9 +188,9 @@ def _measured(pipeline: Pipeline, step: SeparateMixes, bounds: int) -> Measured:
 
 
 def _posteriors(pipeline: Pipeline, step: SeparateMixes, count: int) -> pd.DataFrame:
-    """Bound and intervals of fitted posteriors with the evidence of their mixes; no rows for other separators."""
+    """Bound, intervals and evidence of fitted posteriors of mixes of two; no rows for other separators and mixes."""
     choice = step.choice
-    if not isinstance(choice, VariationalChoice) or choice.chains is not None:
+    if not isinstance(choice, VariationalChoice) or choice.chains is not None or len(step.mixes.sources) != 2:
         return pd.DataFrame(columns=list(OF_POSTERIORS))
     mixes = MixConfig(step.mixes.sources, count, step.mixes.length)
     fitted = pd.read_csv(pipeline.run(MeasurePosterior(step.data, mixes, choice)) / VALUES)

@@ -30,6 +30,8 @@ SOURCES = notebooks.notebook_sources()
 KEY_COLUMNS = [*FACTS, *SIGNALS]
 SILENT = ("03", "05", "09", "10", "11", "12", "16", "17", "18", "21")
 
+ONCE = pytest.mark.xdist_group("smoke")  # else every worker would run all notebooks for its share of these tests
+
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -96,6 +98,7 @@ def test_no_table_among_the_figures_is_larger_than_a_megabyte() -> None:
     assert [path.name for path in (project_root() / "figures").glob("*.csv") if path.stat().st_size > 1e6] == []
 
 
+@ONCE
 @pytest.mark.slow
 def test_all_notebooks_run_and_write_figures_tables_and_gallery(smoke: Path) -> None:
     written = {path.name for path in (smoke / "smoke").iterdir()}
@@ -192,6 +195,7 @@ def test_ctrl_c_in_a_notebook_is_one_sentence_and_ends_its_kernel(
         os.kill(int(note.read_text()), 0)
 
 
+@ONCE
 @pytest.mark.slow
 def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
     tables = {path.stem: pd.read_csv(path) for path in (smoke / "smoke").glob("*.csv")}
@@ -216,6 +220,7 @@ def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
     assert discrimination.loc[~own, "auroc"].between(0, 1).all()
 
 
+@ONCE
 @pytest.mark.slow
 def test_smoke_run_leaves_the_committed_figures_alone(smoke: Path) -> None:
     assert not [path for path in smoke.iterdir() if path.suffix == ".csv"]
