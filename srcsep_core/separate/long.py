@@ -24,6 +24,7 @@ from srcsep_core.audio import SILENCE_PEAK
 from srcsep_core.audio_parts import FloatWriter, audio_parts
 from srcsep_core.data.base import world_of
 from srcsep_core.errors import InputError
+from srcsep_core.memory import give_back
 from srcsep_core.run.artefacts import file_digest, write_json
 from srcsep_core.run.pipeline import Pipeline, resolve_device
 from srcsep_core.separate.auto import AUTO
@@ -173,6 +174,7 @@ class _Long:
                     writer.write(stem)
                 self.whole.energies["stems"] += ready.double().square().sum(dim=(1, 2)).numpy()
                 self.whole.energies["mix"] += float(ready.sum(dim=0).double().square().sum())
+                give_back()
         if not self.whole.found:
             raise InputError("the search was stopped before any window had a chain; give it more time")
 
