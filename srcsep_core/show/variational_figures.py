@@ -47,12 +47,12 @@ def posterior_figure(
 
 
 def separators_figure(table: pd.DataFrame) -> Figure:
-    """Quality, time, and for fitted posteriors their bound and intervals: a row a separator and prior."""
+    """Quality, time, and where there are any the bounds and intervals of posteriors: a row a separator and prior."""
     rows = table.assign(gap=table["log_evidence"] - table["elbo"])
     named = list(zip(rows["prior"].astype(str), rows["separator"].astype(str), strict=True))
     levels = [f", {count} levels" if count else "" for count in rows["levels"]]
     labels = [", ".join(filter(None, pair)) + count for pair, count in zip(named, levels, strict=True)]
     styles = [prior_style(prior) if prior else separator_style(separator) for prior, separator in named]
-    return dotted_rows(
-        rows, labels, PANELS, interval="si_sdri_mean", logarithmic=("seconds_per_mix", "gap"), styles=styles
-    )
+    panels = {column: title for column, title in PANELS.items() if rows[column].notna().any()}
+    logarithmic = [column for column in ("seconds_per_mix", "gap") if column in panels]
+    return dotted_rows(rows, labels, panels, interval="si_sdri_mean", logarithmic=logarithmic, styles=styles)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from srcsep_core import diagnostics
+from srcsep_core.benchmark.amortised import whole_settings
 from srcsep_core.benchmark.blind import blind_settings
 from srcsep_core.data.base import EvalConfig, world_of
 from srcsep_core.data.toy import SOURCES, ToyWorld
@@ -169,7 +170,8 @@ def test_shipped_flow_priors_are_still_those_of_the_laptop_profile(objective: st
 def test_every_shipped_artefact_is_a_step_of_the_laptop_profile() -> None:
     laptop = get_profile("laptop")
     steps = [step for variant in SHIPPED for step in steps_of(laptop, variant)]
-    steps += [parent for setting in blind_settings(laptop) for step in setting.steps for parent in step.parents]
+    settings = [*blind_settings(laptop), *whole_settings(laptop)]
+    steps += [parent for setting in settings for step in setting.steps for parent in step.parents]
     wanted = {step.title: step.key for step in steps}
     for marker in shipped_root().glob(f"*/{MARKER}"):
         assert wanted.get(marker.parent.name) == json.loads(marker.read_text())["key"], marker.parent.name
