@@ -57,3 +57,5 @@ def test_every_separator_has_a_row_and_its_gap() -> None:
     gaps = figure.axes[2]
     assert gaps.get_xscale() == "log" and gaps.lines[0].get_xdata()[0] == pytest.approx(3.0)
     assert figure.axes[0].get_xscale() == "linear" and len(first.lines) == 6
+    without = separators_figure(table.iloc[1:].assign(covered=float("nan"), elbo=float("nan")))
+    assert [ax.get_xlabel() for ax in without.axes] == ["mean SI-SDRi / dB", "seconds a mix"]
