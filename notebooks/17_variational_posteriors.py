@@ -141,10 +141,10 @@ say(whole)
 #   factorises cannot say.
 # - **As a start for Gibbs chains** it saves levels: 41.9 dB at 8 of them in 1.05 chains, a quarter of the seconds of
 #   24. Most of that are the levels: without an encoder the 8 gain 41.4 dB in 1.4 chains.
-# - **Of four sources it does not work.** In as many steps the encoder learns nothing that helps by itself (-0.2 dB), and
-#   reordering what is wrong makes it worse (-7.2 dB). Its draws do point chains somewhere: 8 levels gain 25.9 dB
-#   [19.4, 32.2] from them and -1.6 dB from silence. But many chains are needed (4.4 a mix), and 24 levels from silence
-#   gain 43.4 dB [41.5, 45.0] in half of the time. That an encoder would save two thirds of it is not what we find.
+# - **Of four sources it does not work.** In as many steps the encoder learns nothing that helps by itself (-0.2 dB),
+#   and reordering what is wrong makes it worse (-7.2 dB). Its draws do point chains somewhere: 8 levels gain 25.9 dB
+#   [19.4, 32.2] from them and -1.6 dB from silence. But that takes 4.4 chains a mix, and 24 levels from silence gain
+#   43.4 dB [41.5, 45.0] in 0.56 of the time. That an encoder would save two thirds of it is not what we find.
 #
 # Seconds are of one core that shared a processor with other work. An encoder is trained for one number of sources.
 
