@@ -132,7 +132,9 @@ display(pairs.pivot(index="sources", columns="split", values="si_sdri_mean").rou
 # %%
 museval = pd.read_csv(measured_table("museval")).query("source == 'all'")
 for row in museval.itertuples():
-    print(f"{row.separator}: SDR {row.sdr:.1f} dB [{row.low:.1f}, {row.high:.1f}], SIR {row.sir:.1f}, SAR {row.sar:.1f}")
+    print(
+        f"{row.separator}: SDR {row.sdr:.1f} dB [{row.low:.1f}, {row.high:.1f}], SIR {row.sir:.1f}, SAR {row.sar:.1f}"
+    )
 
 # %% [markdown]
 # ## Which network, and what it is trained against
