@@ -221,6 +221,12 @@ def test_tables_have_the_columns_others_rely_on(smoke: Path) -> None:
 
 
 @ONCE
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there are no workers")
+def test_a_group_of_tests_goes_to_one_worker(request: pytest.FixtureRequest) -> None:
+    assert request.node.nodeid.endswith("@smoke"), "pytest-xdist does not see groups; another pytest?"
+
+
+@ONCE
 @pytest.mark.slow
 def test_smoke_run_leaves_the_committed_figures_alone(smoke: Path) -> None:
     assert not [path for path in smoke.iterdir() if path.suffix == ".csv"]
