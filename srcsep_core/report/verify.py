@@ -16,8 +16,9 @@ IGNORED, PHASE, LEVEL, MAGNITUDE, PRINTED, SAMPLED = "ignored", "phase", "level"
 
 # What is not compared as it stands, by table and column. ignored: times, and how a row was made. phase: modulo 2 pi,
 # where the bin is loud enough to have one. level: dB, equal below what rounding leaves. magnitude: rounding errors,
-# by their power of ten. printed: text with rounded numbers. sampled: the states of single chains and samples,
-# which another processor's last digits send elsewhere, by mean and standard deviation of the column.
+# by their power of ten. printed: text with rounded numbers. sampled: the states of single chains and samples, and where
+# long ways along a gradient end, which another processor's last digits send elsewhere, by mean and standard deviation
+# of the column.
 RULES = {
     ("*", "seconds_per_mix"): IGNORED,
     ("*", "command"): IGNORED,
@@ -36,12 +37,16 @@ RULES = {
             "explorer_chain",
             "explorer_levels",
             "explorer_result",
+            "music_hard_example",
             "prior_samples",
             "score_samples",
             "separation_chain",
             "separation_example",
             "separation_unconstrained",
             "separation_rerun",
+            "spectral_followed",
+            "spectral_followed_waves",
+            "spectral_paths",
             "tour_separation",
             "wavenet_samples",
         )
