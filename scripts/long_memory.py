@@ -1,7 +1,6 @@
 """Memory that `srcsep separate` takes for recordings of several lengths: data/measured/long_memory.csv.
 
-    OMP_NUM_THREADS=1 python scripts/long_memory.py --seconds 180 --seconds 360 --seconds 720 --method convtasnet
-    OMP_NUM_THREADS=1 python scripts/long_memory.py --seconds 180 --seconds 360 --method sampler
+    OMP_NUM_THREADS=1 python scripts/long_memory.py
 
 The recordings are a rendered test song of drums and bass, half a minute of it over and over: what is in it does not
 change with its length. Each goes through the command line, in a process of its own. Columns: the method; seconds of
@@ -30,7 +29,8 @@ from srcsep_core.data.base import world_of
 from srcsep_core.paths import REFERENCE, measured_folder
 from srcsep_core.report.results import write_table
 
-TABLE, COMMAND = "long_memory", "python scripts/long_memory.py"
+TABLE = "long_memory"
+MINUTES = (3, 6, 12)
 SOURCES = ("drums", "bass")
 REPEATED_S, EVERY_S = 30.0, 0.5
 DOUBTED = 3  # the exit code of a separation that is not to be trusted
@@ -76,18 +76,24 @@ def measured(seconds: float, method: str, folder: Path) -> dict[str, object]:
 
 
 @click.command()
-@click.option("--seconds", required=True, multiple=True, type=click.FloatRange(1.0), help="Of sound; several times.")
-@click.option("--method", default="sampler", help="As of `srcsep separate`.")
+@click.option(
+    "--seconds",
+    default=[60.0 * count for count in MINUTES],
+    multiple=True,
+    type=click.FloatRange(1.0),
+    help="Of sound; several times.",
+)
+@click.option("--method", default="convtasnet", show_default=True, help="As of `srcsep separate`.")
 def main(seconds: tuple[float, ...], method: str) -> None:
     """Measure, and put the rows into the table."""
     folder = measured_folder(REFERENCE)
-    held = folder / f"{TABLE}.csv"
+    held, command = folder / f"{TABLE}.csv", f"python scripts/long_memory.py --method {method}"
     table = pd.read_csv(held) if held.exists() else pd.DataFrame({"method": [], "duration_s": []})
     with tempfile.TemporaryDirectory() as temporary:
         for length in seconds:
             row = measured(length, method, Path(temporary))
             other = ~((table["method"] == method) & (table["duration_s"] == length))
-            table = pd.concat([table[other], pd.DataFrame([row]).assign(command=COMMAND)], ignore_index=True)
+            table = pd.concat([table[other], pd.DataFrame([row]).assign(command=command)], ignore_index=True)
             click.echo(write_table(table.sort_values(["method", "duration_s"]), folder, TABLE))
             click.echo(row)
 

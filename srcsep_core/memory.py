@@ -8,8 +8,8 @@ import ctypes
 def give_back() -> bool:
     """Give memory that the C library keeps for later use back to the system; returns whether it knows how.
 
-    glibc has a heap for each thread, and keeps what is freed in the middle of it: work that is done over and over, in
-    new threads each time, takes more and more although nothing is held. Other C libraries are left alone.
+    glibc keeps what is freed below anything that is still held, in a heap for each thread: work that is done over and
+    over can take more and more although little is held. Other C libraries are left alone.
     """
     try:
         trim = ctypes.CDLL(None).malloc_trim

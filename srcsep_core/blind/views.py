@@ -125,10 +125,7 @@ class Pixels(View):
         return x
 
     def loudest(self, magnitude: Tensor) -> Tensor:
-        """1, above which no pixel of a mix is.
-
-        Raises `InputError` above 2, which even a mix of estimates does not reach: such pixels are of another scale.
-        """
+        """1, the largest pixel of a picture. Raises `InputError` above 2; mixes of estimates may lie between."""
         if (magnitude > 2).any():
             raise InputError(f"the pictures have values up to {float(magnitude.max()):.3g}; divide them by it")
         return torch.ones_like(magnitude[:, :, :1])
