@@ -32,12 +32,8 @@ import torch
 from IPython.display import display
 
 from srcsep_core.baselines.pictures import BASELINES
-from srcsep_core.benchmark.blind import (
-    SEEDS_TABLE,
-    SWEEP_TABLE,
-    blind_results,
-    network_step,
-)
+from srcsep_core.benchmark.blind import network_step
+from srcsep_core.benchmark.blind_tables import SEEDS_TABLE, SWEEP_TABLE, blind_results
 from srcsep_core.blind.latents import energy_shares, latent_map, slot_codes
 from srcsep_core.blind.scores import assigned, psnr
 from srcsep_core.data.mixes import MixConfig, draw_mixes

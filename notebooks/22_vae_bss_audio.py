@@ -34,7 +34,8 @@ from IPython.display import display
 
 from srcsep_core.audio import resample
 from srcsep_core.baselines.pictures import BASELINES
-from srcsep_core.benchmark.blind import SEEDS_TABLE, WARMUP_TABLE, blind_results, network_step
+from srcsep_core.benchmark.blind import network_step
+from srcsep_core.benchmark.blind_tables import SEEDS_TABLE, WARMUP_TABLE, blind_results
 from srcsep_core.blind.latents import known_from, latent_map, slot_codes
 from srcsep_core.blind.scores import sound_order, sound_scores
 from srcsep_core.data.notes import RATE, note_bank

@@ -11,12 +11,12 @@ from __future__ import annotations
 import click
 import torch
 
-from srcsep_core.benchmark.blind import (
+from srcsep_core.benchmark.blind import blind_settings
+from srcsep_core.benchmark.blind_tables import (
     SEEDS_TABLE,
     SWEEP_TABLE,
     TABLE,
     WARMUP_TABLE,
-    blind_settings,
     blind_tables,
     sweep_table,
     warmup_table,

@@ -10,22 +10,24 @@ import pytest
 
 from srcsep_core.audit.published import printed_blind
 from srcsep_core.baselines.pictures import BASELINES
-from srcsep_core.benchmark import blind
+from srcsep_core.benchmark import blind_tables as tables_of_blind
 from srcsep_core.benchmark.blind import (
     AMOUNTS,
-    CHOICE_SEED,
     NETWORKS,
-    PRINTED_DATA,
-    PRINTED_METHOD,
-    WARMUPS,
     BlindSetting,
     apart,
     blind_settings,
-    blind_tables,
     mixes_of,
     network_step,
-    sweep_table,
     trained_setting,
+)
+from srcsep_core.benchmark.blind_tables import (
+    CHOICE_SEED,
+    PRINTED_DATA,
+    PRINTED_METHOD,
+    WARMUPS,
+    blind_tables,
+    sweep_table,
     warmup_table,
 )
 from srcsep_core.blind.scores import PICTURES, SOUNDS
@@ -308,15 +310,19 @@ def test_scores_that_are_not_finite_are_at_the_ends(
 
 def test_interval_holds_what_seeds_and_mixes_differ_by() -> None:
     """Of values that only seeds differ in it spans the seeds, of constant ones it is a point."""
-    assert blind._interval(np.full((5, 20), 3.0)) == (3.0, 3.0)
+    assert tables_of_blind._interval(np.full((5, 20), 3.0)) == (3.0, 3.0)
     seeds = np.repeat([[0.0], [1.0], [2.0], [3.0], [4.0]], 20, axis=1)
-    low, high = blind._interval(seeds)
+    low, high = tables_of_blind._interval(seeds)
     assert 0 <= low < 1.5 and 2.5 < high <= 4
-    assert blind._interval(seeds[:1] + np.arange(20))[1] - blind._interval(seeds[:1] + np.arange(20))[0] > 2
+    assert (
+        tables_of_blind._interval(seeds[:1] + np.arange(20))[1]
+        - tables_of_blind._interval(seeds[:1] + np.arange(20))[0]
+        > 2
+    )
 
 
 def test_sweep_has_a_row_a_weight(line: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blind, "BETAS", (0.0, 0.01))
+    monkeypatch.setattr(tables_of_blind, "BETAS", (0.0, 0.01))
     table = sweep_table(line, smoke())
     assert list(table) == ["beta", *PICTURES, "active", "reconstruction", "divergence"]
     assert table["beta"].tolist() == [0.0, 0.01] and table.notna().all(axis=None)
@@ -327,7 +333,7 @@ def test_results_are_read_where_they_are_written(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SRCSEP_FIGURES", str(tmp_path))
     wanted = pd.DataFrame({"world": ["digits"], "value": [1.5]})
     wanted.to_csv(tmp_path / "vae_bss_seeds.csv", index=False)
-    pd.testing.assert_frame_equal(blind.blind_results(blind.SEEDS_TABLE), wanted)
+    pd.testing.assert_frame_equal(tables_of_blind.blind_results(tables_of_blind.SEEDS_TABLE), wanted)
 
 
 def test_the_warm_up_is_chosen_by_validation_mixes_and_seeds_of_its_own(line: Pipeline) -> None:

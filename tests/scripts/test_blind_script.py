@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 from script_files import script_module
 
-from srcsep_core.benchmark.blind import BETAS, SEEDS_TABLE, SWEEP_TABLE, TABLE, blind_settings
+from srcsep_core.benchmark.blind import blind_settings
+from srcsep_core.benchmark.blind_tables import BETAS, SEEDS_TABLE, SWEEP_TABLE, TABLE
 from srcsep_core.errors import InputError
 from srcsep_core.run.profiles import get_profile
 
