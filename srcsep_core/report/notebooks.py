@@ -123,6 +123,7 @@ def execute(source: Path, output: Path, parameters: Mapping[str, Any], pages: Pa
     output.parent.mkdir(parents=True, exist_ok=True)
     pages.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # silences the debugger in the kernel
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the kernel's small networks are slower on threads that contend
     papermill.execute_notebook(
         str(pair(source)),
         str(output),
