@@ -348,3 +348,18 @@ def _environment(folder: Path) -> dict[str, str]:
 
     assert shutil.which(sys.executable)
     return os.environ | {"SRCSEP_CACHE": str(folder / "cache"), "SRCSEP_FIGURES": str(folder / "figures")}
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "1"), ("3", "3")])
+def test_kernels_have_one_thread_unless_asked_otherwise(
+    asked: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked or "put back after the test")
+    if asked is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    seen = list[str]()
+    monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: seen.append(os.environ["OMP_NUM_THREADS"]))
+    monkeypatch.setattr(notebooks, "to_html", lambda output, page: "title")
+    source = notebooks.notebook_sources(["01"])[0]
+    notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path / "pages")
+    assert seen == [expected]
