@@ -54,6 +54,8 @@ class GroupedConv1d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B * G, C_in, T) to (B * G, C_out, T)."""
         rows, _, length = x.shape
+        if self.groups > 1 and self.weight.shape[2] == 1:
+            return self._pointwise(x)
         x = x.reshape(rows // self.groups, -1, length)
         if self.left == self.right:
             y = conv1d(x, self.weight, self.bias, padding=self.left, dilation=self.dilation, groups=self.groups)
@@ -61,6 +63,12 @@ class GroupedConv1d(nn.Module):
             x = pad(x, (self.left, self.right))
             y = conv1d(x, self.weight, self.bias, dilation=self.dilation, groups=self.groups)
         return y.view(rows, -1, length)
+
+    def _pointwise(self, x: Tensor) -> Tensor:
+        """`forward` for one tap: torch runs groups of such a convolution one by one and copies them together."""
+        copies = len(x) // self.groups
+        weight = self.weight.view(self.groups, -1, x.shape[1]).repeat(copies, 1, 1)
+        return torch.baddbmm(self.bias.view(self.groups, -1, 1).repeat(copies, 1, 1), weight, x)
 
     def step(self, x: Tensor, past: deque[Tensor]) -> Tensor:
         """The next output (rows, C_out) of a causal convolution for the next input (rows, C_in).

@@ -350,16 +350,17 @@ def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"SRCSEP_CACHE": str(folder / "cache"), "SRCSEP_FIGURES": str(folder / "figures")}
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, "1"), ("3", "3")])
-def test_kernels_have_one_thread_unless_asked_otherwise(
-    asked: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", list(notebooks.KERNEL_ENVIRONMENT))
+@pytest.mark.parametrize("asked", [None, "3"])
+def test_kernels_get_their_environment_unless_asked_otherwise(
+    asked: str | None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", asked or "put back after the test")
+    monkeypatch.setattr(os, "environ", dict(os.environ) | ({name: asked} if asked else {}))
     if asked is None:
-        monkeypatch.delenv("OMP_NUM_THREADS")
+        os.environ.pop(name, None)
     seen = list[str]()
-    monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: seen.append(os.environ["OMP_NUM_THREADS"]))
+    monkeypatch.setattr("papermill.execute_notebook", lambda *a, **k: seen.append(os.environ[name]))
     monkeypatch.setattr(notebooks, "to_html", lambda output, page: "title")
     source = notebooks.notebook_sources(["01"])[0]
     notebooks.execute(source, tmp_path / "out.ipynb", {}, tmp_path / "pages")
-    assert seen == [expected]
+    assert seen == [asked or notebooks.KERNEL_ENVIRONMENT[name]]
