@@ -8,7 +8,7 @@ least doubt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from srcsep_core.errors import InputError
 from srcsep_core.posteriors.truncated_normal import TruncatedNormal
-from srcsep_core.posteriors.variational import RefineConfig, refine
+from srcsep_core.posteriors.variational import RefineConfig, at_level, refine
 from srcsep_core.priors.base import DenoisingPrior
 from srcsep_core.priors.encoder import EncoderSet
 from srcsep_core.samplers.asking import doubt_of
@@ -32,8 +32,9 @@ JUDGE_SIGMA = 0.1
 class VariationalSeparator:
     """An encoder, a fit under priors by class (`config`), or the fit from where the encoder points.
 
-    With `chains` Gibbs chains follow, each from a draw of the posteriors. Raises `InputError` without either, and for a
-    new order of what no encoder proposed.
+    With `chains` Gibbs chains follow, each from a draw of the posteriors; with `propose` they have draws as
+    independence proposals too, as wide as the level (`samplers.gibbs`). Raises `InputError` without encoder and fit,
+    for a new order of what no encoder proposed, and for proposals without an encoder and chains.
     """
 
     priors: Mapping[str, DenoisingPrior]
@@ -41,12 +42,15 @@ class VariationalSeparator:
     config: RefineConfig | None = None
     reorder: bool = False
     chains: GibbsConfig | None = None
+    propose: bool = False
 
     def __post_init__(self) -> None:
         if self.encoder is None and self.config is None:
             raise InputError("there is neither an encoder nor a fit; pass one of them")
         if self.reorder and self.encoder is None:
             raise InputError("there is no encoder whose posteriors could be put in order; pass one, or leave it out")
+        if self.propose and (self.encoder is None or self.chains is None):
+            raise InputError("proposals are an encoder's draws to Gibbs chains; pass both, or leave them out")
 
     def posterior(self, mix: Tensor, sources: Sequence[str], generator: torch.Generator) -> TruncatedNormal:
         """The posteriors (B, K, T) of the sources of mixes (B, 1, T); raises `InputError` as encoder and fit do."""
@@ -67,9 +71,19 @@ class VariationalSeparator:
         if self.chains is not None:
             priors, config = [self.priors[name] for name in sources], self.chains
             draw = partial(found.rsample, generator)
-            return gibbs(mix, priors, config=config, generator=generator, callback=callback, start=draw)
+            return gibbs(
+                mix, priors, config=config, generator=generator, callback=callback, start=draw, propose=self._at(found)
+            )
         means = found.mean
         return without_chains(means + residual_of(len(sources) * mix, means)[:, None])
+
+    def _at(self, found: TruncatedNormal) -> Callable[[float], TruncatedNormal] | None:
+        """The proposals at a level, if there are any."""
+        if not self.propose or self.encoder is None:
+            return None
+        learned = self.encoder.net.config
+        before = learned.sigma_min if self.config is None else self.config.sigma_min
+        return lambda sigma: at_level(found, before, sigma, learned.limit)
 
 
 def least_doubtful(

@@ -130,10 +130,10 @@ class TruncatedNormal:
             return self._closed_entropy
         value = torch.zeros_like(self.location)
         if bool(whole.any()):
-            value = value.masked_scatter(whole, self._of(whole)._closed_entropy)
-        return value.masked_scatter(~whole, self._of(~whole)._integrated_entropy)
+            value = value.masked_scatter(whole, self.of(whole)._closed_entropy)
+        return value.masked_scatter(~whole, self.of(~whole)._integrated_entropy)
 
-    def _of(self, chosen: Tensor) -> TruncatedNormal:
+    def of(self, chosen: Tensor) -> TruncatedNormal:
         """Some of the distributions, by a mask."""
         return TruncatedNormal(self.location[chosen], self.scale[chosen], self.low, self.high)
 

@@ -120,6 +120,11 @@ def posterior_at(location: Tensor, log_share: Tensor, sigma: float, limit: float
     return TruncatedNormal(location, sigma * log_share.exp(), low=-reach, high=reach)
 
 
+def at_level(posterior: TruncatedNormal, before: float, sigma: float, limit: float = 1.0) -> TruncatedNormal:
+    """A posterior of sources in noise of `before`, for those in noise of `sigma`: as far, and the same share wide."""
+    return posterior_at(posterior.location, (posterior.scale / before).log(), sigma, limit)
+
+
 @dataclass(frozen=True)
 class RefineConfig:
     """How a posterior is fitted to one mix by gradient steps.

@@ -120,16 +120,17 @@ def log_prob_rows(priors: Priors, which: Tensor, x: Tensor, sigma: float) -> Ten
 
 
 def check_densities(priors: Priors) -> None:
-    """Raise `InputError` unless every prior has a density at a noise level, which Metropolis swaps need."""
+    """Raise `InputError` unless every prior has a density at a noise level, which Metropolis steps need."""
     for prior in priors:
         if not hasattr(prior, "log_prob"):
             raise InputError(
-                f"Metropolis swaps need priors with a density; use swap='refit' with a {type(prior).__name__}"
+                f"Metropolis steps need priors with a density; use swap='refit' and no proposals with a "
+                f"{type(prior).__name__}"
             )
         if not has_noisy_density(prior):
             raise InputError(
-                f"the log_prob of a {type(prior).__name__} takes no noise level, and Metropolis swaps ask for the "
-                "density at each; use swap='refit'"
+                f"the log_prob of a {type(prior).__name__} takes no noise level, and Metropolis steps ask for the "
+                "density at each; use swap='refit' and no proposals"
             )
 
 

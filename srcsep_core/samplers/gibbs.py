@@ -5,24 +5,28 @@ is one source in Gaussian noise, so that its conditional is a denoising posterio
 by a short reverse diffusion elsewhere. Sigma falls from where the classes cannot yet be told apart to where they are
 sharp. Single-site moves lock in: early on a source takes a component that belongs to another, and by the time the
 priors can tell, neither can move alone. So two sources also propose to swap what they hold. A chain whose estimates do
-not add up to the mix has failed, and is restarted.
+not add up to the mix has failed, and is restarted. Where something else knows the mix, an encoder, its draws can be
+independence proposals, accepted by Metropolis and Hastings.
 
 Sources: Geman & Geman 1984 (Gibbs sampling and annealing); Vono et al. 2019 (split Gibbs, arXiv 1804.05809); Wu et al.
 2024 (PnP-DM, arXiv 2405.18782), Algorithm 1, for the annealed denoising posterior as a Gibbs step; Metropolis et al.
-1953. The swap moves and new chains by residual are ours. A `refit` swap leaves the density of its proposal out of the
-ratio: it is a search, not an exact step. A `metropolis` swap, for priors with a density, keeps the sum. It would be
-exact with the density of clean signals; with that of noisy ones, which the oracle and trained priors have, it is not.
+1953; Hastings 1970; Tierney 1994 for independence proposals. The swap moves and new chains by residual are ours. A
+`refit` swap leaves the density of its proposal out of the ratio: it is a search, not an exact step. A `metropolis`
+swap, for priors with a density, keeps the sum. It and the proposals would be exact with the density of clean signals;
+with that of noisy ones, which the oracle and trained priors have, they are not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from srcsep_core.config import check_choice, check_least
+from srcsep_core.errors import InputError
 from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.samplers.asking import check_densities, denoise_each, doubt_of, log_prob_rows, posterior_rows
 from srcsep_core.samplers.base import (
@@ -76,6 +80,22 @@ class GibbsConfig:
         check_choice("swap", self.swap, SWAPS)
 
 
+class Proposal(Protocol):
+    """Distributions of sources (B, K, T), which are independent from sample to sample."""
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A draw (B, K, T)."""
+        ...
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The log-density (nats) of every sample, (B, K, T) to the same shape."""
+        ...
+
+    def of(self, chosen: Tensor) -> Proposal:
+        """Those of some of the mixes, by a mask (B,)."""
+        ...
+
+
 @sampler("gibbs", GibbsConfig, windows={})
 @torch.no_grad()
 def gibbs(
@@ -87,20 +107,25 @@ def gibbs(
     callback: Callback | None = None,
     refine: Callable[[Tensor], Tensor] | None = None,
     start: Callable[[], Tensor] | None = None,
+    propose: Callable[[float], Proposal] | None = None,
 ) -> Separation:
     """Separate mixes (B, 1, T) into one source a prior, projected; see the module's text and `Separation`.
 
     `refine` changes the sources (M, K, T) of the chains after the last level, before the polishing (see `exchange`).
-    `start` draws what chains start from, (B, K, T), anew for every chain; without it that is silence.
+    `start` draws what chains start from, (B, K, T), anew for every chain; without it that is silence. `propose` gives
+    at a level the proposals for all mixes, of which every source has one after the sweeps.
 
     The trace has, by chain and level, averaged over the mixes that needed that chain: residual, accepted (share of
-    swaps), change (root mean square of the last sweep's move). Raises `InputError` for a bad mix, and for Metropolis
-    swaps with priors that have no density at a noise level.
+    swaps), change (root mean square of the last sweep's move), and taken (share of proposals) with `propose`. Raises
+    `InputError` for a bad mix, for Metropolis swaps or proposals with priors that have no density at a noise level, and
+    for proposals with unknown gains.
     """
     config = config or GibbsConfig()
     total = check_mix(mix, priors)
-    if config.swap == "metropolis":
+    if config.swap == "metropolis" or propose is not None:
         check_densities(priors)
+    if propose is not None and config.estimate_gains:
+        raise InputError("proposals are of sources whose gains are known; use estimate_gains=False or propose nothing")
     sigmas = geometric_levels(config.sigma_max, config.sigma_min, config.levels)
     results = mix.new_zeros(len(mix), config.max_chains, len(priors), mix.shape[2])
     residuals = mix.new_full((len(mix), config.max_chains), torch.inf)
@@ -116,8 +141,9 @@ def gibbs(
             chain.state = start()[active].to(mix)
         for step, sigma in enumerate(sigmas):
             change, accepted = chain.level(sigma)
+            taken = {} if propose is None else {"taken": chain.propose(propose(sigma).of(active), sigma)}
             residual = rms(residual_of(chain.total, chain.state))
-            trace.add(step, sigma, restart, residual=residual, accepted=accepted, change=change)
+            trace.add(step, sigma, restart, residual=residual, accepted=accepted, change=change, **taken)
             if callback is not None:
                 total_steps = config.max_chains * len(sigmas)
                 callback(State(restart * len(sigmas) + step, total_steps, sigma, chain.state.clone()))
@@ -159,6 +185,19 @@ class _Chain:
         for _ in range(swaps):
             accepted += self._swap(sigma) / swaps
         return change, accepted
+
+    def propose(self, proposal: Proposal, sigma: float) -> Tensor:
+        """A draw of every source in turn, in place of what it is; the share that was accepted, (B,)."""
+        drawn = proposal.rsample(self.generator).to(self.state)
+        ratio = (proposal.log_prob(self.state) - proposal.log_prob(drawn)).double().sum(dim=2)
+        taken = self.state.new_zeros(len(self.state))
+        orders = self._orders()
+        for which in orders.unbind(dim=1):
+            other = self.state.clone()
+            other[self.rows, which] = drawn[self.rows, which]
+            fits = self._fits(other, which[:, None], sigma) - self._fits(self.state, which[:, None], sigma)
+            taken += self._accept(other, fits + ratio[self.rows, which]) / orders.shape[1]
+        return taken
 
     def polish(self, sigma: float) -> None:
         """Every source becomes the posterior mean given the others."""
@@ -207,15 +246,23 @@ class _Chain:
             for which in pair.unbind(dim=1):
                 proposal[self.rows, which] = self._draw(proposal, which, sigma)
             log_ratio = (self._misfit(self.state) - self._misfit(proposal)) / (2 * sigma**2)
+        return self._accept(proposal, log_ratio)
+
+    def _accept(self, proposal: Tensor, log_ratio: Tensor) -> Tensor:
+        """The proposal becomes the state with the probability exp(log_ratio) (B,); 1 where it did, (B,)."""
         uniform = torch.rand(len(self.state), generator=self.generator, device=self.generator.device)
         accept = uniform.log() < log_ratio
         self.state = torch.where(accept[:, None, None], proposal, self.state)
         return accept.to(self.state.dtype)
 
+    def _fits(self, state: Tensor, which: Tensor, sigma: float) -> Tensor:
+        """The log-density in nats of the sources `which` (B, N), and of the sum given all, but for a constant: (B,)."""
+        return self._log_prob(state, which, sigma) - self._misfit(state) / (2 * sigma**2)
+
     def _misfit(self, state: Tensor) -> Tensor:
         return (self.total[:, 0] - state.sum(dim=1)).square().sum(dim=1)
 
-    def _log_prob(self, state: Tensor, pair: Tensor, sigma: float) -> Tensor:
-        """The summed log-density in nats of the sources `pair` (B, 2) of every chain, (B,)."""
-        held = state[self.rows[:, None], pair].reshape(-1, 1, state.shape[2])
-        return log_prob_rows(self.priors, pair.flatten(), held, sigma).view(-1, 2).sum(dim=1)
+    def _log_prob(self, state: Tensor, which: Tensor, sigma: float) -> Tensor:
+        """The summed log-density in nats of the sources `which` (B, N) of every chain, (B,)."""
+        held = state[self.rows[:, None], which].reshape(-1, 1, state.shape[2])
+        return log_prob_rows(self.priors, which.flatten(), held, sigma).view(which.shape).sum(dim=1)

@@ -44,6 +44,7 @@ def test_estimates_are_the_means_and_add_up_to_the_mix() -> None:
         VariationalSeparator(PRIORS, encoder(), FIT),
         VariationalSeparator(PRIORS, encoder(), reorder=True),
         VariationalSeparator(PRIORS, encoder(), chains=CHAINS),
+        VariationalSeparator(PRIORS, encoder(), FIT, reorder=True, chains=CHAINS, propose=True),
     ):
         first, again = (separator.separate(mixes, NAMES, seeded(1)) for _ in range(2))
         assert first.sources.shape == (3, 2, 4) and torch.equal(first.sources, again.sources)
@@ -86,6 +87,29 @@ def test_neither_is_named() -> None:
         VariationalSeparator(PRIORS)
     with pytest.raises(InputError, match=r"no encoder whose posteriors could be put in order; pass one"):
         VariationalSeparator(PRIORS, None, FIT, reorder=True)
+    for part in (VariationalSeparator(PRIORS, None, FIT, chains=CHAINS), VariationalSeparator(PRIORS, encoder())):
+        with pytest.raises(InputError, match=r"proposals are an encoder's draws to Gibbs chains; pass both"):
+            replace(part, propose=True)
+
+
+def test_proposals_are_as_wide_as_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every level of the chains the same share of it, about where the encoder points."""
+    seen = []
+
+    def watched(self: TruncatedNormal, generator: torch.Generator | None = None) -> torch.Tensor:
+        seen.append((float(self.scale[0, 0, 0]), self.high, self.location))
+        return drawn(self, generator)
+
+    drawn = TruncatedNormal.rsample
+    monkeypatch.setattr(TruncatedNormal, "rsample", watched)
+    separator = VariationalSeparator(PRIORS, encoder(), chains=replace(CHAINS, max_chains=1), propose=True)
+    found = separator.posterior(MIX[None, None], NAMES, seeded())
+    result = separator.separate(MIX[None, None], NAMES, seeded())
+    share = float(found.scale[0, 0, 0]) / 0.05
+    for (scale, high, location), sigma in zip(seen[1:], (CHAINS.sigma_max, CHAINS.sigma_min), strict=True):
+        assert scale == pytest.approx(share * sigma) and high == pytest.approx(1 + 4 * sigma)
+        assert torch.equal(location, found.location)
+    assert result.trace["taken"].between(0, 1).all()
 
 
 @pytest.mark.parametrize("fitted", [False, True])

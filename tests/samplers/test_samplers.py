@@ -16,6 +16,7 @@ from srcsep_core.errors import InputError
 from srcsep_core.nn.denoiser import DenoiserConfig
 from srcsep_core.nn.levels import geometric_levels
 from srcsep_core.nn.mu_law import SoftmaxNet
+from srcsep_core.posteriors.truncated_normal import TruncatedNormal
 from srcsep_core.priors.base import PosteriorPrior, has_noisy_density
 from srcsep_core.priors.denoiser import ClassDenoiser, PreconditionedNet
 from srcsep_core.priors.wavenet import WaveNetPrior, WaveNetPriorConfig
@@ -31,6 +32,7 @@ from srcsep_core.samplers import (
     unconstrained_langevin,
 )
 from srcsep_core.samplers.asking import denoise_each, denoise_rows, log_prob_rows, posterior_rows, score_each
+from srcsep_core.samplers.gibbs import _Chain
 
 CHAINS, SIGMA = 3000, 0.3
 
@@ -149,6 +151,42 @@ def test_metropolis_swaps_leave_the_posterior_as_it_is() -> None:
         Posterior(priors, 1 / SIGMA**2).check(result.chains[:, 0])
         accepted.append(result.trace["accepted"].iloc[-1])
     assert accepted[0] == 0 and 0.1 < accepted[1] < 0.9
+
+
+@pytest.mark.parametrize("width", [0.35, 1.0])
+def test_independence_proposals_leave_the_posterior_as_it_is(width: float) -> None:
+    """Proposals off its place, narrower than it or wider: without their own density they would shift it."""
+    priors = [Clean(0.3, 0.1), Clean(-0.1, 0.2)]
+    location = torch.tensor([0.5, -0.3], dtype=torch.float64)[None, :, None].expand(CHAINS, 2, LENGTH)
+    proposal = TruncatedNormal(location, torch.full_like(location, width), -3.0, 3.0)
+    config = replace(EXACT, swap="none")
+    mixes = MIX.expand(CHAINS, 1, LENGTH)
+    result = gibbs(mixes, priors, config=config, generator=seeded(5), propose=lambda sigma: proposal)
+    Posterior(priors, 1 / SIGMA**2).check(result.chains[:, 0])
+    assert 0.01 < result.trace["taken"].iloc[-1] < 0.9
+
+
+def test_proposals_alone_reach_the_posterior() -> None:
+    """Chains that only ever take or refuse draws of a proposal, from far off, end at the posterior."""
+    priors = [Clean(0.3, 0.1), Clean(-0.1, 0.2)]
+    expected = Posterior(priors, 1 / SIGMA**2)
+    chain = _Chain(2 * MIX.expand(CHAINS, 1, LENGTH), priors, replace(EXACT, swap="none"), seeded(3))
+    location = expected.mean.expand(CHAINS, -1, -1)
+    proposal = TruncatedNormal(location, torch.full_like(location, 0.3), -3.0, 3.0)
+    for _ in range(400):
+        chain.propose(proposal, SIGMA)
+    expected.check(chain.state)
+
+
+def test_proposals_want_densities_and_known_gains() -> None:
+    location = torch.zeros(1, 2, 4)
+    proposal = TruncatedNormal(location, torch.ones_like(location))
+    for priors, config, message in (
+        ([TWO[0], Scored(0.0, 1.0)], EXACT, "need priors with a density; use swap='refit' and no proposals"),
+        (TWO, replace(EXACT, estimate_gains=True), "whose gains are known; use estimate_gains=False or propose nothi"),
+    ):
+        with pytest.raises(InputError, match=message):
+            gibbs(torch.zeros(1, 1, 4), priors, config=config, generator=seeded(), propose=lambda sigma: proposal)
 
 
 def test_a_polished_chain_ends_at_the_posterior_mode() -> None:
@@ -465,9 +503,15 @@ def test_metropolis_swaps_want_densities_at_noise_levels() -> None:
     assert has_noisy_density(TWO[0])
     wavenet = WaveNetPrior(SoftmaxNet(WaveNetPriorConfig(layers=2, width=2, head_width=4)))
     for other, message in (
-        (Scored(0.0, 1.0), "Metropolis swaps need priors with a density; use swap='refit' with a Scored"),
-        (Levelless(0.0, 1.0), "the log_prob of a Levelless takes no noise level, .*; use swap='refit'"),
-        (wavenet, "the log_prob of a WaveNetPrior takes no noise level, .*; use swap='refit'"),
+        (
+            Scored(0.0, 1.0),
+            "Metropolis steps need priors with a density; .* and no proposals with a Scored",
+        ),
+        (
+            Levelless(0.0, 1.0),
+            "the log_prob of a Levelless takes no noise level, .*'refit' and no proposals",
+        ),
+        (wavenet, "the log_prob of a WaveNetPrior takes no noise level, .*'refit' and no proposals"),
     ):
         assert not has_noisy_density(other)
         with pytest.raises(InputError, match=message):
